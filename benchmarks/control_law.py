@@ -1,0 +1,445 @@
+"""
+The control law against the model of the service, in simulated time: `python -m benchmarks.control_law`.
+
+What it shows: how much of a hidden rate `AdaptiveRate` uses and what it pays for that in throttled attempts, for the
+scenarios of docs. What it does not show: sockets, an event loop that is late, the real SES. Each row is the worst and the
+mean over seeds; a seed fixes the delays of every reply and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import itertools
+import math
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from seslimit._rate import AdaptiveRate
+from seslimit.testing._account import Schedule, SimulatedAccount, Verdict
+
+BURST = 0.05
+"""Seconds of sending time that the limiter's bucket holds."""
+
+Delay = Callable[[random.Random], tuple[float, float, float]]
+"""Draws one attempt's seconds from its admission to the handing over, to the decision, and to the reply."""
+
+
+def api(rng: random.Random, stretch: float = 1.0) -> tuple[float, float, float]:
+    """One HTTP request: 50-200 ms, decided half-way; nobody knows when it was handed over but its admission."""
+    reply = stretch * min(0.2, max(0.05, rng.lognormvariate(math.log(0.09), 0.35)))
+    return 0.0, reply / 2.0, reply
+
+
+def smtp(rng: random.Random, stretch: float = 1.0) -> tuple[float, float, float]:
+    """Four commands of 30-40 ms before the service decides."""
+    handed = stretch * sum(rng.uniform(0.03, 0.04) for _ in range(4))
+    decided = handed + stretch * 0.001
+    return handed, decided, decided + stretch * rng.uniform(0.015, 0.02)
+
+
+def smtp_blind(rng: random.Random) -> tuple[float, float, float]:
+    """The same, for callers that cannot tell when the final dot was handed over."""
+    _, decided, reply = smtp(rng)
+    return 0.0, decided, reply
+
+
+def socket(rng: random.Random) -> tuple[float, float, float]:
+    """A constant delay with a few milliseconds of jitter."""
+    decided = 0.04 + rng.uniform(0.0, 0.005)
+    return 0.0, decided, decided + 0.04
+
+
+def api_slow(rng: random.Random) -> tuple[float, float, float]:
+    """Four times as far away."""
+    return api(rng, 4.0)
+
+
+def smtp_slow(rng: random.Random) -> tuple[float, float, float]:
+    """Four times as far away."""
+    return smtp(rng, 4.0)
+
+
+DELAYS: dict[str, Delay] = {
+    "api": api, "smtp": smtp, "blind": smtp_blind, "socket": socket, "api x4": api_slow, "smtp x4": smtp_slow,
+}
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """
+    One service, one caller, and what to look at.
+
+    Args:
+        rate: steps of the hidden rate, (seconds, recipients/s).
+        told: the `start` of the law, recipients/s.
+        caps: what GetAccount says, (seconds, recipients/s).
+        rival: another sender of the account, (from, until, share of the rate).
+        quota: from when until when the daily quota refuses everything, seconds.
+        idle: spans in which the caller has only `trickle` messages/s to send.
+    """
+
+    name: str
+    rate: tuple[tuple[float, float], ...]
+    seconds: float
+    depth: float = 1.0
+    told: float | None = None
+    caps: tuple[tuple[float, float], ...] = ()
+    places: int = 200
+    messages: float = math.inf
+    heavy: float = 0.0
+    refusal_cost: float = 0.0
+    spurious: float = 0.0
+    rival: tuple[float, float, float] | None = None
+    quota: tuple[float, float] | None = None
+    idle: tuple[tuple[float, float], ...] = ()
+    trickle: float = 5.0
+    credit: bool = True
+    drift: float = 0.0
+
+
+@attrs.define
+class Trace:
+    """What happened: decisions in the order of time, as (seconds, recipients accepted, refused)."""
+
+    schedule: Schedule
+    times: list[float] = attrs.field(factory=list)
+    accepted: list[float] = attrs.field(factory=lambda: [0.0])
+    refused: list[int] = attrs.field(factory=lambda: [0])
+    taken: list[tuple[float, float]] = attrs.field(factory=list)
+    paces: list[tuple[float, float]] = attrs.field(factory=list)
+    finished: float = 0.0
+
+    def decided(self, now: float, accepted: float, refused: int) -> None:
+        """Append one decision."""
+        self.times.append(now)
+        self.accepted.append(self.accepted[-1] + accepted)
+        self.refused.append(self.refused[-1] + refused)
+
+    def _span(self, begin: float, end: float) -> tuple[int, int]:
+        return bisect_right(self.times, begin), bisect_right(self.times, end)
+
+    def used(self, begin: float, end: float) -> float:
+        """Accepted recipients per recipient that the rate left to us."""
+        first, last = self._span(begin, end)
+        rival = sum(cost for at, cost in self.taken if begin < at <= end)
+        return (self.accepted[last] - self.accepted[first]) / (self.schedule.integral(begin, end) - rival)
+
+    def refusals(self, begin: float, end: float) -> int:
+        """Throttled attempts."""
+        first, last = self._span(begin, end)
+        return self.refused[last] - self.refused[first]
+
+    def refused_share(self, begin: float, end: float) -> float:
+        """Throttled attempts per attempt."""
+        first, last = self._span(begin, end)
+        return self.refusals(begin, end) / max(1, last - first)
+
+    def reached(self, begin: float, share: float = 0.95) -> float:
+        """Seconds after `begin` until a whole second used this share of the rate."""
+        for now in itertools.takewhile(lambda now: now < self.times[-1], self._seconds(begin + 0.5)):
+            first, last = self._span(now - 1.0, now)
+            if self.accepted[last] - self.accepted[first] >= share * self.schedule.at(now) - 1e-9:
+                return now - begin
+        return math.inf
+
+    def settled(self, begin: float, share: float = 0.02) -> float:
+        """Seconds after `begin` until a whole second had fewer throttles than this share of the attempts."""
+        for now in itertools.takewhile(lambda now: now < self.times[-1], self._seconds(begin + 1.0)):
+            if self.refused_share(now - 1.0, now) < share:
+                return now - begin
+        return math.inf
+
+    @staticmethod
+    def _seconds(begin: float) -> Iterator[float]:
+        return (begin + 0.05 * step for step in itertools.count())
+
+
+class Simulation:
+    """Law, limiter and service of one scenario, event by event."""
+
+    def __init__(self, scenario: Scenario, delay: Delay, seed: int) -> None:
+        self.scenario = scenario
+        self.delay = delay
+        self.rng = random.Random(seed)
+        rate = scenario.rate
+        if scenario.drift:
+            rate = tuple(
+                (0.5 * step, rate[0][1] * (1.0 + scenario.drift * math.sin(0.5 * step * 2.0 * math.pi / 60.0)))
+                for step in range(int(2 * scenario.seconds) + 2)
+            )
+        schedule = Schedule(rate)
+        self.account = SimulatedAccount(schedule, depth=scenario.depth, refusal_cost=scenario.refusal_cost)
+        self.account.start(0.0)
+        self.law = AdaptiveRate(scenario.told)
+        self.trace = Trace(schedule)
+        self.heap: list[tuple[float, int, str, tuple[float, ...]]] = []
+        self.order = itertools.count()
+        self.under_way = 0
+        self.left = scenario.messages
+        self.done = 0.0
+        self.requeued: list[float] = []
+        self.owed = 0.0
+        self.level = 0.0
+        self.level_at = 0.0
+        self.slice = 0.0
+        self.asleep = False
+        self.waited = False
+        self.next_trickle = 0.0
+
+    def at(self, when: float, kind: str, *what: float) -> None:
+        heapq.heappush(self.heap, (when, next(self.order), kind, what))
+
+    def run(self) -> Trace:
+        scenario = self.scenario
+        for when, cap in scenario.caps:
+            self.at(when, "cap", cap)
+        for begin, end in (scenario.quota,) if scenario.quota else ():
+            self.at(begin + 0.1, "freeze")
+            self.at(end, "thaw")
+        if scenario.rival:
+            self.at(scenario.rival[0], "rival")
+        self.at(0.0, "head")
+        self.asleep = True
+        now = 0.0
+        while self.heap and self.done < scenario.messages:
+            now, _, kind, what = heapq.heappop(self.heap)
+            if now > scenario.seconds:
+                break
+            getattr(self, "on_" + kind)(now, *what)
+        self.trace.finished = now
+        return self.trace
+
+    # The limiter: post-paid debt, slices of at most BURST seconds priced at the rate in force.
+
+    def wake(self, now: float) -> None:
+        if not self.asleep:
+            self.asleep = True
+            self.waited = False
+            self.on_head(now)
+
+    def on_head(self, now: float) -> None:
+        scenario, law = self.scenario, self.law
+        while True:
+            if self.under_way >= scenario.places or self.left <= 0 and not self.requeued:
+                self.asleep = False
+                return
+            if self.frozen(now):
+                self.asleep = False
+                return
+            lull = next((end for begin, end in scenario.idle if begin <= now < end), None)
+            if lull is not None and now < self.next_trickle:
+                self.waited = False  # nothing to send
+                return self.at(min(lull, self.next_trickle), "head")
+            if self.owed > 1e-9:
+                self.slice = self.slice or min(self.owed / law.rate(now), BURST)
+                self.level = max(0.0, self.level - (now - self.level_at))
+                self.level_at = now
+                late = self.level + self.slice - BURST
+                if late > 1e-9:
+                    self.waited = True
+                    return self.at(now + late, "head")
+                self.level += self.slice
+                self.owed -= self.slice * law.rate(now)
+                self.slice = 0.0
+                continue
+            if now < law.held_until:
+                self.waited = True
+                if not scenario.credit:
+                    self.level, self.level_at = BURST, law.held_until
+                return self.at(law.held_until, "head")
+            if lull is not None:
+                self.next_trickle = now + 1.0 / scenario.trickle
+            self.admit(now)
+
+    def frozen(self, now: float) -> bool:
+        quota = self.scenario.quota
+        return quota is not None and quota[0] + 0.1 <= now < quota[1]
+
+    def admit(self, now: float) -> None:
+        if self.requeued:
+            cost = self.requeued.pop()
+        else:
+            self.left -= 1
+            cost = 50.0 if self.rng.random() < self.scenario.heavy else 1.0
+        self.owed += cost
+        self.under_way += 1
+        self.law.admitted(now, cost, waited=self.waited)
+        self.waited = True
+        handed, decided, reply = self.delay(self.rng)
+        self.at(now + decided, "decide", cost, now, now + handed, now + reply)
+
+    # The service.
+
+    def on_decide(self, now: float, cost: float, admitted: float, handed: float, reply: float) -> None:
+        scenario = self.scenario
+        if scenario.quota and scenario.quota[0] <= now < scenario.quota[1]:
+            return self.at(reply, "over_quota", cost, admitted)
+        if scenario.spurious and self.rng.random() < scenario.spurious:
+            taken = False
+        else:
+            taken = self.account.decide(now, int(cost)) is Verdict.ACCEPTED
+        self.trace.decided(now, cost if taken else 0.0, int(not taken))
+        self.trace.paces.append((now, self.law.rate(now)))
+        self.at(reply, "taken" if taken else "refused", cost, admitted, handed)
+
+    def on_taken(self, now: float, cost: float, admitted: float, handed: float) -> None:
+        self.under_way -= 1
+        self.done += 1
+        self.law.accepted(now, cost, admitted_at=admitted, decided_at=handed)
+        self.wake(now)
+
+    def on_refused(self, now: float, cost: float, admitted: float, handed: float) -> None:
+        self.under_way -= 1
+        self.requeued.append(cost)
+        self.law.throttled(now, cost, admitted_at=admitted, decided_at=handed)
+        self.wake(now)
+
+    def on_over_quota(self, now: float, cost: float, admitted: float) -> None:
+        self.under_way -= 1
+        self.requeued.append(cost)
+        self.law.abandoned(now, admitted_at=admitted)
+
+    def on_rival(self, now: float) -> None:
+        assert self.scenario.rival is not None
+        _, end, share = self.scenario.rival
+        if self.account.take(now, 1):
+            self.trace.taken.append((now, 1.0))
+        if now < end:
+            self.at(now + self.rng.uniform(0.5, 1.5) / (share * self.account.send_rate(now)), "rival")
+
+    # What the account is known to be.
+
+    def on_cap(self, now: float, cap: float) -> None:
+        self.law.cap(now, cap)
+
+    def on_freeze(self, now: float) -> None:
+        self.law.freeze(now)
+
+    def on_thaw(self, now: float) -> None:
+        self.law.thaw(now)
+        self.wake(now)
+
+
+def steady(name: str, rate: float, **options: object) -> Scenario:
+    """A rate that never changes."""
+    return Scenario(name=name, rate=((0.0, rate),), **{"seconds": 120.0, **options})  # type: ignore[arg-type]
+
+
+def scenarios() -> list[tuple[Scenario, tuple[str, ...]]]:
+    """Every scenario with the delays that it is run with."""
+    both = ("api", "smtp")
+    found: list[tuple[Scenario, tuple[str, ...]]] = []
+    for rate in (14.0, 200.0, 500.0):
+        delays = ("api", "smtp", "socket") if rate < 20 else both
+        found.append((steady(f"cap {rate:g} shallow", rate, depth=0.1, caps=((0.0, rate),), seconds=60.0), delays))
+    found.append((steady("cap 1 one token", 1.0, depth=0.0, caps=((0.0, 1.0),), messages=60, seconds=90.0), ("socket",)))
+    found += [(steady(f"cold {rate:g}", rate), both) for rate in (14.0, 100.0, 500.0)]
+    steps = {"halves 200": (200.0, 100.0), "halves 100": (100.0, 50.0), "doubles 100": (100.0, 200.0),
+             "triples 50": (50.0, 150.0)}
+    for name, (before, after) in steps.items():
+        found.append((Scenario(name=name, rate=((0.0, before), (60.0, after)), told=before, seconds=120.0), both))
+    found.append((steady("cold 100 sockets", 100.0, seconds=44.0, places=40), ("smtp", "blind")))
+    for phase in (0.0, 0.7, 1.9, 3.1, 4.3):
+        rate = ((0.0, 100.0), (12.0 + phase, 50.0), (24.0 + phase, 150.0))
+        found.append((Scenario(name=f"100-50-150 +{phase:g}", rate=rate, told=100.0, seconds=44.0 + phase, places=40),
+                      ("smtp", "blind", "api")))
+    found.append((steady("rival half", 100.0, rival=(40.0, 100.0, 0.5), seconds=160.0), both))
+    found.append((steady("heavy told", 14.0, heavy=0.1, caps=((0.0, 14.0),), seconds=240.0), both))
+    found.append((steady("heavy cold", 14.0, heavy=0.1, seconds=240.0), both))
+    found.append((steady("quota pause", 100.0, quota=(40.0, 100.0), seconds=160.0), both))
+    found.append((steady("idle phases", 100.0, idle=((30.0, 60.0), (90.0, 100.0)), seconds=140.0), both))
+    found.append((steady("drift 30 %", 100.0, drift=0.3, seconds=240.0), both))
+    return found
+
+
+def variants() -> list[tuple[Scenario, tuple[str, ...]]]:
+    """The robustness table: the service or the way to it is not what the law expects."""
+    found: list[tuple[Scenario, tuple[str, ...]]] = []
+    kinds: dict[str, dict[str, object]] = {
+        "one token": {"depth": 0.0}, "depth 0.1": {"depth": 0.1}, "depth 0.2": {"depth": 0.2},
+        "depth 5": {"depth": 5.0}, "depth 20": {"depth": 20.0}, "costs": {"refusal_cost": 1.0},
+        "spurious": {"spurious": 0.001}, "x4": {},
+    }
+    for kind, options in kinds.items():
+        delays = ("api x4", "smtp x4") if kind == "x4" else ("api", "smtp")
+        base = [steady(f"cold {rate:g}", rate) for rate in (14.0, 100.0, 500.0)]
+        base.append(Scenario(name="200-100", rate=((0.0, 200.0), (60.0, 100.0)), told=200.0, seconds=120.0))
+        base.append(Scenario(name="100-200", rate=((0.0, 100.0), (60.0, 200.0)), told=100.0, seconds=120.0))
+        base.append(steady("rival", 100.0, rival=(40.0, 100.0, 0.5), seconds=160.0))
+        found += [(attrs.evolve(one, name=f"{kind}: {one.name}", **options), delays) for one in base]
+    return found
+
+
+def report(scenario: Scenario, delay: str, seeds: int) -> str:
+    """One row of the table: the mean over the seeds, the worst in brackets where it matters."""
+    traces = [Simulation(scenario, DELAYS[delay], seed).run() for seed in range(seeds)]
+    end = traces[0].finished if math.isfinite(scenario.messages) else scenario.seconds
+    change = scenario.rate[-1][0] if len(scenario.rate) > 1 and not scenario.drift else 0.0
+    change = scenario.rival[1] if scenario.rival else change
+    tail = 0.6 * end
+
+    def both(figures: list[float], worst: Callable[[list[float]], float], form: str) -> str:
+        return f"{sum(figures) / len(figures):{form}} ({worst(figures):{form}})"
+
+    first = [trace.refusals(0.0, min(10.0, end)) for trace in traces]
+    cells = [
+        f"{scenario.name:22}", f"{delay:7}",
+        both([100 * trace.used(0.0, end) for trace in traces], min, "6.2f"),
+        both([100 * trace.used(min(2.0, end / 2), end) for trace in traces], min, "6.2f"),
+        both([100 * trace.refused_share(0.0, end) for trace in traces], max, "5.2f"),
+        f"{sum(first) / len(first):5.1f} ({max(first):3d})",
+        both([trace.reached(change) for trace in traces], max, "5.1f"),
+        both([trace.settled(change) for trace in traces], max, "4.1f"),
+        both([100 * trace.used(tail, end) for trace in traces], min, "6.2f"),
+        both([100 * trace.refused_share(tail, end) for trace in traces], max, "5.2f"),
+    ]
+    if scenario.rival:
+        begin, until, _ = scenario.rival
+        cells.append("during " + both([100 * trace.used(begin, until) for trace in traces], min, "6.2f"))
+    if math.isfinite(scenario.messages):
+        cells.append("seconds " + both([trace.finished for trace in traces], max, "5.1f"))
+    return " | ".join(cells)
+
+
+HEAD = (
+    f"{'scenario':22} | {'delay':7} | {'used % (worst)':15} | {'after 2 s':15} | {'refused %':13} | "
+    f"{'in 10 s':11} | {'s to 95 %':13} | {'s to 2 %':11} | {'steady %':15} | {'refused %':13}"
+)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="The control law against the model of the service.")
+    parser.add_argument("--scenario", default="", help="run only scenarios whose name contains this")
+    parser.add_argument("--delay", default="", help="run only this delay")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--variants", action="store_true", help="run the robustness table instead")
+    parser.add_argument("--plot", action="store_true", help="print the pace every half second of the first seed")
+    options = parser.parse_args()
+    print(HEAD)
+    for scenario, delays in variants() if options.variants else scenarios():
+        for delay in delays:
+            if options.scenario in scenario.name and options.delay in ("", delay):
+                print(report(scenario, delay, options.seeds), flush=True)
+                if options.plot:
+                    plot(scenario, delay)
+
+
+def plot(scenario: Scenario, delay: str) -> None:
+    """The pace and what became of it, half second by half second."""
+    trace = Simulation(scenario, DELAYS[delay], 0).run()
+    times = [at for at, _ in trace.paces]
+    for step in range(int(2 * min(60.0, scenario.seconds))):
+        now = 0.5 * (step + 1)
+        pace = trace.paces[min(len(times) - 1, bisect_left(times, now))][1]
+        used = trace.used(now - 0.5, now)
+        print(f"{now:6.1f} R {trace.schedule.at(now):6.1f} pace {pace:6.1f} used {100 * used:6.1f} % "
+              f"refused {trace.refusals(now - 0.5, now)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Send mail through Amazon SES at exactly the rate the account is allowed, and lose nothing."""
+
+from ._classify import classify
+from ._errors import (
+    AccountBlocked,
+    ConfigurationError,
+    EndpointUnreachable,
+    InvalidMessage,
+    SendFailed,
+    SendingStopped,
+    SESLimitError,
+    TransportError,
+)
+from ._limiter import Admission, Limiter
+from ._message import Message, Receipt, Report
+from ._outcome import Outcome
+from ._quota import SendQuota
+from ._retry import RetryPolicy
+from ._sender import Sender
+from .transports import Transport, transport_from_url
+
+__all__ = [
+    "AccountBlocked",
+    "Admission",
+    "ConfigurationError",
+    "EndpointUnreachable",
+    "InvalidMessage",
+    "Limiter",
+    "Message",
+    "Outcome",
+    "Receipt",
+    "Report",
+    "RetryPolicy",
+    "SESLimitError",
+    "SendFailed",
+    "SendQuota",
+    "Sender",
+    "SendingStopped",
+    "Transport",
+    "TransportError",
+    "classify",
+    "transport_from_url",
+]

@@ -1,0 +1,145 @@
+"""
+Everything that is believed about one account: its rate, its day, and whether it rests.
+
+Decides when the next message may go and at what price, and learns from what became of each. It knows no clock, no event
+loop and no queue; moments come as arguments, in seconds of one monotonic clock.
+
+Invariants: while it rests, the control law is frozen; one refusal never counts twice.
+"""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+from ._outcome import Outcome
+from ._pause import Pause
+from ._quota import RollingDay, SendQuota
+from ._rate import AdaptiveRate
+
+QUOTA_PROBES = (10.0, 600.0)
+"""Seconds until the first probe of an exhausted daily quota, and between probes at most: quota comes back in small
+amounts around the clock, and a long sleep would waste it."""
+
+ENDPOINT_PROBES = (0.5, 60.0)
+"""Seconds until the first new attempt at an unreachable endpoint, and between attempts at most."""
+
+FIRST_FAILURES = 3
+"""Failures to connect, before any success, after which it is the configuration that is wrong."""
+
+
+@attrs.frozen(kw_only=True)
+class Verdict:
+    """
+    What became of one admission.
+
+    Args:
+        cost: the message's recipients.
+        admitted_at: when it was let through.
+        outcome: what the attempt meant; None when it told nothing, because it was cancelled or never made.
+        decided_at: when the service had the whole message; `admitted_at` where nothing better is known.
+        retry_after: seconds that the service asks to wait.
+        blocks_endpoint: for `NOT_SENT`, whether the next attempt would meet the same obstacle.
+    """
+
+    cost: int
+    admitted_at: float
+    outcome: Outcome | None
+    decided_at: float
+    retry_after: float = 0.0
+    blocks_endpoint: bool = False
+
+
+@attrs.define
+class Account:
+    """
+    One account in one region, as the limiter sees it.
+
+    Args:
+        law: the control law for its rate.
+    """
+
+    law: AdaptiveRate
+    day: RollingDay = attrs.field(factory=RollingDay, init=False)
+    quota_pause: Pause = attrs.field(factory=lambda: Pause(*QUOTA_PROBES), init=False)
+    endpoint_pause: Pause = attrs.field(factory=lambda: Pause(*ENDPOINT_PROBES), init=False)
+    _reached: bool = attrs.field(default=False, init=False)
+
+    @property
+    def paused(self) -> str | None:
+        """Why it rests, None when it does not."""
+        if self.quota_pause.active:
+            return "quota exceeded"
+        return "endpoint unreachable" if self.endpoint_pause.active else None
+
+    def opens_at(self) -> float:
+        """The moment from which the next message may go; infinity while a probe is out."""
+        return max(self.law.held_until, self.quota_pause.opens_at(), self.endpoint_pause.opens_at())
+
+    def unreachable_for(self, now: float) -> float:
+        """Seconds without a connection; infinity where none was ever made and the first few attempts failed."""
+        if self.endpoint_pause.began_at is None:
+            return 0.0
+        if not self._reached and self.endpoint_pause.failures >= FIRST_FAILURES:
+            return math.inf
+        return now - self.endpoint_pause.began_at
+
+    def admitted(self, now: float, cost: int, *, waited: bool) -> None:
+        """A message was let through; while there is a pause, it is the probe."""
+        for pause in (self.quota_pause, self.endpoint_pause):
+            if pause.active:
+                pause.probe(now)
+        self.law.admitted(now, cost, waited=waited)
+
+    def figures(self, now: float, quota: SendQuota) -> None:
+        """Take the service's figures: its rate caps ours, and what is left of the day begins or ends a pause."""
+        self.law.cap(now, quota.max_send_rate if quota.max_send_rate > 0 else None)
+        self.day.figures(quota)
+        if quota.remaining < 1:
+            self._rest(self.quota_pause, now, now)
+        else:
+            self.quota_pause.look_now(now)
+
+    def settle(self, now: float, verdict: Verdict) -> None:
+        """Learn what became of an admission."""
+        at = verdict.admitted_at
+        if verdict.outcome is Outcome.ACCEPTED:
+            self.law.accepted(now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at)
+        elif verdict.outcome is Outcome.THROTTLED:
+            self.law.throttled(
+                now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at, pause=verdict.retry_after
+            )
+        else:
+            self.law.abandoned(now, admitted_at=at)
+        self._settle_quota(now, verdict)
+        self._settle_endpoint(now, verdict)
+
+    def _settle_quota(self, now: float, verdict: Verdict) -> None:
+        if verdict.outcome is Outcome.QUOTA_EXCEEDED:
+            self._rest(self.quota_pause, now, verdict.admitted_at, verdict.retry_after)
+        elif verdict.outcome is Outcome.ACCEPTED:
+            self.day.accepted(now, verdict.cost)
+            if self.quota_pause.end(admitted_at=verdict.admitted_at):
+                self.day.overtaken()
+                self._resume(now)
+            elif self.day.remaining() < 1:
+                self._rest(self.quota_pause, now, now)
+        self.quota_pause.told_nothing(now, admitted_at=verdict.admitted_at)
+
+    def _settle_endpoint(self, now: float, verdict: Verdict) -> None:
+        if verdict.outcome is Outcome.NOT_SENT and verdict.blocks_endpoint:
+            self._rest(self.endpoint_pause, now, verdict.admitted_at, verdict.retry_after)
+        elif verdict.outcome is not None:
+            self._reached = True
+            if self.endpoint_pause.end(admitted_at=verdict.admitted_at):
+                self._resume(now)
+        self.endpoint_pause.told_nothing(now, admitted_at=verdict.admitted_at)
+
+    def _rest(self, pause: Pause, now: float, admitted_at: float, at_least: float = 0.0) -> None:
+        pause.begin(now, admitted_at=admitted_at, at_least=at_least)
+        self.law.freeze(now)
+
+    def _resume(self, now: float) -> None:
+        if self.paused is None:
+            self.law.thaw(now)

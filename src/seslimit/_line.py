@@ -1,0 +1,152 @@
+"""
+The wait itself: a line of callers and a bucket that is paid in seconds of sending.
+
+The one subtle module. Decides who goes next (first come, first served, at any cost) and makes the head of the line wait
+until what was let through before is paid for. It must not know why the rate is what it is, or what is sent.
+
+How it is paid. The bucket of aiolimiter leaks one second of sending every second, whatever the rate, so it never has to
+be told of a change. Each admission is paid for afterwards: whoever is at the head first pays what earlier ones owe, in
+slices of at most `SLICE` seconds, each priced at the rate in force at that moment.
+
+Invariants: at most one caller is inside the bucket; a cancellation loses nothing that was paid and strands nobody; no
+more than `SLICE` seconds' worth ever go at once, after a blocked event loop included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from contextlib import suppress
+
+from aiolimiter import AsyncLimiter
+
+from ._account import Account
+
+SLICE = 0.05
+"""Seconds of sending that are paid at once: a change of the rate reaches every waiter within this. With less than 20 ms
+aiolimiter loses time at high rates, for its level meets zero while a timer is late."""
+
+CRUMB = 1e-9
+"""Recipients that are no debt: the rounding of a paid one."""
+
+
+class Line:
+    """
+    Lets callers through one by one, as fast as the account may send.
+
+    Args:
+        account: tells the rate in force and until when it rests.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._bucket = AsyncLimiter(SLICE, SLICE)
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._taken = False
+        self._owed = 0.0
+        self._vacant_since: float | None = None
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting) + self._taken
+
+    def changed(self) -> None:
+        """The account may open earlier than it said."""
+        self._changed.set()
+
+    def is_open(self, now: float) -> bool:
+        """Whether a newcomer would be let through at once."""
+        if self._taken or self._account.opens_at() > now:
+            return False
+        seconds = self._owed_after_vacancy(now) / self._account.law.rate(now)
+        return seconds <= SLICE and self._bucket.has_capacity(seconds)
+
+    async def go_through(self, cost: int, *, front: bool = False) -> float:
+        """
+        Wait for the turn of a message of this cost.
+
+        Args:
+            cost: recipients; paid by those who come after.
+            front: stand at the head of the line.
+
+        Returns:
+            the moment of the admission, seconds of the event loop's clock.
+
+        Cancelling:
+            nothing is owed for this message and the next in line moves up.
+        """
+        if self._taken:
+            await self._stand(front)
+        else:
+            self._taken = True
+        try:
+            waited = await self._pay()
+            now = asyncio.get_running_loop().time()
+            self._account.admitted(now, cost, waited=waited)
+            self._owed += cost
+            self._vacant_since = now
+            return now
+        finally:
+            self._pass_on()
+
+    async def _stand(self, front: bool) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        if front:
+            self._waiting.appendleft(turn)
+        else:
+            self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._waiting.remove(turn)
+            else:  # cancelled in the very moment in which the turn had come
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._taken = False
+
+    async def _pay(self) -> bool:
+        """Pay what is owed and sit out every rest; returns whether there was anything to wait for."""
+        loop = asyncio.get_running_loop()
+        await self._credit_vacancy(loop.time())
+        waited = self._owed > CRUMB
+        while True:
+            now = loop.time()
+            opens_at = self._account.opens_at()
+            if opens_at > now:
+                waited = True
+                await self._rest_until(opens_at)
+            elif self._owed > CRUMB:
+                rate = self._account.law.rate(now)
+                seconds = min(self._owed / rate, SLICE)
+                await self._bucket.acquire(seconds)
+                self._owed -= seconds * rate
+            else:
+                self._owed = 0.0
+                return waited
+
+    def _owed_after_vacancy(self, now: float) -> float:
+        vacant = 0.0 if self._vacant_since is None else now - self._vacant_since
+        return self._owed if vacant < SLICE else max(0.0, self._owed - vacant * self._account.law.rate(now))
+
+    async def _credit_vacancy(self, now: float) -> None:
+        # Time in which nobody stood here has paid for itself. The bucket has seen the same time, and what it would now
+        # let through for nothing is taken away, so that it counts once. It has run empty, so this never waits.
+        if self._vacant_since is None or now - self._vacant_since >= SLICE:
+            self._owed = self._owed_after_vacancy(now)
+            await self._bucket.acquire(SLICE)
+        self._vacant_since = None
+
+    async def _rest_until(self, when: float) -> None:
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(None if when == math.inf else when):
+                await self._changed.wait()

@@ -1,0 +1,212 @@
+"""
+The sender: messages in, reports out.
+
+Start reading here. A message is pulled when there is a place in flight for it, waits for its turn at the limiter, and is
+handed to the transport; the retry policy says what comes after an attempt that was not accepted. What is in between is
+in `_delivery` (one message) and `_batch` (many of them).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import TypeAlias
+
+from ._batch import Batch
+from ._delivery import Delivery, Places
+from ._errors import SendFailed, SendingStopped, SESLimitError
+from ._limiter import Admission, Limiter
+from ._message import Message, Receipt, Report
+from ._outcome import Outcome
+from ._retry import History, RetryPolicy
+from .transports import KnowsQuota, Transport
+
+logger = logging.getLogger("seslimit")
+
+MAX_IN_FLIGHT = 100
+"""Attempts at the same time: 500 messages/s at 0.2 s each, the slowest door at the highest usual rate."""
+
+BACKING_OFF_PER_PLACE = 10
+"""Messages that may wait out a backoff, for each place in flight."""
+
+QUOTA_REFRESH = 300.0
+"""Seconds between two looks at the account's sending quota: `GetAccount` is rationed, and quotas seldom change."""
+
+DRAIN = 10.0
+"""Seconds that attempts under way are given when sending stops."""
+
+Hook: TypeAlias = Callable[[Report], None]
+
+
+class Sender:
+    """
+    Sends messages through a transport at the rate that the account is allowed.
+
+    Use as an asynchronous context manager, or call `aclose` at the end.
+
+    Args:
+        transport: makes the attempts; closed together with the sender.
+        limiter: the account's limiter; a new one that finds the rate when left out. Share one among senders of the same
+            account.
+        retry: the retry policy; `RetryPolicy()` when left out.
+        hooks: each called with the report of every message that came to an end.
+        max_in_flight: attempts at the same time.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        limiter: Limiter | None = None,
+        retry: RetryPolicy | None = None,
+        hooks: Iterable[Hook] = (),
+        max_in_flight: int = MAX_IN_FLIGHT,
+    ) -> None:
+        self.transport = transport
+        self.limiter = limiter or Limiter()
+        self.unfinished: Sequence[Message] = ()
+        """After closing: messages whose attempts had not ended within the deadline; they may have been accepted."""
+        self._retry = retry or RetryPolicy()
+        self._hooks = tuple(hooks)
+        self._places = Places(max_in_flight, max_in_flight * BACKING_OFF_PER_PLACE)
+        self._batches: set[Batch] = set()
+        self._quota_watch: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Sender:
+        await self._watch_quota()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def send(self, message: Message) -> Receipt:
+        """
+        Send one message: returns when the service has accepted it.
+
+        Returns:
+            the service's receipt.
+
+        Raises:
+            SendFailed: the message was given up; its report says why.
+            AccountBlocked, EndpointUnreachable: sending has to stop; the message is unsent.
+
+        Cancelling:
+            the attempt under way is dropped; the message may have been accepted.
+        """
+        await self._watch_quota()
+        delivery = self._begin(message)
+        try:
+            receipt = await self._deliver(message, delivery)
+        except SendingStopped as stopped:
+            stopped.unsent = (message,)
+            raise
+        except Exception as error:
+            raise SendFailed(self._report(message, delivery, error)) from error
+        self._report(message, delivery, receipt)
+        return receipt
+
+    async def send_many(self, messages: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Report, None]:
+        """
+        Send messages and yield a report for each, in the order in which they come to an end.
+
+        Messages are pulled one by one, as there is a place in flight for them; memory does not grow with their number.
+
+        Raises:
+            AccountBlocked, EndpointUnreachable: sending had to stop; raised after the reports of all that was under
+                way, with the messages that were taken and not sent.
+            Exception: whatever the iterable raised, after the reports of all that it gave before.
+
+        Cancelling:
+            no new attempt is made, and those under way are given `DRAIN` seconds; the same when the caller stops
+            iterating and closes the generator.
+        """
+        await self._watch_quota()
+        batch = Batch(messages, self._begin, self._deliver, self._report)
+        self._batches.add(batch)
+        try:
+            async for report in batch:
+                yield report
+        finally:
+            await batch.drain(DRAIN)
+            self._batches.discard(batch)
+
+    def stop(self) -> None:
+        """
+        Make no new attempt; `send_many` yields the reports of those under way and ends.
+
+        Messages that were taken and not sent are reported with what is known of them: `not_sent`, or their last
+        outcome.
+        """
+        for batch in self._batches:
+            batch.stop()
+
+    async def aclose(self, deadline: float = DRAIN) -> None:
+        """
+        Stop, give attempts under way at most `deadline` seconds, and close the transport.
+
+        What could not be finished is in `unfinished`, and logged.
+        """
+        self.stop()
+        unfinished: list[Message] = []
+        for batch in list(self._batches):
+            unfinished += await batch.drain(deadline)
+        self.unfinished = tuple(unfinished)
+        if unfinished:
+            logger.warning("closed with %d attempts under way, their outcome is unknown", len(unfinished))
+        if self._quota_watch is not None:
+            self._quota_watch.cancel()
+            await asyncio.wait([self._quota_watch])
+        await self.transport.aclose()
+
+    def _begin(self, message: Message) -> Delivery:
+        history = History(asyncio.get_running_loop().time())
+        return Delivery(self.limiter, self._retry, message.cost, history, self._places)
+
+    async def _deliver(self, message: Message, delivery: Delivery) -> Receipt:
+        async def attempt(admission: Admission) -> Receipt:
+            receipt = await self.transport.send(message)
+            admission.decided_at = receipt.decided_at
+            return receipt
+
+        return await delivery.run(attempt)
+
+    def _report(self, message: Message, delivery: Delivery, result: Receipt | BaseException) -> Report:
+        history = delivery.history
+        outcome = Outcome.UNKNOWN if delivery.interrupted else history.outcome or Outcome.NOT_SENT
+        report = Report(
+            message,
+            outcome,
+            receipt=result if isinstance(result, Receipt) else None,
+            attempts=history.attempts + delivery.interrupted,
+            throttles=history.throttles,
+            error=result if isinstance(result, Exception) else delivery.error,
+        )
+        for hook in self._hooks:
+            try:
+                hook(report)
+            except Exception:
+                logger.exception("the hook %r failed; sending goes on", hook)
+        return report
+
+    async def _watch_quota(self) -> None:
+        """Ask for the sending quota before the first message, and again every few minutes."""
+        if self._quota_watch is None and isinstance(self.transport, KnowsQuota):
+            asked = asyncio.Event()
+            self._quota_watch = asyncio.create_task(self._ask_for_quota(self.transport, asked))
+            await asked.wait()
+
+    async def _ask_for_quota(self, transport: KnowsQuota, asked: asyncio.Event) -> None:
+        while True:
+            try:
+                quota = await transport.quota()
+                if quota is not None:
+                    self.limiter.quota_figures(quota)
+            except SESLimitError as error:
+                logger.warning("the sending quota is not known: %s", error)
+            finally:
+                asked.set()
+            await asyncio.sleep(QUOTA_REFRESH)

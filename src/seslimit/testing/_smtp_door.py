@@ -1,0 +1,379 @@
+"""
+The SMTP door: aiosmtpd's session, in the words and with the habits of the service.
+
+aiosmtpd reads commands, checks their order, does AUTH and STARTTLS. Added here: the service's texts (a table), what it
+decides at the final dot, its session rules, faults and latency. Every reply leaves through `push`, every command enters
+through `_step`, so that a fault can strike each stage before or after its decision.
+
+Invariants: a message is decided when its final dot has arrived, before the reply's latency; the idle time runs only while
+the door waits for the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import struct
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+import attrs
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword, syntax
+
+from ._account import Verdict
+from ._faults import End, Fault, Stage
+from ._ledger import Submission
+from ._rules import SMTPRules
+from ._service import MAX_RECIPIENTS, Service
+from ._texts import SMTPText
+
+HOST_NAME: Final = "email-smtp.amazonaws.com"
+GREETING: Final = "ESMTP SimpleEmailService-d-SESLIMIT simulator"
+
+BACKLOG: Final = 1024
+"""Connections that may wait to be taken up: a client that opens hundreds at once must not wait for SYN retries."""
+
+COMMAND_LENGTH: Final = 4096
+"""Bytes of one command; the service's own limit is not documented, and addresses of the longest legal form must fit."""
+
+BUFFER: Final = 2**16
+"""Bytes after which the reader pauses; also above aiosmtpd's 1,001, so that it does not pause in every message."""
+
+CHUNK: Final = 2**22
+"""More than the reader can hold, so that one `read` empties it."""
+
+_END_OF_DATA: Final = b"\r\n.\r\n"
+
+_ADDRESS: Final = re.compile(r'<((?:"(?:\\.|[^"\\])*"@)?[^<>\s"]*)>(?:\s+(.*))?$')
+
+WORDS: Final[dict[str, str]] = {
+    "250 OK": SMTPText.OK,
+    "334 ": "334 Ok",
+    "235 2.7.0 Authentication successful": SMTPText.AUTHENTICATED,
+    "501 Syntax: MAIL FROM: <address> [SP <mail-parameters>]": SMTPText.INVALID_MAIL_FROM,
+    "501 Syntax: MAIL FROM: <address>": SMTPText.INVALID_MAIL_FROM,
+    "503 Error: nested MAIL command": SMTPText.ALREADY_SPECIFIED,
+    "530 5.7.0 Authentication required": SMTPText.AUTH_REQUIRED,
+    "535 5.7.8 Authentication credentials invalid": SMTPText.CREDENTIALS_INVALID,
+    "552 Error: message size exceeds fixed maximum message size": SMTPText.TOO_LONG,
+}
+"""aiosmtpd's reply → the service's."""
+
+VERDICTS: Final[dict[Verdict, str]] = {
+    Verdict.RATE_EXCEEDED: SMTPText.RATE_EXCEEDED,
+    Verdict.QUOTA_EXCEEDED: SMTPText.QUOTA_EXCEEDED,
+}
+
+_Method = Callable[[str | None], Awaitable[None]]
+
+
+@attrs.define(eq=False)
+class SMTPDoor:
+    """
+    Listens for SMTP and hands what arrives to the service.
+
+    Args:
+        service: decides.
+        rules: how sessions are treated.
+    """
+
+    service: Service
+    rules: SMTPRules
+    port: int = attrs.field(default=0, init=False)
+    sessions: set[_Session] = attrs.field(factory=set, init=False)
+    _server: asyncio.Server | None = attrs.field(default=None, init=False)
+
+    async def open(self, host: str, port: int) -> None:
+        """Listen on `host` and `port`; 0 takes a free port."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _Session(self, loop),
+            host,
+            port,
+            backlog=BACKLOG,
+            ssl=self.rules.ssl_context if self.rules.tls == "implicit" else None,
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Stop listening and break every session off."""
+        if self._server is None:
+            return
+        self._server.close()
+        sessions = [session.break_off() for session in tuple(self.sessions)]
+        await asyncio.gather(*sessions, return_exceptions=True)
+        await self._server.wait_closed()
+
+
+class _Session(SMTP):
+    """One connection."""
+
+    command_size_limits = defaultdict(lambda: COMMAND_LENGTH)
+    line_length_limit = BUFFER
+    AuthLoginUsernameChallenge = "Username:"
+    AuthLoginPasswordChallenge = "Password:"
+
+    def __init__(self, door: SMTPDoor, loop: asyncio.AbstractEventLoop) -> None:
+        self._door = door
+        self._rules = door.rules
+        self._idle_since: float | None = None
+        self._fault: Fault | None = None
+        self._stage: Stage | None = Stage.CONNECT
+        self._argument: str | None = None
+        self._messages = 0
+        starttls = self._rules.tls == "starttls"
+        super().__init__(
+            object(),
+            data_size_limit=self._rules.max_size,
+            hostname=HOST_NAME,
+            ident=GREETING,
+            tls_context=self._rules.ssl_context if starttls else None,
+            require_starttls=starttls,
+            auth_require_tls=False,
+            authenticator=self._authenticate_login,
+            timeout=self._rules.idle_timeout,
+            loop=loop,
+        )
+        # Given to the constructor it would warn about logins without TLS, which is what a simulator on loopback is for.
+        self._auth_required = self._rules.auth_required
+        self._smtp_methods = {name: partial(self._step, name, method) for name, method in self._smtp_methods.items()}
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._door.sessions.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._door.sessions.discard(self)
+        super().connection_lost(error)
+
+    def break_off(self) -> asyncio.Task[None]:
+        """End the connection at once, and return the task that then ends."""
+        task = self._handler_coroutine
+        assert task is not None
+        task.cancel()
+        self._end(End.CUT)
+        return task
+
+    async def _handle_client(self) -> None:
+        limit = self._rules.max_connections
+        self._door.service.ledger.counts.smtp_connections += 1
+        if limit is not None and len(self._door.sessions) > limit:
+            # It leaves the count before it is told, or those who are turned away would keep others out.
+            self._door.sessions.discard(self)
+            await self.push(SMTPText.TOO_MANY_CONNECTIONS)
+            self._end(End.CLOSE)
+            return
+        self._fault = self._draw(Stage.CONNECT)
+        await super()._handle_client()
+
+    def _end(self, end: End) -> None:
+        transport = self.transport
+        if transport is None or end is End.KEEP:
+            return
+        assert isinstance(transport, asyncio.WriteTransport)
+        if end is End.CLOSE:
+            transport.close()
+            return
+        if end is End.RESET:
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+    # Idle time: one timer a connection that looks at a note, instead of one timer a command
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        self._idle_since = self.loop.time()
+        if self._timeout_handle is None:
+            self._timeout_handle = self.loop.call_later(self._rules.idle_timeout, self._timeout_cb)
+
+    def _timeout_cb(self) -> None:
+        idle = 0.0 if self._idle_since is None else self.loop.time() - self._idle_since
+        if self.transport is None or self.transport.is_closing():
+            return
+        if idle < self._rules.idle_timeout:
+            self._timeout_handle = self.loop.call_later(self._rules.idle_timeout - idle, self._timeout_cb)
+            return
+        self._writer.write(SMTPText.IDLE.encode() + b"\r\n")
+        self._end(End.CLOSE)
+
+    # Commands in, replies out
+
+    def _draw(self, stage: Stage | None) -> Fault | None:
+        return None if stage is None else self._door.service.faults.draw(stage)
+
+    async def _step(self, command: str, method: _Method, argument: str | None) -> None:
+        self._idle_since = None
+        self._argument = argument
+        self._stage = _STAGES.get(command)
+        fault = self._draw(self._stage)
+        if await self._struck_before(fault):
+            return
+        if self._capped(command):
+            await self.push(SMTPText.SESSION_CAP)
+            self._end(End.CLOSE)
+            return
+        await method(argument)
+        self._fault = None
+
+    async def _struck_before(self, fault: Fault | None) -> bool:
+        """Carry out a fault that comes before the decision, or keep it for the reply; True where no decision follows."""
+        if fault is None:
+            return False
+        if fault.decided:
+            self._fault = fault
+            return False
+        if fault.replaces:
+            await asyncio.sleep(self._door.service.wait())
+        return await self._strike(fault)
+
+    async def _strike(self, fault: Fault) -> bool:
+        await asyncio.sleep(fault.delay)
+        if data := fault.wire():
+            self._writer.write(data)
+        self._end(fault.end)
+        if fault.replaces and not fault.silent:
+            self._idle_since = self.loop.time()
+        return fault.replaces
+
+    async def push(self, status: Any) -> None:
+        """Send a reply, in the service's words, after the latency, unless a fault strikes it."""
+        text: str = status.decode("ascii", "replace") if isinstance(status, bytes) else status
+        text = WORDS.get(text, text)
+        if text == "553 5.1.3 Error: malformed address":
+            what = "Invalid email address" if self._stage is Stage.MAIL else "address unknown"
+            text = f"553 <{(self._argument or '').partition(':')[2].strip().strip('<>')}> {what}"
+        if wait := self._door.service.wait():
+            await asyncio.sleep(wait)
+        # The challenges of a login are not its reply.
+        if self._fault is not None and not text.startswith("334"):
+            fault, self._fault = self._fault, None
+            if await self._strike(fault):
+                return
+        await super().push(text)
+        self._idle_since = self.loop.time()
+
+    def _capped(self, command: str) -> bool:
+        cap, where = self._rules.session_cap, self._rules.session_cap_at
+        if cap is None or self._messages < cap:
+            return False
+        return command == "MAIL" and where != "dot" or command == "RSET" and where == "rset"
+
+    # Commands that differ from aiosmtpd's
+
+    def _authenticate_login(self, server: Any, session: Any, envelope: Any, mechanism: str, login: Any) -> AuthResult:
+        assert isinstance(login, LoginPassword)
+        wanted = self._rules.credentials
+        return AuthResult(success=wanted is None or wanted == (login.login.decode(), login.password.decode()), handled=False)
+
+    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
+        # aiosmtpd parses with the grammar of message headers, which costs more than all the rest of a message.
+        match = _ADDRESS.match(arg)
+        return (match.group(1), match.group(2) or "") if match else (None, None)
+
+    @syntax("EHLO hostname")
+    async def smtp_EHLO(self, hostname: str) -> None:
+        """Greet, in the order and with the extensions of the service."""
+        self._set_rset_state()
+        assert self.session is not None
+        self.session.extended_smtp = True
+        self.session.host_name = hostname or "unknown"
+        lines = [HOST_NAME, "8BITMIME"]
+        if self.tls_context and not self._tls_protocol:
+            lines += ["STARTTLS"]
+        else:
+            lines += [f"SIZE {self._rules.max_size}", "AUTH PLAIN LOGIN"]
+        await self.push("".join(f"250-{line}\r\n" for line in lines) + SMTPText.OK)
+
+    @syntax("DATA")
+    async def smtp_DATA(self, arg: str | None) -> None:
+        """Read the content, and let the service decide when its final dot has arrived."""
+        if await self.check_helo_needed() or await self.check_auth_needed("DATA"):
+            return
+        assert self.envelope is not None
+        if not self.envelope.rcpt_tos:
+            await self.push("503 Error: need RCPT command")
+            return
+        await self.push(SMTPText.END_DATA)
+        content = await self._read_content(self._draw(Stage.BODY))
+        if content is None:
+            return
+        self._idle_since = None
+        self._stage = Stage.DOT
+        self._messages += 1
+        if await self._struck_before(self._draw(Stage.DOT)):
+            if not self._rules.sticky:
+                self._set_post_data_state()
+            return
+        await self._decide(content)
+
+    async def _decide(self, content: bytes) -> None:
+        cap = self._rules.session_cap
+        if cap is not None and self._messages > cap and self._rules.session_cap_at == "dot":
+            await self.push(SMTPText.SESSION_CAP)
+            self._end(End.CLOSE)
+            return
+        reply = self._verdict(content)
+        if reply.startswith("250") or not self._rules.sticky:
+            self._set_post_data_state()
+        await self.push(reply)
+
+    def _verdict(self, content: bytes) -> str:
+        assert self.envelope is not None
+        recipients = self.envelope.rcpt_tos
+        service = self._door.service
+        if refusal := self._refusal(recipients, content):
+            service.ledger.counts.invalid += 1
+            return refusal
+        submission = Submission("smtp", self.envelope.mail_from or "", tuple(recipients), content)
+        decision = service.decide(self.loop.time(), submission)
+        if decision.verdict is Verdict.ACCEPTED:
+            return f"{SMTPText.OK} {decision.message_id}"
+        return VERDICTS[decision.verdict]
+
+    def _refusal(self, recipients: list[str], content: bytes) -> str | None:
+        if len(content) > self._rules.max_size:
+            return SMTPText.TOO_LONG
+        if len(recipients) > MAX_RECIPIENTS:
+            return SMTPText.TOO_MANY_RECIPIENTS
+        if not all("@" in recipient for recipient in recipients):
+            return SMTPText.MISSING_DOMAIN
+        return None
+
+    async def _read_content(self, fault: Fault | None) -> bytes | None:
+        """The content up to the final dot, its stuffed dots removed; None where a fault broke it off."""
+        # The CRLF in front makes the dot of an empty message, and a dot that begins the first line, like any other.
+        data = bytearray(b"\r\n")
+        size = 0
+        while (end := data.find(_END_OF_DATA, max(0, size - len(_END_OF_DATA)))) < 0:
+            size = len(data)
+            if fault is not None and size - 2 >= fault.at_byte and await self._strike(fault):
+                return None
+            self._idle_since = self.loop.time()
+            chunk = await self._reader.read(CHUNK)
+            if not chunk:
+                raise ConnectionResetError
+            data += chunk
+            if len(data) > self._rules.max_size + CHUNK:
+                # Too long in any case: what has been read no longer matters, except that it was too long.
+                del data[2 : len(data) - self._rules.max_size - len(_END_OF_DATA)]
+                size = 0
+        self._reader.feed_data(bytes(data[end + len(_END_OF_DATA) :]))
+        return bytes(data[: end + 2]).replace(b"\r\n.", b"\r\n")[2:]
+
+
+_STAGES: Final[dict[str, Stage]] = {
+    "HELO": Stage.EHLO,
+    "EHLO": Stage.EHLO,
+    "STARTTLS": Stage.STARTTLS,
+    "AUTH": Stage.AUTH,
+    "MAIL": Stage.MAIL,
+    "RCPT": Stage.RCPT,
+    "DATA": Stage.DATA,
+    "RSET": Stage.RSET,
+    "NOOP": Stage.NOOP,
+    "QUIT": Stage.QUIT,
+}
