@@ -28,6 +28,8 @@ START_GROWTH = math.log(4.0)
 """Growth before the first throttle, 1/s: fourfold a second, 100/s after 3.3 s."""
 START_REFUSALS = 34.0
 """Throttles that the overshoot of the start may cost: with it the growth slows down as the rate rises."""
+LEAST_GROWTH = 0.1
+"""Growth that no rate falls short of, 1/s: doubled in 7 s even where the overshoot then costs more."""
 CLIMB_GROWTH = 0.4
 """Growth after the rate has outlived its plan, 1/s: threefold in 3 s."""
 CLIMB_REFUSALS = 12.0
@@ -42,8 +44,8 @@ GROWTH_SECONDS = 1.0
 """Seconds for which the rate grows without another admission: a rate that nothing tests says nothing."""
 LONGEST_HOLD = 10.0
 """Seconds after which another message is risked, however long everything was throttled."""
-FALLEN = 0.5
-"""Share of the plan after which a rate that has fallen is probed: what took it may give it back."""
+FALLEN_SECONDS = 4.0
+"""A rate that has fallen is probed this often at least, in seconds."""
 FADING = 0.97
 """What is left of the memory of a higher rate after each confirmation of the lower one."""
 FIRST_PLAN = 30.0
@@ -54,6 +56,12 @@ PLAN_GROWTH = 1.5
 """Each probe that finds the estimate unchanged makes the next plan so much longer."""
 CONFIRMED = 0.05
 """An estimate that moved by no more than this share is confirmed."""
+BLOCKED = 0.7
+"""Share of the estimate that is left when nothing at all was accepted: that measures no rate."""
+SOME = 0.2
+"""Share of what should have been accepted below which an event measures no rate: throttles may cost tokens."""
+IGNORED = 8.0
+"""Recipients accepted after a lone throttle that nobody looked for, to take it for a stray one."""
 MARGIN = 0.015
 """Share taken off the estimate by a throttle that measures nothing: more than the jitter of the arrivals, at 1/s."""
 SLOWED = 0.5
@@ -125,16 +133,19 @@ class _Event:
 
 def grown(rate: float, seconds: float, growth: float, stride: float) -> float:
     """
-    The rate after growing for some seconds: dr/dt = min(growth·r, stride²/2r).
+    The rate after growing for some seconds: dr/dt = max(LEAST_GROWTH·r, min(growth·r, stride²/2r)).
 
-    An overshoot of a bucket that holds one second of the rate costs `sqrt(2·dr/dt·r)` times the delay in throttles: the
-    second term keeps that at `stride` times the delay, whatever the rate.
+    An overshoot of a bucket that holds one second of the rate costs `sqrt(2·r·dr/dt)` times the delay in throttles: the
+    term in the middle of the range keeps that at `stride` times the delay, whatever the rate.
     """
-    knee = stride / math.sqrt(2.0 * growth)
-    if rate < knee:
-        steep = min(seconds, math.log(knee / rate) / growth)
+    first, last = stride / math.sqrt(2.0 * growth), stride / math.sqrt(2.0 * LEAST_GROWTH)
+    if rate < first:
+        steep = min(seconds, math.log(first / rate) / growth)
         rate, seconds = rate * math.exp(growth * steep), seconds - steep
-    return math.sqrt(rate * rate + stride * stride * seconds) if seconds > 0.0 else rate
+    if rate < last:
+        even = min(seconds, (last * last - rate * rate) / (stride * stride))
+        rate, seconds = math.sqrt(rate * rate + stride * stride * even), seconds - even
+    return rate * math.exp(LEAST_GROWTH * max(0.0, seconds))
 
 
 class AdaptiveRate:
@@ -164,6 +175,7 @@ class AdaptiveRate:
         self._jitter = 0.0
         self._refusals = 1.0
         self._streak = 0
+        self._ignored = False
         self._costs = self._squares = 1.0
         self._plan = 1.0 / self._budget
         self._due = self._plan
@@ -201,6 +213,8 @@ class AdaptiveRate:
         if not waited:
             self._forget_anchor()
         else:
+            if self._estimate is None and self._anchor is None:
+                self._anchor = now - ASSUMED_DEPTH
             self._pace = min(self._grown(now), self._cap, self._max_rate)
             self._since += cost
             if self._estimate is not None and self._since - cost < self._due <= self._since:
@@ -290,12 +304,17 @@ class AdaptiveRate:
 
     def _probe(self, now: float) -> None:
         """Look for the refusal that is due: draw the bucket down gently, and grow when it does not come."""
+        excess, seconds = self._probing()
+        self._pace += excess
+        self._paced_at = now + seconds
+
+    def _probing(self) -> tuple[float, float]:
+        """How much faster to pace in a probe, recipients/s, and for how many seconds before the rate grows."""
         level, refusals = 2.0 * (self._quantum + self._cushion(self._pace)), PROBE_REFUSALS
         if self._anchor is None:
             level, refusals = max(level, ASSUMED_DEPTH * self._pace), FULL_REFUSALS
         excess = min(PROBE_SHARE * self._pace, refusals / self._delay)
-        self._pace += excess
-        self._paced_at = now + level / excess
+        return excess, level / excess
 
     @property
     def _quantum(self) -> float:
@@ -303,20 +322,15 @@ class AdaptiveRate:
         return self._squares / self._costs
 
     def _open(self, now: float, decided_at: float) -> _Event:
-        since = self._anchor
-        seconds = None if since is None else decided_at - since
-        settled = self._settled
-        if self._estimate is None:
-            since, seconds, settled = decided_at - ASSUMED_DEPTH, 2.0 * ASSUMED_DEPTH, 0.0
-        floor = -math.inf if since is None else since
+        anchor = self._anchor
         self._opened = now
         self._event = event = _Event(
             opened=now,
             first=decided_at,
             prior=self._estimate,
             pace=self._pace,
-            seconds=seconds,
-            before=settled + sum(cost for at, cost in self._log if floor < at <= decided_at),
+            seconds=None if anchor is None else max(0.0, decided_at - anchor),
+            before=self._settled + sum(cost for at, cost in self._log if at <= decided_at),
             after=[entry for entry in self._log if entry[0] > decided_at],
             last=decided_at,
             lean=SHRINK * self._quantum,
@@ -326,8 +340,7 @@ class AdaptiveRate:
     def _judge(self, event: _Event) -> bool:
         """Set estimate and pace by what the event has shown so far; true where the rate has changed."""
         measured = event.measured()
-        base = measured or event.prior
-        assert base is not None
+        base = measured or event.prior or event.pace
         span = event.last - event.first
         within = event.within()
         missing = min(event.refused, base * span - within)
@@ -335,7 +348,10 @@ class AdaptiveRate:
         changed = event.prior is None or climbed or abs(missing) > 2.0 * self._quantum + self._cushion(base)
         if climbed:
             base = math.sqrt(base * event.pace)
-        if changed:
+        if changed and missing > 0.0 and within < SOME * base * span:
+            changed = self._streak > 1
+            estimate = base * (BLOCKED if changed else 1.0)
+        elif changed:
             estimate = (within + DOUBT * self._quantum) / (span + DOUBT * self._quantum / base)
         elif measured is not None:
             estimate = measured
@@ -348,8 +364,9 @@ class AdaptiveRate:
         """Let the bucket gain a cushion against the jitter of arrivals."""
         estimate = self._pace
         cushion = self._cushion(estimate) / estimate
-        if changed:
-            self._held_until = max(self._held_until, now + cushion)
+        if changed or event.refused > 1 and not event.within():
+            debt = 0.0 if event.within() > 1.0 else event.refused / estimate
+            self._held_until = max(self._held_until, now + cushion + debt)
         if self._streak > 1 and event.refused == 1:
             self._held_until = max(self._held_until, now + min(LONGEST_HOLD, 2.0 ** (self._streak - 1) / estimate))
         if changed or event.refused == 1:
@@ -359,25 +376,41 @@ class AdaptiveRate:
         """Every reply of what was under way is in: choose anchor and plan."""
         changed = self._judge(event)
         self._event = None
+        if self._stray(event):
+            self._estimate, self._pace, self._paced_at = event.prior, event.pace, self._slow_until
+            self._ignored = True
+            return
+        self._ignored = False
         self._paced_at = max(self._slow_until, event.opened)
         self._since = 0.0
+        self._anchor = event.last
         estimate = self._pace
-        kept = not changed and event.prior is not None and abs(estimate - event.prior) <= CONFIRMED * event.prior
+        kept = not changed and event.prior is not None
+        kept = kept and abs(estimate - event.prior) <= (CONFIRMED + self._quantum / (event.before + event.lean)) * event.prior
         if kept:
-            self._refusals += 0.25 * (min(event.refused, 4) - self._refusals)
+            self._refusals += 0.25 * (min(event.refused, 25) - self._refusals)
             self._former = max(FADING * self._former, estimate)
         longest = max(self._refusals / self._budget, PLAN_SECONDS * estimate)
         self._plan = min(PLAN_GROWTH * self._plan if kept else 0.0, longest)
-        shortest = max(FIRST_PLAN * self._quantum, PLAN_SECONDS * estimate)
+        shortest = max(FIRST_PLAN * self._refusals, 8.0 * self._quantum, PLAN_SECONDS * estimate)
         self._plan = max(self._plan, shortest)
-        fallen = estimate < 0.9 * self._former
-        self._due = max(shortest, FALLEN * self._plan) if fallen else self._plan
-        self._anchor = event.last
+        cycle = self._plan
+        if estimate < 0.9 * self._former:
+            cycle = min(cycle, FALLEN_SECONDS * estimate)
+        excess, seconds = self._probing()
+        self._due = max(0.5 * cycle, cycle - seconds * estimate)
         self._settled = 0.0
         self._log = deque(entry for entry in self._log if entry[0] > event.last)
 
+    def _stray(self, event: _Event) -> bool:
+        """Whether the event is one throttle out of the blue, with the bucket far from empty."""
+        if event.refused > 1 or sum(cost for _, cost in event.after) < IGNORED * self._quantum:
+            return False
+        climbing = event.prior is None or event.pace > (1.0 + PROBE_SHARE) * event.prior
+        return climbing or self._since < self._due and not self._ignored
+
     def _cushion(self, rate: float) -> float:
-        return 2.0 * math.sqrt(rate * self._jitter)
+        return 2.0 * math.sqrt(rate * self._jitter * self._quantum)
 
     def _observe(self, seconds: float) -> None:
         self._jitter += SMOOTHING * (abs(seconds - self._delay) - self._jitter)
