@@ -68,10 +68,10 @@ class Delivery:
     last_attempt: bool = attrs.field(default=False, init=False)
     """Whether the attempt under way is the last, whatever the policy says: sending stops."""
     error: Exception | None = attrs.field(default=None, init=False)
-    """What the last attempt raised."""
+    """What the last attempt raised, until one is accepted."""
     _admission: Admission | None = attrs.field(default=None, init=False)
 
-    async def admit(self) -> None:
+    async def admit(self) -> Admission:
         """Take a place in flight, then wait for the turn; in front of everybody after the first time."""
         if self.places and not self.holds_place:
             await self.places.in_flight.acquire()
@@ -79,6 +79,7 @@ class Delivery:
         admission = self.limiter.admit(self.cost)
         await self.limiter.enter(admission, front=self.history.outcome is not None)
         self._admission = admission
+        return admission
 
     async def run(self, attempt: Callable[[Admission], Awaitable[T]]) -> T:
         """
@@ -97,12 +98,11 @@ class Delivery:
         """
         try:
             while True:
-                if self._admission is None:
-                    await self.admit()
-                accepted = await self._once(attempt)
-                if accepted is not None:
-                    return accepted[0]
-                await self._go_on()
+                try:
+                    return await self._once(attempt, self._admission or await self.admit())
+                except Exception as error:  # noqa: BLE001  # whatever it is, it is classified, and it leaves if given up
+                    self.error = error
+                await self._go_on(self.error)
         finally:
             self.close()
 
@@ -113,29 +113,26 @@ class Delivery:
             self.holds_place = False
             self.places.in_flight.release()
 
-    async def _once(self, attempt: Callable[[Admission], Awaitable[T]]) -> tuple[T] | None:
-        assert self._admission is not None
+    async def _once(self, attempt: Callable[[Admission], Awaitable[T]], admission: Admission) -> T:
         self.attempting = True
         try:
-            accepted = await attempt(self._admission)
+            accepted = await attempt(admission)
         except Exception as error:
-            self.error = error
             self.history = self.history.after(meaning(error).outcome)
             self._settle(error)
-            return None
+            raise
         except BaseException:
             self.interrupted = True
             raise
         finally:
             self.attempting = False
+        self.error = None
         self.history = self.history.after(Outcome.ACCEPTED)
         self._settle(None)
-        return (accepted,)
+        return accepted
 
-    async def _go_on(self) -> None:
+    async def _go_on(self, error: Exception) -> None:
         """Do as the policy decides; returns when there is to be another attempt."""
-        assert self.error is not None
-        error, self.error = self.error, None
         if self.last_attempt:
             raise error
         match self.policy.decide(self.history, asyncio.get_running_loop().time()):

@@ -1,8 +1,8 @@
 """
 The errors that leave seslimit.
 
-Each says in one sentence what is wrong and, where somebody can do something about it, what to do. All of them pickle, and
-none holds a credential: texts of a service are shortened and their control characters escaped on the way in.
+Each says in one sentence what is wrong and, where somebody can do something about it, what to do. All of them pickle,
+and none holds a credential: texts of a service are shortened and their control characters escaped on the way in.
 """
 
 from __future__ import annotations

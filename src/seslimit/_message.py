@@ -25,7 +25,13 @@ MAX_RECIPIENTS = 50
 MAX_ADDRESS_LENGTH = 320
 """Octets of an address: 64 for the local part, "@", 255 for the domain. Source: RFC 5321, 4.5.3.1."""
 
-_ADDRESS = re.compile(r'(?:[^\s@<>(),;:\\"\[\]]+|"(?:[^"\\\r\n]|\\[ -~])*")@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?')
+_ADDRESS = re.compile(
+    r"""
+    (?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+ | "(?: [\ !#-\[\]-~] | \\[\ -~] )*" )   # local part: atom or quoted string
+    @ [A-Za-z0-9] (?: [A-Za-z0-9.-]* [A-Za-z0-9] )?                             # domain, in ASCII
+    """,
+    re.VERBOSE,
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _FOLD = re.compile(r"\r\n|\r|\n")
 _MODERN = email.policy.SMTP.clone(cte_type="7bit")
@@ -39,16 +45,16 @@ def check_address(field: str, address: str) -> str:
     Raises:
         InvalidMessage: it is no mailbox (`local@domain`, ASCII), is too long, or holds a control character.
     """
-    shown = printable(repr(address))
-    if not isinstance(address, str) or _CONTROL.search(address):
-        raise InvalidMessage(f"{field} {shown} holds CR, LF or another control character: pass one bare address.")
+    if _ADDRESS.fullmatch(address) and len(address) <= MAX_ADDRESS_LENGTH:
+        return address
+    shown = f"{field} {printable(address)!r}"
+    if _CONTROL.search(address):
+        raise InvalidMessage(f"{shown} holds CR, LF or another control character: pass one bare address.")
     if len(address) > MAX_ADDRESS_LENGTH:
-        raise InvalidMessage(f"{field} {shown} is longer than {MAX_ADDRESS_LENGTH} characters.")
+        raise InvalidMessage(f"{shown} is longer than {MAX_ADDRESS_LENGTH} characters.")
     if not address.isascii():
-        raise InvalidMessage(f"{field} {shown} is not ASCII: SES takes ASCII only, write the domain in Punycode (xn--).")
-    if not _ADDRESS.fullmatch(address):
-        raise InvalidMessage(f"{field} {shown} is not an address of the form local@domain.")
-    return address
+        raise InvalidMessage(f"{shown} is not ASCII, as SES needs it: write the domain in Punycode (xn--).")
+    raise InvalidMessage(f"{shown} is not an address of the form local@domain.")
 
 
 def _addresses(value: Iterable[str]) -> tuple[str, ...]:
@@ -57,14 +63,15 @@ def _addresses(value: Iterable[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _normalised(content: bytes | bytearray | memoryview | email.message.Message) -> bytes | email.message.Message:
-    if isinstance(content, email.message.Message):
-        return content
-    raw = bytes(content)
+def _checked(content: bytes | email.message.Message) -> bytes | email.message.Message:
+    return content if isinstance(content, email.message.Message) else _normalised(content)
+
+
+def _normalised(raw: bytes) -> bytes:
     if b"\0" in raw:
         raise InvalidMessage("content holds a NUL byte, which no mail may: encode it (base64, quoted-printable).")
-    bare = raw.count(b"\r\n")
-    if raw.count(b"\n") == bare == raw.count(b"\r"):
+    pairs = raw.count(b"\r\n")
+    if raw.count(b"\n") == pairs == raw.count(b"\r"):
         return raw
     return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
@@ -87,7 +94,7 @@ class Message:
 
     mail_from: str = attrs.field()
     recipients: tuple[str, ...] = attrs.field(converter=_addresses)
-    content: bytes | email.message.Message = attrs.field(converter=_normalised, repr=False)
+    content: bytes | email.message.Message = attrs.field(converter=_checked, repr=False)
     key: Hashable = None
 
     def __attrs_post_init__(self) -> None:
@@ -167,9 +174,7 @@ def _serialised(content: email.message.Message) -> bytes:
         content = copy.copy(content)
         del content["Bcc"]
     policy = _MODERN if isinstance(content, email.message.EmailMessage) else _LEGACY
-    serialised = _normalised(content.as_bytes(policy=policy))
-    assert isinstance(serialised, bytes)
-    return serialised
+    return _normalised(content.as_bytes(policy=policy))
 
 
 @attrs.frozen

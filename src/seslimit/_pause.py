@@ -75,7 +75,7 @@ class Pause:
         self._opens_at = math.inf
 
     def told_nothing(self, now: float, *, admitted_at: float) -> None:
-        """The message admitted at `admitted_at` is settled; if it was the probe and is still out, the next may be one."""
+        """The message admitted at `admitted_at` is settled; if it was the probe, the next message may be one."""
         if self._probe == admitted_at:
             self.look_now(now)
 

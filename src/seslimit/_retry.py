@@ -1,12 +1,12 @@
 """
 What to do after an attempt that was not accepted.
 
-Decides among requeue, retry, give up and hold; counts only what the message is answerable for. It must not know how the
-outcome was found out, and it neither waits nor sleeps. The waits come from backoff's generators and jitter, used nowhere
-else, so that another supplier of them is a change of one line.
+Decides among requeue, retry, give up and hold; counts only what the message is answerable for. It must not know how
+the outcome was found out, and it neither waits nor sleeps. The waits come from backoff's generators and jitter, used
+nowhere else, so that another supplier of them is a change of one line.
 
-Invariants: a throttle, an exceeded quota or a lost connection never uses up an attempt; the decision depends only on the
-arguments, except for the jitter of a wait.
+Invariants: a throttle, an exceeded quota or a lost connection never uses up an attempt; the decision depends only on
+the arguments, except for the jitter of a wait.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
 The sender: messages in, reports out.
 
-Start reading here. A message is pulled when there is a place in flight for it, waits for its turn at the limiter, and is
-handed to the transport; the retry policy says what comes after an attempt that was not accepted. What is in between is
-in `_delivery` (one message) and `_batch` (many of them).
+Start reading here. A message is pulled when there is a place in flight for it, waits for its turn at the limiter, and
+is handed to the transport; the retry policy says what comes after an attempt that was not accepted. What is in between
+is in `_delivery` (one message) and `_batch` (many of them).
 """
 
 from __future__ import annotations

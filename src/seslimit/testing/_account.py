@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import attrs
 
@@ -29,6 +29,10 @@ class Verdict(enum.StrEnum):
     QUOTA_EXCEEDED = "quota exceeded"
 
 
+def _sorted(steps: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    return tuple(sorted(steps))
+
+
 @attrs.frozen
 class Schedule:
     """
@@ -38,7 +42,7 @@ class Schedule:
         steps: pairs of seconds since the account's first second and recipients/s, sorted by time, the first at 0.
     """
 
-    steps: tuple[tuple[float, float], ...] = attrs.field(converter=lambda steps: tuple(sorted(steps)))
+    steps: tuple[tuple[float, float], ...] = attrs.field(converter=_sorted)
 
     def __attrs_post_init__(self) -> None:
         if not self.steps or self.steps[0][0] != 0:
@@ -65,6 +69,10 @@ class Schedule:
         return total
 
 
+def _schedule(rate: float | Schedule) -> Schedule:
+    return rate if isinstance(rate, Schedule) else Schedule.constant(rate)
+
+
 @attrs.define
 class SimulatedAccount:
     """
@@ -86,9 +94,7 @@ class SimulatedAccount:
         debt per recipient is from its edition of 2018-02-21. Read 2026-11.
     """
 
-    rate: Schedule = attrs.field(
-        converter=lambda rate: rate if isinstance(rate, Schedule) else Schedule.constant(float(rate))
-    )
+    rate: Schedule = attrs.field(converter=_schedule)
     depth: float = 1.0
     max_24_hour_send: float = -1.0
     sent_last_24_hours: float = 0.0

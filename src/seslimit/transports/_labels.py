@@ -1,0 +1,75 @@
+"""
+What the service may be told about a message beside its envelope: configuration set, tenant and tags.
+
+They are checked here, once for both doors, because over SMTP they become header lines and must not break out of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import attrs
+
+from .._errors import ConfigurationError, printable
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_ENDPOINT = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+
+
+def _checked(name: str, value: str, pattern: re.Pattern[str] = _NAME) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ConfigurationError(
+            f"{name} {printable(repr(value))} is not a name of 1 to 256 letters, digits, dashes or underscores."
+        )
+    return value
+
+
+def check_name(instance: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
+    """Validate an attrs field that holds a name of the service's, or None."""
+    if value is not None:
+        _checked(attribute.name, value)
+
+
+def check_endpoint_id(instance: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
+    """Validate an attrs field that holds the id of a multi-region endpoint, or None."""
+    if value is not None:
+        _checked(attribute.name, value, _ENDPOINT)
+
+
+def check_tags(instance: object, attribute: attrs.Attribute[Mapping[str, str]], value: Mapping[str, str]) -> None:
+    """Validate an attrs field that holds message tags."""
+    for name, text in value.items():
+        _checked("the name of a tag", name)
+        _checked(f"tag {name}", text)
+
+
+def tags_from(text: str) -> dict[str, str]:
+    """
+    The tags of a URL's option: `campaign=spring,kind=news`.
+
+    Raises:
+        ConfigurationError: a part has no "=".
+    """
+    tags = {}
+    for part in filter(None, text.split(",")):
+        name, separator, value = part.partition("=")
+        if not separator:
+            raise ConfigurationError(f"tags {printable(text)!r}: write name=value, separated by commas.")
+        tags[name.strip()] = value.strip()
+    return tags
+
+
+def header_lines(configuration_set: str | None, tenant: str | None, tags: Mapping[str, str]) -> bytes:
+    """
+    The header lines that tell the same to the SMTP door, which strips them.
+
+    Source:
+        Amazon SES Developer Guide, "Specifying a configuration set" and "Amazon SES-specific headers", read 2026-11.
+    """
+    headers = {
+        "X-SES-CONFIGURATION-SET": configuration_set,
+        "X-SES-TENANT": tenant,
+        "X-SES-MESSAGE-TAGS": ", ".join(f"{name}={value}" for name, value in tags.items()),
+    }
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value).encode("ascii")
