@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 TURN = 1e-9
 """Seconds that one turn of the loop takes."""
 
 
-class JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # chosen at run time by the platform
+class JumpingSelector(selectors.DefaultSelector):
     """Polls the sockets, and instead of waiting for them moves the clock."""
 
     now = 0.0
@@ -45,8 +47,29 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """The virtual time, in seconds."""
         return self._jumping.now
 
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock without serving a timer."""
+        self._jumping.now += seconds
+
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on virtual time."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(coroutine)
+
+
+def on_virtual_time(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make an asynchronous test an ordinary one that runs on virtual time."""
+
+    @wraps(function)
+    def test(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run(function(*args, **kwargs))
+
+    return test
+
+
+def block(seconds: float) -> None:
+    """Do what a computation of so many seconds does to the running loop: time passes and no timer is served."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.pass_time(seconds)

@@ -123,7 +123,7 @@ class Account:
             if self.quota_pause.end(admitted_at=verdict.admitted_at):
                 self.day.overtaken()
                 self._resume(now)
-            elif self.day.remaining() < 1:
+            elif self.day.remaining() < 1 and not self.quota_pause.active:
                 self._rest(self.quota_pause, now, now)
         self.quota_pause.told_nothing(now, admitted_at=verdict.admitted_at)
 

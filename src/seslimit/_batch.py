@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import aclosing
 from typing import Any
 
 import attrs
@@ -60,6 +61,7 @@ class Batch:
         self._unsent: list[UnderWay] = []
         self._stopped_by: SendingStopped | None = None
         self._taken = 0
+        self._stopping = False
         self._changed = asyncio.Event()
         self._read = asyncio.Event()
         self._feeder = asyncio.create_task(self._feed())
@@ -79,6 +81,7 @@ class Batch:
 
     def stop(self) -> None:
         """Take no message and make no attempt any more; what is under way comes to its end."""
+        self._stopping = True
         self._feeder.cancel()
         for task, under_way in self._under_way.items():
             under_way.delivery.last_attempt = True
@@ -102,21 +105,24 @@ class Batch:
         return unfinished
 
     async def _feed(self) -> None:
-        async for message in _each(self._source):
-            under_way = UnderWay(self._taken, message, self._begin(message))
-            self._taken += 1
-            try:
-                await under_way.delivery.admit()
-            except asyncio.CancelledError:
-                under_way.delivery.close()
-                self._end(under_way, asyncio.CancelledError())
-                raise
-            task = asyncio.create_task(self._deliver(message, under_way.delivery))
-            self._under_way[task] = under_way
-            task.add_done_callback(self._done)
-            while len(self._reports) >= UNREAD:
-                self._read.clear()
-                await self._read.wait()
+        async with aclosing(_each(self._source)) as messages:
+            async for message in messages:
+                await self._take(UnderWay(self._taken, message, self._begin(message)))
+                while len(self._reports) >= UNREAD:
+                    self._read.clear()
+                    await self._read.wait()
+
+    async def _take(self, under_way: UnderWay) -> None:
+        self._taken += 1
+        try:
+            await under_way.delivery.admit()
+        except asyncio.CancelledError:
+            under_way.delivery.close()
+            self._end(under_way, asyncio.CancelledError())
+            raise
+        task = asyncio.create_task(self._deliver(under_way.message, under_way.delivery))
+        self._under_way[task] = under_way
+        task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[Receipt]) -> None:
         under_way = self._under_way.pop(task)
@@ -130,8 +136,7 @@ class Batch:
         if isinstance(result, SendingStopped) and self._stopped_by is None:
             self._stopped_by = result
             self.stop()
-        waits = isinstance(result, SendingStopped | asyncio.CancelledError) and not under_way.delivery.interrupted
-        if self._stopped_by is not None and waits:
+        if self._stopped_by is not None and under_way.delivery.unsent:
             self._unsent.append(under_way)
         else:
             self._reports.append(self._report(under_way.message, under_way.delivery, result))
@@ -142,12 +147,12 @@ class Batch:
             in_order = sorted(self._unsent, key=lambda under_way: under_way.number)
             self._stopped_by.unsent = tuple(under_way.message for under_way in in_order)
             raise self._stopped_by
-        if not self._feeder.cancelled() and (error := self._feeder.exception()) is not None:
-            raise error
+        if not (self._stopping and self._feeder.cancelled()):
+            self._feeder.result()  # raises what the source raised, a cancellation of its own included
         raise StopAsyncIteration
 
 
-async def _each(source: Iterable[Message] | AsyncIterable[Message]) -> AsyncIterator[Message]:
+async def _each(source: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Message, None]:
     if isinstance(source, AsyncIterable):
         async for message in source:
             yield message

@@ -4,13 +4,13 @@ What an exception means, whoever raised it.
 Decides by the names of the exception's classes and by the attributes that mail and AWS clients give their exceptions;
 none of those packages is imported, and none has to be installed.
 
-Invariants: the most derived class that is known decides; what is taught goes before what is built in for the same class;
-what nothing is known of is `Outcome.UNKNOWN`, since it may have been accepted.
+Invariants: the most derived class that is known decides; what is taught goes before what is built in for the same
+class; what nothing is known of is `Outcome.UNKNOWN`, since it may have been accepted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from ._errors import AccountBlocked, ConfigurationError, EndpointUnreachable, InvalidMessage, SendFailed, TransportError
@@ -47,7 +47,7 @@ def _reply(stage: Stage, code: object, words: object) -> Meaning:
     if not isinstance(code, int) or not 400 <= code <= 599:
         # The clients report a malformed reply as a code of their own; they do not say what it was a reply to.
         return _UNKNOWN
-    return interpret(Reply(Door.SMTP, stage, str(int(code)), _text(words))) or _UNKNOWN
+    return interpret(Reply(Door.SMTP, stage, str(int(code)), _text(words)))
 
 
 def _recipients(exc: Any) -> Meaning:
@@ -57,20 +57,30 @@ def _recipients(exc: Any) -> Meaning:
     return most_useful(_reply(Stage.RCPT, refusal.code, refusal.message) for refusal in exc.recipients)
 
 
-def _client_error(exc: Any) -> Meaning | None:
-    """Read a refusal of the API: the error name first, the HTTP status where no table knows the name."""
-    response = exc.response
+def _client_error(exc: Any) -> Meaning:
+    """Read a refusal of the API: by the error name, or by the HTTP status where no table has the name."""
+    return meaning_of_api_error(exc.response)
+
+
+def meaning_of_api_error(response: Mapping[str, Any], recipients: Collection[str] = ()) -> Meaning:
+    """
+    What botocore's parsed error response means.
+
+    Args:
+        response: `ClientError.response`.
+        recipients: the envelope's recipients, where they are known.
+    """
     error = response.get("Error", {})
+    text = str(error.get("Message", ""))
+    found = interpret(Reply(Door.API, Stage.REQUEST, str(error.get("Code", "")), text), recipients)
     status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-    for code in (str(error.get("Code", "")), status):
-        meaning = interpret(Reply(Door.API, Stage.REQUEST, code, str(error.get("Message", ""))))
-        if meaning is not None:
-            return meaning
-    return Meaning(Outcome.PERMANENT, stage=Stage.REQUEST) if status.startswith("4") else _UNKNOWN
+    if found.outcome is Outcome.UNKNOWN and status.startswith("4"):
+        return interpret(Reply(Door.API, Stage.REQUEST, status, text), recipients)
+    return found
 
 
 def _os_error(exc: Any) -> Meaning | None:
-    """asyncio gives every address that did not answer these words, and no class of their own."""
+    """Recognise the words of asyncio for an address that did not answer; it has no class for it."""
     return _UNREACHABLE if "Connect call failed" in str(exc) else None
 
 
@@ -93,7 +103,7 @@ def _of_group(exc: BaseExceptionGroup[BaseException]) -> Meaning:
 
 
 def _of_botocore(exc: Any) -> Meaning | None:
-    """botocore keeps the HTTP client's exception beside its own."""
+    """Ask the HTTP client's exception, which botocore keeps beside its own."""
     inner = getattr(exc, "kwargs", {}).get("error")
     return _read(inner) if isinstance(inner, BaseException) else None
 

@@ -67,9 +67,16 @@ class Delivery:
     """Whether an attempt was cancelled: the message may have been accepted."""
     last_attempt: bool = attrs.field(default=False, init=False)
     """Whether the attempt under way is the last, whatever the policy says: sending stops."""
+    ended: bool = attrs.field(default=False, init=False)
+    """Whether it was accepted or given up."""
     error: Exception | None = attrs.field(default=None, init=False)
     """What the last attempt raised, until one is accepted."""
     _admission: Admission | None = attrs.field(default=None, init=False)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether it still has to be sent, as far as is known, and was not accepted."""
+        return not (self.ended or self.interrupted or self.history.outcome is Outcome.UNKNOWN)
 
     async def admit(self) -> Admission:
         """Take a place in flight, then wait for the turn; in front of everybody after the first time."""
@@ -98,8 +105,9 @@ class Delivery:
         """
         try:
             while True:
+                admission = self._admission or await self.admit()
                 try:
-                    return await self._once(attempt, self._admission or await self.admit())
+                    return await self._once(attempt, admission)
                 except Exception as error:  # noqa: BLE001  # whatever it is, it is classified, and it leaves if given up
                     self.error = error
                 await self._go_on(self.error)
@@ -128,16 +136,18 @@ class Delivery:
             self.attempting = False
         self.error = None
         self.history = self.history.after(Outcome.ACCEPTED)
+        self.error = None
+        self.ended = True
         self._settle(None)
         return accepted
 
     async def _go_on(self, error: Exception) -> None:
         """Do as the policy decides; returns when there is to be another attempt."""
-        if self.last_attempt:
+        decision = self.policy.decide(self.history, asyncio.get_running_loop().time())
+        self.ended = isinstance(decision, GiveUp)
+        if self.ended or self.last_attempt:
             raise error
-        match self.policy.decide(self.history, asyncio.get_running_loop().time()):
-            case GiveUp():
-                raise error
+        match decision:
             case HoldAccount():
                 raise AccountBlocked(_words(error)) from error
             case Retry(wait):

@@ -8,6 +8,7 @@ is in `_line`, the deciding in `_account`; what a loop over attempts looks like 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -143,7 +144,7 @@ class Limiter:
 
         Tell the limiter what became of it by `accepted` or `throttled`, or use `admit`, which does so by itself.
         """
-        admission = Admission(self, int(cost))
+        admission = Admission(self, math.ceil(cost))
         await self.enter(admission)
         self._by_hand.append(admission)
 

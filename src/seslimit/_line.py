@@ -27,6 +27,9 @@ SLICE = 0.05
 """Seconds of sending that are paid at once: a change of the rate reaches every waiter within this. With less than 20 ms
 aiolimiter loses time at high rates, for its level meets zero while a timer is late."""
 
+LATE = 0.025
+"""Seconds of room in the bucket that a late timer explains; with more of it, nobody was there to use the rate."""
+
 CRUMB = 1e-9
 """Recipients that are no debt: the rounding of a paid one."""
 
@@ -43,13 +46,14 @@ class Line:
         self._account = account
         self._bucket = AsyncLimiter(SLICE, SLICE)
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._returning: deque[asyncio.Future[None]] = deque()
         self._taken = False
         self._owed = 0.0
-        self._vacant_since: float | None = None
+        self._paid_at = -math.inf
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._waiting) + self._taken
+        return len(self._returning) + len(self._waiting) + self._taken
 
     def changed(self) -> None:
         """The account may open earlier than it said."""
@@ -60,6 +64,8 @@ class Line:
         if self._taken or self._account.opens_at() > now:
             return False
         seconds = self._owed_after_vacancy(now) / self._account.law.rate(now)
+        if now - self._paid_at >= SLICE:
+            return seconds <= CRUMB
         return seconds <= SLICE and self._bucket.has_capacity(seconds)
 
     async def go_through(self, cost: int, *, front: bool = False) -> float:
@@ -68,7 +74,7 @@ class Line:
 
         Args:
             cost: recipients; paid by those who come after.
-            front: stand at the head of the line.
+            front: stand before everybody who does not, for a message that had its turn before.
 
         Returns:
             the moment of the admission, seconds of the event loop's clock.
@@ -85,39 +91,38 @@ class Line:
             now = asyncio.get_running_loop().time()
             self._account.admitted(now, cost, waited=waited)
             self._owed += cost
-            self._vacant_since = now
             return now
         finally:
             self._pass_on()
 
     async def _stand(self, front: bool) -> None:
         turn = asyncio.get_running_loop().create_future()
-        if front:
-            self._waiting.appendleft(turn)
-        else:
-            self._waiting.append(turn)
+        line = self._returning if front else self._waiting
+        line.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._waiting.remove(turn)
+                with suppress(ValueError):  # the head may have passed over it already, in this very turn of the loop
+                    line.remove(turn)
             else:  # cancelled in the very moment in which the turn had come
                 self._pass_on()
             raise
 
     def _pass_on(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
+        for line in (self._returning, self._waiting):
+            while line:
+                turn = line.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    return
         self._taken = False
 
     async def _pay(self) -> bool:
-        """Pay what is owed and sit out every rest; returns whether there was anything to wait for."""
+        """Pay what is owed and sit out every rest; returns whether the rate was what held the message up."""
         loop = asyncio.get_running_loop()
         await self._credit_vacancy(loop.time())
-        waited = self._owed > CRUMB
+        waited = self._owed > CRUMB and not self._bucket.has_capacity(max(self._next_slice(loop.time()), LATE))
         while True:
             now = loop.time()
             opens_at = self._account.opens_at()
@@ -125,28 +130,35 @@ class Line:
                 waited = True
                 await self._rest_until(opens_at)
             elif self._owed > CRUMB:
-                rate = self._account.law.rate(now)
-                seconds = min(self._owed / rate, SLICE)
+                rate, seconds = self._account.law.rate(now), self._next_slice(now)
                 await self._bucket.acquire(seconds)
                 self._owed -= seconds * rate
+                self._paid_at = loop.time()
             else:
                 self._owed = 0.0
                 return waited
 
+    def _next_slice(self, now: float) -> float:
+        return min(self._owed / self._account.law.rate(now), SLICE)
+
     def _owed_after_vacancy(self, now: float) -> float:
-        vacant = 0.0 if self._vacant_since is None else now - self._vacant_since
+        vacant = now - self._paid_at
         return self._owed if vacant < SLICE else max(0.0, self._owed - vacant * self._account.law.rate(now))
 
     async def _credit_vacancy(self, now: float) -> None:
         # Time in which nobody stood here has paid for itself. The bucket has seen the same time, and what it would now
         # let through for nothing is taken away, so that it counts once. It has run empty, so this never waits.
-        if self._vacant_since is None or now - self._vacant_since >= SLICE:
+        if now - self._paid_at >= SLICE:
             self._owed = self._owed_after_vacancy(now)
             await self._bucket.acquire(SLICE)
-        self._vacant_since = None
+            self._paid_at = now
 
     async def _rest_until(self, when: float) -> None:
         self._changed.clear()
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout_at(None if when == math.inf else when):
                 await self._changed.wait()
+        except TimeoutError:
+            pass
+        finally:  # a rest pays for nothing
+            self._paid_at = asyncio.get_running_loop().time()

@@ -33,6 +33,7 @@ _ADDRESS = re.compile(
     re.VERBOSE,
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+_EMPTY_GROUP = re.compile(r"\s*[^:;@,<>]*:\s*;\s*")
 _FOLD = re.compile(r"\r\n|\r|\n")
 _MODERN = email.policy.SMTP.clone(cte_type="7bit")
 _LEGACY = email.policy.compat32.clone(mangle_from_=False, cte_type="7bit")
@@ -153,7 +154,9 @@ class Message:
 
 
 def _headers(content: email.message.Message, *names: str) -> list[str]:
-    return [str(value) for name in names for value in content.get_all(name, [])]
+    values = [str(value) for name in names for value in content.get_all(name, [])]
+    # "undisclosed-recipients:;" names nobody, and is no malformed address.
+    return [value for value in values if not _EMPTY_GROUP.fullmatch(value)]
 
 
 def _check_headers(content: email.message.Message) -> None:
@@ -170,9 +173,9 @@ def _check_header(name: str, value: str) -> None:
 
 
 def _serialised(content: email.message.Message) -> bytes:
-    if "Bcc" in content:
+    if "Bcc" in content or "Resent-Bcc" in content:
         content = copy.copy(content)
-        del content["Bcc"]
+        del content["Bcc"], content["Resent-Bcc"]
     policy = _MODERN if isinstance(content, email.message.EmailMessage) else _LEGACY
     return _normalised(content.as_bytes(policy=policy))
 

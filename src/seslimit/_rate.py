@@ -1,12 +1,12 @@
 """
 The control law: finds the rate at which an account may send, from nothing but what was accepted and what was throttled.
 
-It decides how many recipients/s to pace at, and before which moment nobody is admitted. It must not know what time it is
-(it is told), who waits, or what a message is. What it rests on: a throttle means that the service's token bucket is empty
-at that moment, so between two such moments the recipients accepted divided by the seconds passed *is* the rate.
+It decides how many recipients/s to pace at, and before which moment nobody is admitted. It must not know what time it
+is (it is told), who waits, or what a message is. What it rests on: a throttle means that the service's token bucket is
+empty at that moment, so between two such moments the recipients accepted divided by the seconds *are* the rate.
 
-Invariants: the rate is above zero and never above a cap; all throttles of what was under way when the first was read are
-one event; nothing grows and nothing is learnt while frozen, nor while the limiter is not what the messages wait for.
+Invariants: the rate is above zero and never above a cap; all throttles of what was under way when the first was read
+are one event; nothing grows and nothing is learnt while frozen, nor while the limiter is not what messages wait for.
 """
 
 from __future__ import annotations
@@ -49,10 +49,11 @@ PLAN_GROWTH = 1.5
 """Each confirmation of the estimate makes the next plan so much longer, until the budget is met."""
 PROBE_REFUSALS = 0.5
 """Throttles that a probe may cost besides the one it looks for: it paces so many per delay above the estimate."""
-FULL_REFUSALS = 3.0
+FULL_REFUSALS = 2.0
 """The same where the bucket may be full, and a whole second of the rate has to be drawn down first."""
 PROBE_SHARE = 0.3
 """A probe paces at most this share above the estimate: it binds where few messages are under way."""
+SOONER = 0.7
 FALLEN_SECONDS = 4.0
 """A rate below a former one is probed so often at least, in seconds: whoever took the difference may give it back."""
 FADING = 0.99
@@ -113,6 +114,9 @@ class _Event:
         before: recipients accepted in these seconds.
         after: what was accepted after `first`, as (decided at, recipients).
         lean: recipients by which `measured` leans on `prior`.
+        throttles, refused: the throttles, and their recipients.
+        changed: whether the rate is another than before.
+        barren: whether next to nothing was accepted, so that the cohort measures nothing.
     """
 
     opened: float
@@ -126,6 +130,8 @@ class _Event:
     lean: float
     throttles: int = 0
     refused: float = 0.0
+    changed: bool = False
+    barren: bool = False
 
     def measured(self) -> float | None:
         """Recipients/s accepted from the anchor to the first throttle."""
@@ -257,12 +263,9 @@ class AdaptiveRate:
         if event is None:
             return
         if admitted_at > event.opened:
-            return self._close(event)
-        if decided_at <= event.first:
-            event.before += cost
+            self._close(event)
         else:
-            event.after.append((decided_at, cost))
-        self._judge(event)
+            self._add(event, cost, decided_at)
 
     def throttled(self, now: float, cost: float, *, admitted_at: float, decided_at: float, pause: float = 0.0) -> None:
         """
@@ -290,7 +293,8 @@ class AdaptiveRate:
         event.throttles += 1
         event.refused += cost
         event.last = max(event.last, decided_at)
-        self._recover(now, event, changed=self._judge(event))
+        self._judge(event)
+        self._recover(now, event)
 
     def abandoned(self, now: float, *, admitted_at: float) -> None:
         """An attempt ended with neither; it is taken to have cost the service nothing, the error that cannot hurt."""
@@ -307,7 +311,7 @@ class AdaptiveRate:
         if max_send_rate is None:
             return
         unknown = self._estimate is None and not self._told
-        if unknown or before < self._cap and self._pace >= (1.0 - CONFIRMED) * before:
+        if unknown or (before < self._cap and self._pace >= (1.0 - CONFIRMED) * before):
             self._estimate = self._pace = max_send_rate
             self._since, self._paced_at = 0.0, now
         elif self._estimate is not None:
@@ -357,6 +361,7 @@ class AdaptiveRate:
 
     def _open(self, now: float, decided_at: float) -> _Event:
         """The first throttle of an event."""
+        anchor = -math.inf if self._anchor is None else self._anchor
         self._opened = now
         self._streak += 1
         self._event = _Event(
@@ -365,50 +370,56 @@ class AdaptiveRate:
             last=decided_at,
             pace=self._pace,
             prior=self._estimate,
-            seconds=None if self._anchor is None else max(0.0, decided_at - self._anchor),
-            before=self._settled + sum(cost for at, cost in self._recent if at <= decided_at),
+            seconds=None if self._anchor is None else max(0.0, decided_at - anchor),
+            before=self._settled + sum(cost for at, cost in self._recent if anchor < at <= decided_at),
             after=[entry for entry in self._recent if entry[0] > decided_at],
             lean=LEAN * self._quantum,
         )
         return self._event
 
-    def _judge(self, event: _Event) -> bool:
-        """Estimate the rate from what the event has shown so far; true where it is another than before."""
+    def _add(self, event: _Event, cost: float, decided_at: float) -> None:
+        """One more of the event's cohort was accepted."""
+        if decided_at <= event.first:
+            event.before += cost
+        else:
+            event.after.append((decided_at, cost))
+        self._judge(event)
+
+    def _judge(self, event: _Event) -> None:
+        """Estimate the rate from what the event has shown so far."""
         measured = event.measured()
         base = measured or event.prior or event.pace
-        within, expected = event.within(), base * (event.last - event.first)
-        missing = min(event.refused, expected - within)
+        span, within = event.last - event.first, event.within()
+        missing = min(event.refused, base * span - within)
+        surprising = event.prior is None or abs(missing) > 2.0 * self._quantum + self._cushion(base)
         climbed = event.prior is not None and event.pace > FAR * base
-        changed = event.prior is None or climbed or abs(missing) > 2.0 * self._quantum + self._cushion(base)
-        if changed and missing > 0.0 and within < BARREN * expected:
-            changed = self._streak > 1
-            estimate = BLOCKED * base if changed else base
-        elif changed:
+        event.barren = event.throttles > 1 and within < BARREN * base * span
+        event.changed = self._streak > 1 if event.barren else surprising or climbed
+        if event.barren:
+            estimate = BLOCKED * base if event.changed else base
+        elif event.changed:
             base = math.sqrt(base * event.pace) if climbed else base
             doubt = DOUBT * self._quantum
-            estimate = (within + doubt) / (event.last - event.first + doubt / base)
+            estimate = (within + doubt) / (span + doubt / base)
         else:
             estimate = measured or base * (1.0 - MARGIN)
         self._estimate = self._pace = max(FLOOR, estimate)
-        return changed
 
-    def _recover(self, now: float, event: _Event, *, changed: bool) -> None:
+    def _recover(self, now: float, event: _Event) -> None:
         """Let the bucket gain a cushion against the jitter of arrivals, and work off what it may owe."""
         estimate = self._pace
         cushion = self._cushion(estimate) / estimate
-        barren = event.throttles > 1 and not event.within()
-        if changed or barren:
-            debt = event.refused / estimate if barren else 0.0
-            self._held_until = max(self._held_until, now + cushion + min(debt, LONGEST_HOLD))
-        if self._streak > 1 and event.throttles == 1:
-            wait = min(2.0 ** min(self._streak - 1, 30) / estimate, LONGEST_HOLD)
-            self._held_until = max(self._held_until, now + wait)
-        if changed or event.throttles == 1:
+        wait = event.refused / estimate if event.barren else 0.0
+        if self._streak > 1:
+            wait = max(wait, 2.0 ** min(self._streak - 1, 30) / estimate)
+        if wait or event.changed:
+            self._held_until = max(self._held_until, now + cushion + min(wait, LONGEST_HOLD))
+        if event.changed or event.throttles == 1:
             self._slow_until = max(now, self._held_until) + cushion / (1.0 - SLOWED)
 
     def _close(self, event: _Event) -> None:
         """A reply to a message admitted after the event: what was under way is answered, so plan the next."""
-        changed = self._judge(event)
+        self._judge(event)
         self._event = None
         self._paced_at = self._slow_until
         if self._stray(event):
@@ -418,7 +429,7 @@ class AdaptiveRate:
         self._since = 0.0
         self._anchor, self._settled = event.last, 0.0
         self._recent = deque(entry for entry in self._recent if entry[0] > event.last)
-        self._schedule(event, changed)
+        self._schedule(event)
 
     def _stray(self, event: _Event) -> bool:
         """Whether this is one throttle out of the blue, the bucket being far from empty."""
@@ -427,11 +438,11 @@ class AdaptiveRate:
         climbing = event.prior is None or event.pace > (1.0 + PROBE_SHARE) * event.prior
         return climbing or (self._since < self._due and not self._ignored)
 
-    def _schedule(self, event: _Event, changed: bool) -> None:
+    def _schedule(self, event: _Event) -> None:
         """Recipients until the next probe: the longer an estimate has stood, the longer it is trusted."""
         estimate, prior = self._pace, event.prior
         error = CONFIRMED + self._quantum / (event.before + event.lean)
-        kept = not changed and prior is not None and abs(estimate - prior) <= error * prior
+        kept = not event.changed and prior is not None and abs(estimate - prior) <= error * prior
         if kept:
             self._throttles = self._throttles**0.75 * event.throttles**0.25
             self._former = max(FADING * self._former, estimate)
@@ -440,8 +451,7 @@ class AdaptiveRate:
         self._plan = min(max(PLAN_GROWTH * self._plan if kept else 0.0, shortest), longest)
         fallen = estimate < (1.0 - 2.0 * CONFIRMED) * self._former
         cycle = min(self._plan, FALLEN_SECONDS * estimate) if fallen else self._plan
-        _, seconds = self._probe()
-        self._due = max(0.5 * cycle, cycle - seconds * estimate)
+        self._due = SOONER * cycle
 
     @property
     def _quantum(self) -> float:
@@ -466,4 +476,3 @@ class AdaptiveRate:
     def _forget(self) -> None:
         """From here on the bucket may be anything up to full."""
         self._anchor, self._settled = None, 0.0
-        self._recent.clear()

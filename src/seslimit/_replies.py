@@ -147,6 +147,8 @@ API: tuple[Row, ...] = (
     # For SendEmail a failure inside the service may come after it took the message.
     Row("InternalServiceError(Exception)?|InternalFailure|InternalError|5..", "", _UNKNOWN, _V2),
     Row("ServiceUnavailable(Exception)?|ConcurrentModification(Exception)?", "", _UNKNOWN, f"{_V2}; {_COMMON}"),
+    Row("4..", "", _PERMANENT, "RFC 9110, 15.5: the status of an error name that no document has"),
+    Row(".*", "", _UNKNOWN, "an error name that no document has"),
 )
 
 _TABLES = {Door.SMTP: SMTP, Door.API: API}
@@ -164,7 +166,7 @@ _PRECEDENCE = (
 )
 
 
-def interpret(reply: Reply, recipients: Collection[str] = ()) -> Meaning | None:
+def interpret(reply: Reply, recipients: Collection[str] = ()) -> Meaning:
     """
     What a reply that is no acceptance means.
 
@@ -172,15 +174,9 @@ def interpret(reply: Reply, recipients: Collection[str] = ()) -> Meaning | None:
         reply: the reply as it was read.
         recipients: the envelope's recipients. They tell an unverified recipient (one message) from an unverified sender
             (every message); without them an unverified identity counts against the one message.
-
-    Returns:
-        the meaning; None for an error name of the API that no row knows. Every SMTP reply has one.
     """
     text = _ENHANCED.sub("", reply.text).rstrip(" .\r\n")
-    row = next((row for row in _TABLES[reply.door] if row.fits(reply, text)), None)
-    if row is None:
-        return None
-    meaning = row.meaning
+    meaning = next(row.meaning for row in _TABLES[reply.door] if row.fits(reply, text))
     if meaning.outcome is Outcome.PERMANENT and recipients and _sender_unverified(text, recipients):
         meaning = _ACCOUNT
     return meaning if meaning.stage else attrs.evolve(meaning, stage=reply.stage)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from itertools import chain
 from types import TracebackType
 from typing import TypeAlias
 
@@ -73,6 +74,7 @@ class Sender:
         self._places = Places(max_in_flight, max_in_flight * BACKING_OFF_PER_PLACE)
         self._batches: set[Batch] = set()
         self._quota_watch: asyncio.Task[None] | None = None
+        self._quota_asked = asyncio.Event()
 
     async def __aenter__(self) -> Sender:
         await self._watch_quota()
@@ -151,16 +153,17 @@ class Sender:
         What could not be finished is in `unfinished`, and logged.
         """
         self.stop()
-        unfinished: list[Message] = []
-        for batch in list(self._batches):
-            unfinished += await batch.drain(deadline)
-        self.unfinished = tuple(unfinished)
-        if unfinished:
-            logger.warning("closed with %d attempts under way, their outcome is unknown", len(unfinished))
-        if self._quota_watch is not None:
-            self._quota_watch.cancel()
-            await asyncio.wait([self._quota_watch])
-        await self.transport.aclose()
+        try:
+            late = await asyncio.gather(*(batch.drain(deadline) for batch in self._batches))
+            self.unfinished = tuple(chain.from_iterable(late))
+            if self.unfinished:
+                logger.warning("closed with %d attempts under way, their outcome is unknown", len(self.unfinished))
+        finally:
+            if self._quota_watch is not None:
+                self._quota_watch.cancel()
+                self._quota_asked.set()
+                await asyncio.wait([self._quota_watch])
+            await self.transport.aclose()
 
     def _begin(self, message: Message) -> Delivery:
         history = History(asyncio.get_running_loop().time())
@@ -194,12 +197,12 @@ class Sender:
 
     async def _watch_quota(self) -> None:
         """Ask for the sending quota before the first message, and again every few minutes."""
-        if self._quota_watch is None and isinstance(self.transport, KnowsQuota):
-            asked = asyncio.Event()
-            self._quota_watch = asyncio.create_task(self._ask_for_quota(self.transport, asked))
-            await asked.wait()
+        if isinstance(self.transport, KnowsQuota):
+            if self._quota_watch is None:
+                self._quota_watch = asyncio.create_task(self._ask_for_quota(self.transport))
+            await self._quota_asked.wait()
 
-    async def _ask_for_quota(self, transport: KnowsQuota, asked: asyncio.Event) -> None:
+    async def _ask_for_quota(self, transport: KnowsQuota) -> None:
         while True:
             try:
                 quota = await transport.quota()
@@ -208,5 +211,5 @@ class Sender:
             except SESLimitError as error:
                 logger.warning("the sending quota is not known: %s", error)
             finally:
-                asked.set()
+                self._quota_asked.set()
             await asyncio.sleep(QUOTA_REFRESH)

@@ -10,16 +10,20 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import attrs
-from attrs.validators import ge, gt, in_
+from attrs.validators import ge, gt
 
 from .._errors import ConfigurationError, printable
 from ._labels import check_name, check_tags
 
 _HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+
+
+TLS: TypeAlias = Literal["starttls", "implicit", "none"]
+"""How a connection is encrypted."""
 
 
 @attrs.frozen
@@ -65,9 +69,7 @@ class SMTPOptions:
     port: int = 587
     user: str | None = attrs.field(default=None, kw_only=True)
     password: Secret | None = attrs.field(default=None, kw_only=True, converter=_secret)
-    tls: Literal["starttls", "implicit", "none"] = attrs.field(
-        default="starttls", kw_only=True, validator=in_(("starttls", "implicit", "none"))
-    )
+    tls: TLS = attrs.field(default="starttls", kw_only=True)
     tls_context: ssl.SSLContext | None = attrs.field(default=None, kw_only=True, repr=False)
     configuration_set: str | None = attrs.field(default=None, kw_only=True, validator=check_name)
     tenant: str | None = attrs.field(default=None, kw_only=True, validator=check_name)
@@ -85,6 +87,8 @@ class SMTPOptions:
             raise ConfigurationError(f"host {printable(repr(self.host))} is not a host name or an address.")
         if not 0 < self.port < 65536:
             raise ConfigurationError(f"port {self.port} is not between 1 and 65535: SES listens on 587 and 465.")
+        if self.tls not in get_args(TLS):
+            raise ConfigurationError(f"tls {printable(repr(self.tls))} is not one of {', '.join(get_args(TLS))}.")
         if self.tls == "none" and not is_loopback(self.host):
             raise ConfigurationError(
                 f"tls=none would send mail and password unencrypted to {self.host}: it is allowed to this machine only."
@@ -98,7 +102,7 @@ class SMTPOptions:
     def _check_context(self) -> None:
         context = self.tls_context
         if context and not (context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname):
-            raise ConfigurationError("tls_context does not verify certificate and host name: start from the default one.")
+            raise ConfigurationError("tls_context must verify certificate and host name: begin with a default context.")
         if context and context.minimum_version not in (
             ssl.TLSVersion.TLSv1_2,
             ssl.TLSVersion.TLSv1_3,

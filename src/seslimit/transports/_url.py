@@ -9,6 +9,8 @@ import attrs
 
 from .._errors import ConfigurationError, printable
 
+_ENCODE = "percent-encode /, ?, # and @ in user and password"
+
 
 @attrs.frozen
 class TransportURL:
@@ -47,7 +49,9 @@ class TransportURL:
             port = parts.port
         except ValueError:
             # The message of urlsplit may quote the whole network location, password included.
-            raise ConfigurationError(f"the {scheme} URL has a malformed host or port.") from None
+            raise ConfigurationError(f"the {scheme} URL has a malformed host or port: {_ENCODE}.") from None
+        if parts.path.strip("/") or parts.fragment:
+            raise ConfigurationError(f"the {scheme} URL has more than options after its host: {_ENCODE}.")
         options = parse_qsl(parts.query, keep_blank_values=True)
         if len(dict(options)) < len(options):
             raise ConfigurationError(f"the {scheme} URL has an option twice.")

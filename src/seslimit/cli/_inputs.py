@@ -1,0 +1,187 @@
+"""
+What is to be sent: files, folders and streams, read one message at a time.
+
+Decides what kind of input a path is, and what each message in it is called. Nothing is kept: a million lines take as
+much memory as one. What cannot be read is an entry as well, so that one bad line is neither lost nor the end.
+
+Invariants: an entry is given once; a reader that is cancelled while it waits for a stream has lost nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import attrs
+
+from .._errors import ConfigurationError, InvalidMessage, printable
+from .._message import Message
+from ._mailfiles import mbox_messages, message_of
+from ._records import Records
+from ._stream import LineStream
+
+STREAM = "-"
+"""The name of standard input on the command line."""
+
+_BOM = b"\xef\xbb\xbf"
+_LINES = (".jsonl", ".ndjson")
+
+
+@attrs.frozen
+class BadEntry:
+    """
+    A place in the input that holds no message that could be sent.
+
+    Args:
+        key: what a report calls it: file and line, or file.
+        sentence: what is wrong with it and what to do.
+    """
+
+    key: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{printable(self.key)}: {self.sentence}"
+
+
+Entry: TypeAlias = Message | BadEntry
+
+
+@attrs.frozen
+class Input:
+    """
+    One argument of the command line.
+
+    Args:
+        name: as it was given.
+        read: begins to read it from its start.
+        repeatable: whether it can be read twice, so that it can be checked before anything is sent.
+    """
+
+    name: str
+    read: Callable[[], AsyncIterator[Entry]]
+    repeatable: bool = True
+
+
+def open_input(name: str) -> Input:
+    """
+    Find out what kind of input a path is.
+
+    Raises:
+        ConfigurationError: it is not there, cannot be read, or is of no known kind.
+    """
+    if name == STREAM:
+        return _stream("stdin", sys.stdin.fileno)
+    path = Path(name)
+    try:
+        if path.is_dir():
+            return _folder(path)
+        if not path.exists():
+            raise ConfigurationError(f"{printable(name)} is not there: check the path.")
+        if not path.is_file():
+            return _stream(path.name, lambda: os.open(path, os.O_RDONLY))
+        return _file(path)
+    except OSError as error:
+        raise ConfigurationError(f"{printable(name)} cannot be read: {error.strerror or error}.") from None
+
+
+def _file(path: Path) -> Input:
+    with path.open("rb") as file:
+        begin = file.read(64).removeprefix(_BOM).lstrip()
+    suffix = path.suffix.lower()
+    if suffix == ".eml":
+        return Input(str(path), lambda: Ready(_files([path])))
+    if suffix in _LINES or (begin.startswith(b"{") and suffix != ".mbox"):
+        return Input(str(path), lambda: Ready(_json_lines(path)))
+    if suffix == ".mbox" or begin.startswith(b"From "):
+        return Input(str(path), lambda: Ready(_mbox(path)))
+    raise ConfigurationError(
+        f"{printable(str(path))} is of no known kind: give a .jsonl, an .eml, an mbox, a folder of .eml, or - for JSON "
+        "lines on standard input."
+    )
+
+
+def _folder(path: Path) -> Input:
+    with os.scandir(path) as found:
+        names = sorted(entry.name for entry in found if entry.name.lower().endswith(".eml") and entry.is_file())
+    if not names:
+        raise ConfigurationError(f"the folder {printable(str(path))} holds no .eml file: check the path.")
+    return Input(str(path), lambda: Ready(_files(path / name for name in names)))
+
+
+def _stream(name: str, descriptor: Callable[[], int]) -> Input:
+    return Input(name, lambda: StreamedLines(name, LineStream(descriptor())), repeatable=False)
+
+
+class Ready(AsyncIterator[Entry]):
+    """Entries that are read without waiting, for a reader that can also wait."""
+
+    def __init__(self, entries: Iterator[Entry]) -> None:
+        self._entries = entries
+
+    async def __anext__(self) -> Entry:
+        for entry in self._entries:
+            return entry
+        raise StopAsyncIteration
+
+
+class StreamedLines(AsyncIterator[Entry]):
+    """JSON lines that come when they come."""
+
+    def __init__(self, name: str, lines: LineStream) -> None:
+        self._name = name
+        self._lines = lines
+        self._records = Records(Path())
+        self._number = 0
+
+    async def __anext__(self) -> Entry:
+        async for line in self._lines:
+            self._number += 1
+            entry = _line(self._records, line, f"{self._name}:{self._number}")
+            if entry is not None:
+                return entry
+        raise StopAsyncIteration
+
+
+def _json_lines(path: Path) -> Iterator[Entry]:
+    records = Records(path.parent)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            entry = _line(records, line, f"{path.name}:{number}")
+            if entry is not None:
+                yield entry
+
+
+def _line(records: Records, line: bytes, place: str) -> Entry | None:
+    if place.endswith(":1"):
+        line = line.removeprefix(_BOM)
+    if not line.strip():
+        return None
+    return _entry(place, lambda: records.message(line, place))
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Entry]:
+    for path in paths:
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            yield BadEntry(path.name, f"it cannot be read: {error.strerror or error}.")
+            continue
+        yield _entry(path.name, lambda raw=raw, path=path: message_of(raw, path.name))  # type: ignore[misc]
+
+
+def _mbox(path: Path) -> Iterator[Entry]:
+    with path.open("rb") as file:
+        for number, raw in enumerate(mbox_messages(file), 1):
+            key = f"{path.name}:{number}"
+            yield _entry(key, lambda raw=raw, key=key: message_of(raw, key))  # type: ignore[misc]
+
+
+def _entry(key: str, make: Callable[[], Message]) -> Entry:
+    try:
+        return make()
+    except InvalidMessage as error:
+        return BadEntry(key, str(error))

@@ -1,0 +1,206 @@
+"""
+The simulator: one account, one ledger, and the two doors through which mail comes in.
+
+Assembles; what is decided, and how the doors behave, is in the modules beside it.
+
+Invariants: it listens on loopback unless told otherwise; whatever it accepted is in its ledger before the client hears.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from urllib.parse import quote
+
+from ._account import Schedule, SimulatedAccount
+from ._api_door import APIDoor
+from ._faults import Fault, Faults
+from ._ledger import AcceptedMessage, Counts, Ledger, Tally
+from ._rules import APIRules, SMTPRules
+from ._service import Latency, Service
+from ._smtp_door import SMTPDoor
+
+LOOPBACK = "127.0.0.1"
+
+
+class Simulator:
+    """
+    A stand-in for Amazon SES: an SMTP door and an API door on one hidden token bucket.
+
+    Use as an asynchronous context manager in the loop of a test, or `in_thread` beside a blocking client.
+
+    Args:
+        rate: the hidden send rate, recipients/s, or a `Schedule` of rates.
+        depth: seconds of the rate that the bucket holds, never less than one token. SES does not publish its own.
+        max_24_hour_send: the daily quota, recipients; -1 for none.
+        sent_last_24_hours: recipients that count as sent before the start.
+        day: length of the quota's window, seconds; shorter than a day to see it pass.
+        refusal_cost: tokens that a refusal for the rate takes.
+        latency: seconds before each reply, or the lowest and highest of uniformly random seconds.
+        smtp: how SMTP sessions are treated.
+        api: what the API tells, and whom it lets in.
+        faults: what goes wrong on command.
+        keep_content: whether the ledger keeps the content of accepted messages.
+        ledger_limit: accepted messages that the ledger keeps, the latest ones; None for all, 0 for counts alone.
+        host: address to listen on.
+        smtp_port, api_port: ports to listen on; 0 takes a free one.
+        seed: of everything random.
+    """
+
+    def __init__(
+        self,
+        rate: float | Schedule = 14.0,
+        *,
+        depth: float = 1.0,
+        max_24_hour_send: float = -1.0,
+        sent_last_24_hours: float = 0.0,
+        day: float = 86_400.0,
+        refusal_cost: float = 0.0,
+        latency: Latency = 0.0,
+        smtp: SMTPRules | None = None,
+        api: APIRules | None = None,
+        faults: Iterable[Fault] = (),
+        keep_content: bool = False,
+        ledger_limit: int | None = None,
+        host: str = LOOPBACK,
+        smtp_port: int = 0,
+        api_port: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.account = SimulatedAccount(
+            rate=rate,
+            depth=depth,
+            max_24_hour_send=max_24_hour_send,
+            sent_last_24_hours=sent_last_24_hours,
+            refusal_cost=refusal_cost,
+            day=day,
+        )
+        """The hidden bucket and the rolling day."""
+        self.faults = Faults(faults, seed)
+        """The plan of faults; more can be added at any time."""
+        self.ledger = Ledger(keep_content=keep_content, limit=ledger_limit)
+        """What was accepted and refused."""
+        service = Service(self.account, self.ledger, self.faults, latency, seed)
+        self._smtp = SMTPDoor(service, smtp or SMTPRules())
+        self._api = APIDoor(service, api or APIRules())
+        self._host = host
+        self._ports = (smtp_port, api_port)
+
+    async def __aenter__(self) -> Simulator:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def open(self) -> None:
+        """Open both doors."""
+        await self._smtp.open(self._host, self._ports[0])
+        try:
+            await self._api.open(self._host, self._ports[1])
+        except BaseException:
+            await self._smtp.close()
+            raise
+
+    async def aclose(self) -> None:
+        """Close both doors and every connection."""
+        await asyncio.gather(self._smtp.close(), self._api.close())
+
+    @contextmanager
+    def in_thread(self) -> Iterator[Simulator]:
+        """
+        Run on an event loop of its own in another thread, for blocking clients.
+
+        The ledger may be read meanwhile; counts are exact once the clients have their answers.
+        """
+        opened = threading.Event()
+        failure: list[BaseException] = []
+        loop = asyncio.new_event_loop()
+        closing = asyncio.Event()
+
+        async def serve() -> None:
+            try:
+                async with self:
+                    opened.set()
+                    await closing.wait()
+            except BaseException as error:
+                failure.append(error)
+                raise
+            finally:
+                opened.set()
+
+        def run() -> None:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                try:
+                    runner.run(serve())
+                except OSError:
+                    # Raised again where the caller waits: the port is taken, or the address is not ours.
+                    return
+
+        thread = threading.Thread(target=run, name="seslimit-simulator", daemon=True)
+        thread.start()
+        opened.wait()
+        if failure:
+            thread.join()
+            raise failure[0]
+        try:
+            yield self
+        finally:
+            loop.call_soon_threadsafe(closing.set)
+            thread.join()
+
+    @property
+    def smtp_port(self) -> int:
+        """The port of the SMTP door."""
+        return self._smtp.port
+
+    @property
+    def api_port(self) -> int:
+        """The port of the API door."""
+        return self._api.port
+
+    @property
+    def smtp_url(self) -> str:
+        """The SMTP door as a transport's URL, with a login that it accepts."""
+        user, password = self._smtp.rules.credentials or ("user", "password")
+        scheme = "smtps" if self._smtp.rules.tls == "implicit" else "smtp"
+        options = "?tls=none" if self._smtp.rules.tls == "none" else ""
+        return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{self._host}:{self.smtp_port}{options}"
+
+    @property
+    def api_url(self) -> str:
+        """The API door as an `endpoint_url`."""
+        return f"http://{self._host}:{self.api_port}"
+
+    @property
+    def ses_url(self) -> str:
+        """The API door as a transport's URL; the AWS chain has to have credentials, any will do."""
+        return f"ses://us-east-1?endpoint_url={quote(self.api_url, safe='')}"
+
+    @property
+    def accepted(self) -> list[AcceptedMessage]:
+        """The accepted messages, in order, as far as the ledger keeps them."""
+        return list(self.ledger.accepted)
+
+    @property
+    def counts(self) -> Counts:
+        """What was accepted and refused so far, in numbers."""
+        return self.ledger.counts
+
+    def duplicates(self) -> dict[str, int]:
+        """The keys of messages that were accepted more than once, with how many times too often."""
+        return self.ledger.duplicates()
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Those of `keys` (values of `X-Seslimit-Key`) that were never accepted."""
+        return self.ledger.missing(keys)
+
+    def tally(self, begin: float, end: float) -> Tally:
+        """What was decided from `begin` to `end`, in seconds since the first decision."""
+        return self.ledger.tally(begin, end)
+

@@ -1,0 +1,33 @@
+"""
+The pytest fixture `ses_simulator`, registered as a plugin of pytest: installing seslimit is all it takes.
+
+It imports the simulator only when a test asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from ._simulator import Simulator
+
+
+@pytest.fixture
+def ses_simulator() -> Iterator[Callable[..., Simulator]]:
+    """
+    Makes running simulators: `simulator = ses_simulator(rate=14)`; they are closed after the test.
+
+    Each runs in a thread of its own, so blocking and asynchronous clients can use it alike.
+    """
+    from . import Simulator
+
+    with ExitStack() as stack:
+
+        def start(*args: Any, **options: Any) -> Simulator:
+            return stack.enter_context(Simulator(*args, **options).in_thread())
+
+        yield start

@@ -1,0 +1,49 @@
+"""From the meaning of a reply to the error that a transport raises."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import attrs
+
+from .._errors import TransportError
+from .._outcome import Reply
+from .._replies import Meaning, interpret
+
+
+def error_of(meaning: Meaning, words: str, *, decided_at: float | None = None) -> TransportError:
+    """The error that says what a meaning says, with the service's words."""
+    return TransportError(
+        meaning.outcome,
+        words,
+        retry_after=meaning.retry_after,
+        stage=meaning.stage,
+        decided_at=decided_at,
+        blocks_endpoint=meaning.blocks_endpoint,
+    )
+
+
+def refusal(
+    reply: Reply, recipients: Collection[str] = (), *, decided_at: float | None = None, fresh: bool = False
+) -> TransportError:
+    """
+    The error for a reply that is no acceptance.
+
+    Args:
+        reply: the reply.
+        recipients: the envelope's recipients.
+        decided_at: event-loop time at which the content had been handed over; None when it was not.
+        fresh: whether the connection has not carried a message before. One that ends so soon says something about the
+            endpoint; an old one only about itself.
+    """
+    meaning = interpret(reply, recipients)
+    return error_of(
+        attrs.evolve(meaning, blocks_endpoint=meaning.blocks_endpoint or (fresh and meaning.outcome == "not_sent")),
+        str(reply),
+        decided_at=decided_at,
+    )
+
+
+def words_of(error: BaseException) -> str:
+    """What an exception says; its name where it says nothing."""
+    return str(error) or ("timed out" if isinstance(error, TimeoutError) else type(error).__name__)

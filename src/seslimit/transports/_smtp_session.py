@@ -1,0 +1,223 @@
+"""
+One SMTP connection, used for one message after another, then dropped.
+
+Decides what a break means from the phase it met: before the content, during it, after the final dot. It must not know
+of other connections or of the rate. aiosmtplib gives commands and replies; the phases are kept here, because its
+exceptions are the same before and after the dot.
+
+Invariants: `usable` is True only between completed exchanges, so whatever interrupts one (a cancellation, a time-out, a
+reply out of order) leaves a connection that is dropped; dropping is `abort`, which sends nothing more, since closing
+would flush the rest of a content with its dot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+
+import aiosmtplib
+
+from .._errors import TransportError, printable
+from .._message import Message, Receipt
+from .._outcome import Door, Outcome, Reply, Stage
+from .._replies import interpret, most_useful
+from ._refusal import error_of, refusal, words_of
+from ._smtp_options import SMTPOptions
+
+CHUNK = 64 * 1024
+"""Bytes written at once; content of at most one chunk is written together with its dot."""
+
+DOT = b".\r\n"
+"""The end of the content. Source: RFC 5321, 4.1.1.4."""
+
+_ACCEPTED = re.compile(r"(?:\d\.\d+\.\d+\s+)?ok[:\s]+(?P<message_id>\S+)", re.IGNORECASE)
+_ABOUT_MORE_THAN_A_RECIPIENT = frozenset(
+    {Outcome.ACCOUNT_BLOCKED, Outcome.QUOTA_EXCEEDED, Outcome.THROTTLED, Outcome.NOT_SENT}
+)
+
+
+class SMTPSession:
+    """
+    One open connection to the service.
+
+    Args:
+        options: how long to wait for what.
+        smtp: the connection, logged in.
+    """
+
+    def __init__(self, options: SMTPOptions, smtp: aiosmtplib.SMTP) -> None:
+        if smtp.protocol is None or not isinstance(smtp.transport, asyncio.WriteTransport):
+            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+        self._options = options
+        self._protocol = smtp.protocol
+        self._transport = smtp.transport
+        self._loop = asyncio.get_running_loop()
+        # Its drain is how aiosmtplib's protocol wants to be asked for flow control.
+        self._writer = asyncio.StreamWriter(self._transport, self._protocol, None, self._loop)
+        self._deadline = asyncio.timeout(None)
+        self._stage = Stage.MAIL
+        self._decided_at: float | None = None
+        self._reset_needed = False
+        self.usable = True
+        """Whether it may be given a message: no exchange is under way, and none was broken off."""
+        self.transactions = 0
+        """Transactions that were begun."""
+        self.idle_since = 0.0
+        """Event-loop time (seconds) at which it was last used."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is usable and the service has not closed it, as far as was read."""
+        return self.usable and self._protocol.is_connected
+
+    def abort(self) -> None:
+        """Drop the connection; nothing that is still buffered is sent."""
+        self.usable = False
+        self._transport.abort()
+
+    def quit(self) -> None:
+        """Take leave of the service without waiting for its answer, which some never give."""
+        if self.alive:
+            self._transport.write(b"QUIT\r\n")
+        self.abort()
+
+    async def send(self, message: Message, content: bytes) -> Receipt:
+        """
+        Hand over one message.
+
+        Args:
+            message: its envelope is used.
+            content: what goes on the wire: dot-stuffed, with the final dot.
+
+        Raises:
+            TransportError: it was not accepted, or nobody can tell.
+
+        Cancelling:
+            the connection is no longer usable; the message may have been accepted.
+        """
+        self.usable = False
+        self._decided_at = None
+        try:
+            async with asyncio.timeout(None) as self._deadline:
+                receipt = await self._transact(message, content)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise self._broken(error) from error
+        except TransportError as error:
+            # A refusal completes its exchange; the next message begins with a reset.
+            self.usable = error.outcome not in (Outcome.NOT_SENT, Outcome.UNKNOWN)
+            raise
+        self.usable = True
+        self._reset_needed = False
+        return receipt
+
+    async def _transact(self, message: Message, content: bytes) -> Receipt:
+        if self._reset_needed:
+            await self._expect(message, Stage.RSET, 250, b"RSET")
+        self._reset_needed = True
+        self.transactions += 1
+        await self._expect(message, Stage.MAIL, 250, b"MAIL", b"FROM:<" + message.mail_from.encode("ascii") + b">")
+        refused = await self._recipients(message)
+        await self._expect(message, Stage.DATA, 354, b"DATA")
+        reply = await self._hand_over(content)
+        if reply.code != 250:
+            raise self._refusal(message, reply)
+        return Receipt(_message_id(reply.message), refused, decided_at=self._decided_at)
+
+    async def _recipients(self, message: Message) -> Mapping[str, str]:
+        """Name the recipients; go on with those that are accepted, unless a refusal is about more than a recipient."""
+        refused: dict[str, aiosmtplib.SMTPResponse] = {}
+        for recipient in message.recipients:
+            reply = await self._command(Stage.RCPT, b"RCPT", b"TO:<" + recipient.encode("ascii") + b">")
+            if reply.code in (250, 251):
+                continue
+            refused[recipient] = reply
+            if interpret(self._reply(reply)).outcome in _ABOUT_MORE_THAN_A_RECIPIENT:
+                raise self._refusal(message, reply)
+        texts = {recipient: printable(f"{reply.code} {reply.message}") for recipient, reply in refused.items()}
+        if len(refused) == len(message.recipients):
+            meaning = most_useful(interpret(self._reply(reply)) for reply in refused.values())
+            raise error_of(meaning, "; ".join(dict.fromkeys(texts.values())))
+        return texts
+
+    async def _command(self, stage: Stage, *parts: bytes) -> aiosmtplib.SMTPResponse:
+        self._stage = stage
+        self._deadline.reschedule(self._loop.time() + self._options.command_timeout)
+        return await self._protocol.execute_command(*parts, timeout=None)
+
+    async def _expect(self, message: Message, stage: Stage, code: int, *parts: bytes) -> None:
+        reply = await self._command(stage, *parts)
+        if reply.code != code:
+            raise self._refusal(message, reply)
+
+    async def _hand_over(self, content: bytes) -> aiosmtplib.SMTPResponse:
+        self._deadline.reschedule(self._loop.time() + self._options.content_timeout)
+        # A task, because a time-out that cancelled the reading itself could throw away a reply that has just arrived.
+        reading = self._loop.create_task(self._protocol.read_response())
+        try:
+            if len(content) > CHUNK:
+                await self._upload(memoryview(content)[: -len(DOT)], reading)
+                if reading.done():
+                    return self._unasked(reading.result())
+                content = DOT
+            self._protocol.write(content)
+            self._decided_at = self._loop.time()
+            self._stage = Stage.DOT
+            self._deadline.reschedule(None)
+            return await self._final_reply(reading)
+        finally:
+            reading.cancel()
+
+    async def _upload(self, content: memoryview, reading: asyncio.Task[aiosmtplib.SMTPResponse]) -> None:
+        """Write all but the dot as fast as it is taken, until the service replies: then it does not want the rest."""
+        for begin in range(0, len(content), CHUNK):
+            self._writer.write(content[begin : begin + CHUNK])
+            draining = self._loop.create_task(self._writer.drain())
+            try:
+                await asyncio.wait((draining, reading), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                draining.cancel()
+            if reading.done():
+                return
+            draining.result()
+
+    def _unasked(self, reply: aiosmtplib.SMTPResponse) -> aiosmtplib.SMTPResponse:
+        """Take a reply in the middle of the content: it counts, but a next command would be read as content."""
+        self.abort()
+        return reply
+
+    async def _final_reply(self, reading: asyncio.Task[aiosmtplib.SMTPResponse]) -> aiosmtplib.SMTPResponse:
+        await asyncio.wait((reading,), timeout=self._options.dot_timeout)
+        if not reading.done():
+            # The loop may have been held up past the deadline with the reply already there: read once more.
+            await asyncio.sleep(0)
+        if not reading.done():
+            raise TimeoutError(f"no reply within {self._options.dot_timeout:g} s")
+        return reading.result()
+
+    def _reply(self, reply: aiosmtplib.SMTPResponse) -> Reply:
+        return Reply(Door.SMTP, self._stage, str(reply.code), reply.message)
+
+    def _refusal(self, message: Message, reply: aiosmtplib.SMTPResponse) -> TransportError:
+        return refusal(
+            self._reply(reply), message.recipients, decided_at=self._decided_at, fresh=self.transactions <= 1
+        )
+
+    def _broken(self, error: Exception) -> TransportError:
+        if self._decided_at is not None:
+            words = "The connection broke after the content was handed over, it may have been accepted"
+            return TransportError(
+                Outcome.UNKNOWN, f"{words}: {words_of(error)}", stage=self._stage, decided_at=self._decided_at
+            )
+        return TransportError(
+            Outcome.NOT_SENT,
+            f"The connection broke at {self._stage.upper()}, nothing was sent: {words_of(error)}",
+            stage=self._stage,
+            blocks_endpoint=self.transactions <= 1,
+        )
+
+
+def _message_id(text: str) -> str:
+    """The id in `250 Ok <id>`; all the words where a server says it otherwise, since 250 alone is the proof."""
+    found = _ACCEPTED.match(text)
+    return printable(found["message_id"] if found else text)
