@@ -24,6 +24,12 @@ from seslimit.testing._account import Schedule, SimulatedAccount, Verdict
 BURST = 0.05
 """Seconds of sending time that the limiter's bucket holds."""
 
+CRUMB = 1e-9
+"""Recipients that are no debt, and seconds that are no wait: rounding."""
+
+LATE = 0.025
+"""Seconds of room in that bucket beyond which the limiter takes a message not to have waited for it."""
+
 Delay = Callable[[random.Random], tuple[float, float, float]]
 """Draws one attempt's seconds from its admission to the handing over, to the decision, and to the reply."""
 
@@ -97,7 +103,6 @@ class Scenario:
     quota: tuple[float, float] | None = None
     idle: tuple[tuple[float, float], ...] = ()
     trickle: float = 5.0
-    credit: bool = True
     drift: float = 0.0
 
 
@@ -185,9 +190,9 @@ class Simulation:
         self.owed = 0.0
         self.level = 0.0
         self.level_at = 0.0
-        self.slice = 0.0
-        self.asleep = False
-        self.waited = False
+        self.paid_at = -math.inf
+        self.asleep = self.vacant = self.waited = False
+        self.fresh = True
         self.next_trickle = 0.0
 
     def at(self, when: float, kind: str, *what: float) -> None:
@@ -218,42 +223,57 @@ class Simulation:
     def wake(self, now: float) -> None:
         if not self.asleep:
             self.asleep = True
-            self.waited = False
             self.on_head(now)
 
     def on_head(self, now: float) -> None:
-        scenario, law = self.scenario, self.law
-        while True:
-            if self.under_way >= scenario.places or self.left <= 0 and not self.requeued:
-                self.asleep = False
-                return
-            if self.frozen(now):
-                self.asleep = False
-                return
-            lull = next((end for begin, end in scenario.idle if begin <= now < end), None)
-            if lull is not None and now < self.next_trickle:
-                self.waited = False  # nothing to send
-                return self.at(min(lull, self.next_trickle), "head")
-            if self.owed > 1e-9:
-                self.slice = self.slice or min(self.owed / law.rate(now), BURST)
-                self.level = max(0.0, self.level - (now - self.level_at))
-                self.level_at = now
-                late = self.level + self.slice - BURST
-                if late > 1e-9:
-                    self.waited = True
+        """Take the message at the head as far as it gets at this moment, and those behind it."""
+        while self.ready(now):
+            self.leak(now)
+            if self.fresh:
+                room = BURST - self.level
+                self.waited = self.owed > CRUMB and room < max(self.next_slice(now), LATE)
+                self.fresh = False
+            if self.owed > CRUMB:
+                late = self.level + self.next_slice(now) - BURST
+                if late > CRUMB:
                     return self.at(now + late, "head")
-                self.level += self.slice
-                self.owed -= self.slice * law.rate(now)
-                self.slice = 0.0
-                continue
-            if now < law.held_until:
+                seconds = self.next_slice(now)
+                self.level += seconds
+                self.owed -= seconds * self.law.rate(now)
+            elif now < self.law.held_until:
                 self.waited = True
-                if not scenario.credit:
-                    self.level, self.level_at = BURST, law.held_until
-                return self.at(law.held_until, "head")
-            if lull is not None:
-                self.next_trickle = now + 1.0 / scenario.trickle
-            self.admit(now)
+                return self.at(self.law.held_until, "head")
+            else:
+                self.admit(now)
+        return None
+
+    def ready(self, now: float) -> bool:
+        """Whether there is a message, a place for it, and nothing that forbids it."""
+        scenario = self.scenario
+        lull = next((end for begin, end in scenario.idle if begin <= now < end), None)
+        if lull is not None and now < self.next_trickle:
+            self.vacant = True
+            self.at(min(lull, self.next_trickle), "head")
+            return False
+        empty = self.left <= 0 and not self.requeued
+        if empty or self.under_way >= scenario.places or self.frozen(now):
+            self.asleep, self.vacant = False, True
+            return False
+        if self.vacant:
+            # Time in which nobody stood here has paid for itself, once.
+            self.vacant = False
+            self.leak(now)
+            if now - self.paid_at >= BURST:
+                self.owed = max(0.0, self.owed - (now - self.paid_at) * self.law.rate(now))
+                self.level, self.paid_at = BURST, now
+        return True
+
+    def next_slice(self, now: float) -> float:
+        return min(self.owed / self.law.rate(now), BURST)
+
+    def leak(self, now: float) -> None:
+        self.level = max(0.0, self.level - (now - self.level_at))
+        self.level_at = now
 
     def frozen(self, now: float) -> bool:
         quota = self.scenario.quota
@@ -268,7 +288,9 @@ class Simulation:
         self.owed += cost
         self.under_way += 1
         self.law.admitted(now, cost, waited=self.waited)
-        self.waited = True
+        self.paid_at, self.fresh = now, True
+        if any(begin <= now < end for begin, end in self.scenario.idle):
+            self.next_trickle = now + 1.0 / self.scenario.trickle
         handed, decided, reply = self.delay(self.rng)
         self.at(now + decided, "decide", cost, now, now + handed, now + reply)
 

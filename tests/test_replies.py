@@ -45,7 +45,7 @@ SMTP_REPLIES = [
     ("connect", "421", "Too many connections, try again later", "not_sent", True, "code-dot-org#11446"),
     ("connect", "554", "No service", "not_sent", True, "RFC 5321, 3.1"),
     ("mail", "421", "Connection closed by server. Maximum message count per session reached.", "not_sent", False, ""),
-    ("rset", "421", "Connection closed by server. Too many messages in one session", "not_sent", False, "listmonk#1717"),
+    ("rset", "421", "Connection closed by server. Too many messages in one session", "not_sent", False, "listmonk"),
     ("mail", "421", "Service not available, closing transmission channel.", "not_sent", False, "couchers#5814"),
     ("mail", "451", "4.4.2 Timeout waiting for data from client.", "not_sent", False, "mozilla/sumo#2215"),
     ("mail", "451", "Timeout waiting for data from client", "not_sent", False, "developer guide"),
@@ -59,11 +59,11 @@ SMTP_REPLIES = [
     ("dot", "552", "Message is too long.", "permanent", False, "developer guide"),
     ("mail", "553", "<x@y> Invalid email address", "permanent", False, "developer guide"),
     ("rcpt", "553", "<x@y> address unknown", "permanent", False, "developer guide"),
-    ("dot", "554", "Access denied: User `arn:aws:iam::123456789012:user/smtp-user' is not authorized to perform "
-     "`ses:SendRawEmail' on resource `arn:aws:ses:us-east-1:123456789012:configuration-set/cs-dev'",
+    ("dot", "554", ("Access denied: User `arn:aws:iam::123456789012:user/smtp-user' is not authorized to perform "
+     "`ses:SendRawEmail' on resource `arn:aws:ses:us-east-1:123456789012:configuration-set/cs-dev'"),
      "account_blocked", False, "captured"),
-    ("dot", "554", "Message rejected: Sending paused for this account. For more information, please check the inbox "
-     "of the email address associated with your AWS account.", "account_blocked", False, "captured"),
+    ("dot", "554", ("Message rejected: Sending paused for this account. For more information, please check the inbox "
+     "of the email address associated with your AWS account."), "account_blocked", False, "captured"),
     ("dot", "554", "Message rejected: Sending suspended for this account. For more information, ...",
      "account_blocked", False, "captured"),
     ("dot", "554", "MAIL FROM domain not verified: DNS setup for MAIL FROM domain is invalid.",

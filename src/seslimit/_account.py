@@ -65,6 +65,7 @@ class Account:
     quota_pause: Pause = attrs.field(factory=lambda: Pause(*QUOTA_PROBES), init=False)
     endpoint_pause: Pause = attrs.field(factory=lambda: Pause(*ENDPOINT_PROBES), init=False)
     _reached: bool = attrs.field(default=False, init=False)
+    _first: float | None = attrs.field(default=None, init=False)
 
     @property
     def paused(self) -> str | None:
@@ -75,6 +76,8 @@ class Account:
 
     def opens_at(self) -> float:
         """The moment from which the next message may go; infinity while a probe is out."""
+        if self._first is not None and not self._reached:
+            return math.inf
         return max(self.law.held_until, self.quota_pause.opens_at(), self.endpoint_pause.opens_at())
 
     def unreachable_for(self, now: float) -> float:
@@ -86,7 +89,14 @@ class Account:
         return now - self.endpoint_pause.began_at
 
     def admitted(self, now: float, cost: int, *, waited: bool) -> None:
-        """A message was let through; while there is a pause, it is the probe."""
+        """
+        A message was let through; while there is a pause, it is the probe.
+
+        So is the very first one: with a wrong password one login fails, not a hundred, and those that would have waited
+        for the first connection do not arrive all at once.
+        """
+        if not self._reached:
+            self._first = now
         for pause in (self.quota_pause, self.endpoint_pause):
             if pause.active:
                 pause.probe(now)
@@ -112,8 +122,14 @@ class Account:
             )
         else:
             self.law.abandoned(now, admitted_at=at)
+        if self._first == at:
+            self._first = None
         self._settle_quota(now, verdict)
         self._settle_endpoint(now, verdict)
+
+    def reached(self) -> None:
+        """The caller will not tell what became of the first message: let the others go without it."""
+        self._reached = True
 
     def _settle_quota(self, now: float, verdict: Verdict) -> None:
         if verdict.outcome is Outcome.QUOTA_EXCEEDED:

@@ -47,13 +47,14 @@ PLAN_SECONDS = 1.0
 """The same in seconds, at least: several delays, or the jitter of the decisions spoils the measurement."""
 PLAN_GROWTH = 1.5
 """Each confirmation of the estimate makes the next plan so much longer, until the budget is met."""
+PROBE_BEGINS = 0.7
+"""Share of a plan after which its probe begins; the probe takes the rest."""
 PROBE_REFUSALS = 0.5
 """Throttles that a probe may cost besides the one it looks for: it paces so many per delay above the estimate."""
 FULL_REFUSALS = 2.0
 """The same where the bucket may be full, and a whole second of the rate has to be drawn down first."""
 PROBE_SHARE = 0.3
 """A probe paces at most this share above the estimate: it binds where few messages are under way."""
-SOONER = 0.7
 FALLEN_SECONDS = 4.0
 """A rate below a former one is probed so often at least, in seconds: whoever took the difference may give it back."""
 FADING = 0.99
@@ -70,8 +71,8 @@ FAR = 2.0
 """A pace so many times the measured average had climbed away from it: the average mixes two rates."""
 BARREN = 0.2
 """Share of the expected recipients below which a cohort measures nothing: throttles may cost tokens, too."""
-BLOCKED = 0.7
-"""What is left of the estimate when two events in a row let nothing through."""
+LOST = 4
+"""So many events in a row with nothing accepted in between, and the search begins anew."""
 STRAY = 8.0
 """Messages accepted after a lone throttle out of the blue that show it to be none of the rate's."""
 MARGIN = 0.015
@@ -117,6 +118,7 @@ class _Event:
         throttles, refused: the throttles, and their recipients.
         changed: whether the rate is another than before.
         barren: whether next to nothing was accepted, so that the cohort measures nothing.
+        lost: whether nothing was accepted for so long that nothing is known any more.
     """
 
     opened: float
@@ -132,6 +134,7 @@ class _Event:
     refused: float = 0.0
     changed: bool = False
     barren: bool = False
+    lost: bool = False
 
     def measured(self) -> float | None:
         """Recipients/s accepted from the anchor to the first throttle."""
@@ -191,7 +194,8 @@ class AdaptiveRate:
         self._estimate = start
         self._former = 0.0
         self._pace = START_RATE if start is None else start
-        self._paced_at = self._held_until = self._slow_until = 0.0
+        self._paced_at = math.inf  # nothing grows before the first admission
+        self._held_until = self._slow_until = self._overdue_at = 0.0
         self._frozen = False
 
         self._plan = self._due = 1.0 / self._budget
@@ -240,7 +244,7 @@ class AdaptiveRate:
             self._advance(now, cost)
         else:
             self._forget()
-        self._paced_at = max(now, self._paced_at)
+        self._paced_at = now
         self._costs += SMOOTHING * (cost - self._costs)
         self._squares += SMOOTHING * (cost * cost - self._squares)
 
@@ -310,7 +314,7 @@ class AdaptiveRate:
         before, self._cap = self._cap, math.inf if max_send_rate is None else max_send_rate
         if max_send_rate is None:
             return
-        unknown = self._estimate is None and not self._told
+        unknown = self._estimate is None and not self._told and math.isinf(before)
         if unknown or (before < self._cap and self._pace >= (1.0 - CONFIRMED) * before):
             self._estimate = self._pace = max_send_rate
             self._since, self._paced_at = 0.0, now
@@ -333,7 +337,8 @@ class AdaptiveRate:
         """The pace, with what it has grown by since it was last tested."""
         if self._frozen or self._event is not None or (self._estimate is not None and self._since < self._due):
             return self._pace
-        seconds = min(now - max(self._paced_at, self._held_until, self._slow_until), GROWTH_SECONDS)
+        begin = max(self._paced_at, self._held_until, self._slow_until, self._overdue_at)
+        seconds = min(now - begin, GROWTH_SECONDS)
         if seconds <= 0.0:
             return self._pace
         if self._estimate is None:
@@ -349,7 +354,7 @@ class AdaptiveRate:
             self._anchor = now - ASSUMED_DEPTH
         elif self._estimate is not None and self._since - cost < self._due <= self._since:
             excess, seconds = self._probe()
-            self._pace, self._paced_at = self._pace + excess, now + seconds
+            self._pace, self._overdue_at = self._pace + excess, now + seconds
 
     def _probe(self) -> tuple[float, float]:
         """How far above the estimate to pace, recipients/s, and after how many seconds a throttle is overdue."""
@@ -364,16 +369,18 @@ class AdaptiveRate:
         anchor = -math.inf if self._anchor is None else self._anchor
         self._opened = now
         self._streak += 1
+        lost = self._streak >= LOST
         self._event = _Event(
             opened=now,
             first=decided_at,
             last=decided_at,
-            pace=self._pace,
-            prior=self._estimate,
+            pace=START_RATE if lost else self._pace,
+            prior=None if lost else self._estimate,
             seconds=None if self._anchor is None else max(0.0, decided_at - anchor),
             before=self._settled + sum(cost for at, cost in self._recent if anchor < at <= decided_at),
             after=[entry for entry in self._recent if entry[0] > decided_at],
             lean=LEAN * self._quantum,
+            lost=lost,
         )
         return self._event
 
@@ -394,9 +401,9 @@ class AdaptiveRate:
         surprising = event.prior is None or abs(missing) > 2.0 * self._quantum + self._cushion(base)
         climbed = event.prior is not None and event.pace > FAR * base
         event.barren = event.throttles > 1 and within < BARREN * base * span
-        event.changed = self._streak > 1 if event.barren else surprising or climbed
+        event.changed = not event.barren and (surprising or climbed)
         if event.barren:
-            estimate = BLOCKED * base if event.changed else base
+            estimate = base
         elif event.changed:
             base = math.sqrt(base * event.pace) if climbed else base
             doubt = DOUBT * self._quantum
@@ -421,8 +428,7 @@ class AdaptiveRate:
         """A reply to a message admitted after the event: what was under way is answered, so plan the next."""
         self._judge(event)
         self._event = None
-        self._paced_at = self._slow_until
-        if self._stray(event):
+        if event.lost or self._stray(event):
             self._estimate, self._pace, self._ignored = event.prior, event.pace, True
             return
         self._ignored = False
@@ -451,7 +457,7 @@ class AdaptiveRate:
         self._plan = min(max(PLAN_GROWTH * self._plan if kept else 0.0, shortest), longest)
         fallen = estimate < (1.0 - 2.0 * CONFIRMED) * self._former
         cycle = min(self._plan, FALLEN_SECONDS * estimate) if fallen else self._plan
-        self._due = SOONER * cycle
+        self._due = PROBE_BEGINS * cycle
 
     @property
     def _quantum(self) -> float:

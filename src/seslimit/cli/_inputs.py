@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,7 +20,7 @@ import attrs
 from .._errors import ConfigurationError, InvalidMessage, printable
 from .._message import Message
 from ._mailfiles import mbox_messages, message_of
-from ._records import Records
+from ._records import Records, key_of
 from ._stream import LineStream
 
 STREAM = "-"
@@ -47,7 +47,37 @@ class BadEntry:
         return f"{printable(self.key)}: {self.sentence}"
 
 
-Entry: TypeAlias = Message | BadEntry
+@attrs.frozen
+class Name:
+    """A message of which only the key was read."""
+
+    key: str | int
+
+
+Entry: TypeAlias = Message | BadEntry | Name
+
+
+@attrs.define
+class Reading:
+    """
+    How an input is read, from now on.
+
+    Args:
+        names_only: whether keys are enough; a million of them take seconds, not a minute.
+    """
+
+    names_only: bool = False
+
+    def entry(self, key: str | Callable[[], str | int], place: str, make: Callable[[], Message]) -> Entry:
+        """One entry: the message that `make` gives, or its name, or what is wrong with it."""
+        try:
+            if self.names_only:
+                return Name(key if isinstance(key, str) else key())
+            return make()
+        except InvalidMessage as error:
+            return BadEntry(place, str(error))
+        except OSError as error:
+            return BadEntry(place, f"it cannot be read: {error.strerror or error}.")
 
 
 @attrs.frozen
@@ -62,7 +92,7 @@ class Input:
     """
 
     name: str
-    read: Callable[[], AsyncIterator[Entry]]
+    read: Callable[[Reading], AsyncIterator[Entry]]
     repeatable: bool = True
 
 
@@ -93,11 +123,11 @@ def _file(path: Path) -> Input:
         begin = file.read(64).removeprefix(_BOM).lstrip()
     suffix = path.suffix.lower()
     if suffix == ".eml":
-        return Input(str(path), lambda: Ready(_files([path])))
+        return Input(str(path), lambda reading: Ready(_files(reading, path.parent, [path.name])))
     if suffix in _LINES or (begin.startswith(b"{") and suffix != ".mbox"):
-        return Input(str(path), lambda: Ready(_json_lines(path)))
+        return Input(str(path), lambda reading: Ready(_json_lines(reading, path)))
     if suffix == ".mbox" or begin.startswith(b"From "):
-        return Input(str(path), lambda: Ready(_mbox(path)))
+        return Input(str(path), lambda reading: Ready(_mbox(reading, path)))
     raise ConfigurationError(
         f"{printable(str(path))} is of no known kind: give a .jsonl, an .eml, an mbox, a folder of .eml, or - for JSON "
         "lines on standard input."
@@ -109,11 +139,13 @@ def _folder(path: Path) -> Input:
         names = sorted(entry.name for entry in found if entry.name.lower().endswith(".eml") and entry.is_file())
     if not names:
         raise ConfigurationError(f"the folder {printable(str(path))} holds no .eml file: check the path.")
-    return Input(str(path), lambda: Ready(_files(path / name for name in names)))
+    return Input(str(path), lambda reading: Ready(_files(reading, path, names)))
 
 
-def _stream(name: str, descriptor: Callable[[], int]) -> Input:
-    return Input(name, lambda: StreamedLines(name, LineStream(descriptor())), repeatable=False)
+def _stream(name: str, open_descriptor: Callable[[], int]) -> Input:
+    return Input(
+        name, lambda reading: StreamedLines(reading, name, LineStream(open_descriptor)), repeatable=False
+    )
 
 
 class Ready(AsyncIterator[Entry]):
@@ -131,7 +163,8 @@ class Ready(AsyncIterator[Entry]):
 class StreamedLines(AsyncIterator[Entry]):
     """JSON lines that come when they come."""
 
-    def __init__(self, name: str, lines: LineStream) -> None:
+    def __init__(self, reading: Reading, name: str, lines: LineStream) -> None:
+        self._reading = reading
         self._name = name
         self._lines = lines
         self._records = Records(Path())
@@ -140,48 +173,36 @@ class StreamedLines(AsyncIterator[Entry]):
     async def __anext__(self) -> Entry:
         async for line in self._lines:
             self._number += 1
-            entry = _line(self._records, line, f"{self._name}:{self._number}")
+            entry = _line(self._reading, self._records, line, f"{self._name}:{self._number}")
             if entry is not None:
                 return entry
         raise StopAsyncIteration
 
 
-def _json_lines(path: Path) -> Iterator[Entry]:
+def _json_lines(reading: Reading, path: Path) -> Iterator[Entry]:
     records = Records(path.parent)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            entry = _line(records, line, f"{path.name}:{number}")
+            entry = _line(reading, records, line, f"{path.name}:{number}")
             if entry is not None:
                 yield entry
 
 
-def _line(records: Records, line: bytes, place: str) -> Entry | None:
+def _line(reading: Reading, records: Records, line: bytes, place: str) -> Entry | None:
     if place.endswith(":1"):
         line = line.removeprefix(_BOM)
     if not line.strip():
         return None
-    return _entry(place, lambda: records.message(line, place))
+    return reading.entry(lambda: key_of(line, place), place, lambda: records.message(line, place))
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Entry]:
-    for path in paths:
-        try:
-            raw = path.read_bytes()
-        except OSError as error:
-            yield BadEntry(path.name, f"it cannot be read: {error.strerror or error}.")
-            continue
-        yield _entry(path.name, lambda raw=raw, path=path: message_of(raw, path.name))  # type: ignore[misc]
+def _files(reading: Reading, folder: Path, names: list[str]) -> Iterator[Entry]:
+    for name in names:
+        yield reading.entry(name, name, lambda name=name: message_of((folder / name).read_bytes(), name))  # type: ignore[misc]
 
 
-def _mbox(path: Path) -> Iterator[Entry]:
+def _mbox(reading: Reading, path: Path) -> Iterator[Entry]:
     with path.open("rb") as file:
         for number, raw in enumerate(mbox_messages(file), 1):
-            key = f"{path.name}:{number}"
-            yield _entry(key, lambda raw=raw, key=key: message_of(raw, key))  # type: ignore[misc]
-
-
-def _entry(key: str, make: Callable[[], Message]) -> Entry:
-    try:
-        return make()
-    except InvalidMessage as error:
-        return BadEntry(key, str(error))
+            place = f"{path.name}:{number}"
+            yield reading.entry(place, place, lambda raw=raw, place=place: message_of(raw, place))  # type: ignore[misc]

@@ -64,9 +64,7 @@ class Records:
         unknown = [name for name in record if name not in FIELDS]
         if unknown:
             raise InvalidMessage(f"unknown field {printable(unknown[0])!r}: use {', '.join(FIELDS)}.")
-        key = record.get("key", default_key)
-        if isinstance(key, bool) or not isinstance(key, str | int):
-            raise InvalidMessage("key is neither a text nor a whole number: correct it or leave it out.")
+        key = _key(record, default_key)
         sender = mailbox("from", _needed(record, "from", str))
         to, cc, bcc = (_mailboxes(record, name) for name in ("to", "cc", "bcc"))
         envelope = (sender.address, [found.address for found in (*to, *cc, *bcc)])
@@ -157,6 +155,18 @@ def _parsed(line: bytes) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InvalidMessage("the line is not a JSON object: write {…} with from, to, subject and text.")
     return record
+
+
+def key_of(line: bytes, default_key: str) -> str | int:
+    """The key of one line, without a look at the rest of it; raises as `Records.message` does."""
+    return _key(_parsed(line), default_key)
+
+
+def _key(record: dict[str, Any], default_key: str) -> str | int:
+    key = record.get("key", default_key)
+    if isinstance(key, bool) or not isinstance(key, str | int):
+        raise InvalidMessage("key is neither a text nor a whole number: correct it or leave it out.")
+    return key
 
 
 def _needed(record: dict[str, Any], name: str, kind: type[Any]) -> Any:

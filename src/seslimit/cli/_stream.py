@@ -12,7 +12,7 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 CHUNK = 65_536
 """Bytes that are read at once: what a pipe holds."""
@@ -26,16 +26,16 @@ class LineStream(AsyncIterator[bytes]):
     The lines of a descriptor, without their ends; the last one need not have one.
 
     Args:
-        descriptor: open for reading; it stays open.
+        open_descriptor: gives a descriptor to read, which stays open; it may wait, as a named pipe does for a writer.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, open_descriptor: Callable[[], int]) -> None:
+        self._open_descriptor = open_descriptor
         self._lines: deque[bytes] = deque()
         self._begun: list[bytes] = []
         self._ended = False
         self._room = threading.Semaphore(AHEAD)
-        self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
+        self._chunks: asyncio.Queue[bytes | OSError] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._read, daemon=True, name="seslimit-input").start()
 
@@ -43,7 +43,11 @@ class LineStream(AsyncIterator[bytes]):
         while not self._lines:
             if self._ended:
                 raise StopAsyncIteration
-            self._take(await self._chunks.get())
+            chunk = await self._chunks.get()
+            if isinstance(chunk, OSError):
+                self._ended = True
+                raise chunk
+            self._take(chunk)
         return self._lines.popleft()
 
     def _take(self, chunk: bytes) -> None:
@@ -60,14 +64,17 @@ class LineStream(AsyncIterator[bytes]):
                 self._lines.append(last)
 
     def _read(self) -> None:
-        chunk = b"-"
-        while chunk:
-            self._room.acquire()
-            try:
-                chunk = os.read(self._descriptor, CHUNK)
-            except OSError:
-                chunk = b""
-            try:
-                self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
-            except RuntimeError:  # the event loop is closed: nobody wants the rest
-                return
+        try:
+            descriptor = self._open_descriptor()
+            while self._give(os.read(descriptor, CHUNK)):
+                self._room.acquire()
+        except OSError as error:
+            self._give(error)
+
+    def _give(self, chunk: bytes | OSError) -> bool:
+        """Pass on what was read; returns whether to go on."""
+        try:
+            self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
+        except RuntimeError:  # the event loop is closed: nobody wants the rest
+            return False
+        return bool(chunk)

@@ -56,7 +56,7 @@ def tags_from(text: str) -> dict[str, str]:
         name, separator, value = part.partition("=")
         if not separator:
             raise ConfigurationError(f"tags {printable(text)!r}: write name=value, separated by commas.")
-        tags[name.strip()] = value.strip()
+        tags[name] = value
     return tags
 
 

@@ -30,6 +30,9 @@ round trip needs six in all."""
 GROW_AFTER = 10.0
 """Seconds after a refused connection until the pool tries one more than it has."""
 
+GROW_EVERY = 1.0
+"""Seconds between one more and the next, while none is refused."""
+
 
 class SMTPPool:
     """
@@ -46,7 +49,8 @@ class SMTPPool:
         self._in_use = 0
         self._opening: set[asyncio.Task[SMTPSession]] = set()
         self._waiting: deque[asyncio.Future[SMTPSession]] = deque()
-        self._limit = options.max_connections
+        self.limit = options.max_connections
+        """Connections at most for now; fewer than allowed after the service refused one."""
         self._grow_at = 0.0
         self._pace = AsyncLimiter(OPENINGS, 1.0)
         self._sweeping: asyncio.TimerHandle | None = None
@@ -146,14 +150,14 @@ class SMTPPool:
 
     def _grow(self) -> None:
         now = asyncio.get_running_loop().time()
-        if self._limit < self._options.max_connections and now >= self._grow_at:
-            self._limit += 1
-            self._grow_at = now + GROW_AFTER
+        if self.limit < self._options.max_connections and now >= self._grow_at:
+            self.limit += 1
+            self._grow_at = now + GROW_EVERY
 
     def _open_as_needed(self) -> None:
         """Open one connection for each who waits, as far as the limit allows."""
         self._grow()
-        while not self._closed and len(self._opening) < len(self._waiting) and self.size < self._limit:
+        while not self._closed and len(self._opening) < len(self._waiting) and self.size < self.limit:
             task = asyncio.get_running_loop().create_task(self._open())
             self._opening.add(task)
             task.add_done_callback(self._opened)
@@ -180,12 +184,15 @@ class SMTPPool:
 
     def _refused(self, failure: BaseException) -> None:
         """A connection could not be opened: make do with those there are, or tell everybody who waits."""
-        alive = self._in_use + len(self._idle)
-        blocked = isinstance(failure, TransportError) and failure.outcome is Outcome.ACCOUNT_BLOCKED
-        if alive:
-            self._limit = max(1, alive + len(self._opening))
+        left = self.size
+        if left:
+            self.limit = left
             self._grow_at = asyncio.get_running_loop().time() + GROW_AFTER
-        if blocked or not (alive or self._opening):
+        else:
+            # Nothing works, so how many would work is not known.
+            self.limit = self._options.max_connections
+        blocked = isinstance(failure, TransportError) and failure.outcome is Outcome.ACCOUNT_BLOCKED
+        if blocked or not left:
             waiting, self._waiting = self._waiting, deque()
             for waiter in waiting:
                 if not waiter.done():

@@ -59,6 +59,7 @@ class SMTPSession:
         self._stage = Stage.MAIL
         self._decided_at: float | None = None
         self._reset_needed = False
+        self._proven = False
         self.usable = True
         """Whether it may be given a message: no exchange is under way, and none was broken off."""
         self.transactions = 0
@@ -105,9 +106,9 @@ class SMTPSession:
             raise self._broken(error) from error
         except TransportError as error:
             # A refusal completes its exchange; the next message begins with a reset.
-            self.usable = error.outcome not in (Outcome.NOT_SENT, Outcome.UNKNOWN)
+            self.usable = self._proven = error.outcome not in (Outcome.NOT_SENT, Outcome.UNKNOWN)
             raise
-        self.usable = True
+        self.usable = self._proven = True
         self._reset_needed = False
         return receipt
 
@@ -199,9 +200,7 @@ class SMTPSession:
         return Reply(Door.SMTP, self._stage, str(reply.code), reply.message)
 
     def _refusal(self, message: Message, reply: aiosmtplib.SMTPResponse) -> TransportError:
-        return refusal(
-            self._reply(reply), message.recipients, decided_at=self._decided_at, fresh=self.transactions <= 1
-        )
+        return refusal(self._reply(reply), message.recipients, decided_at=self._decided_at, fresh=not self._proven)
 
     def _broken(self, error: Exception) -> TransportError:
         if self._decided_at is not None:
@@ -209,11 +208,12 @@ class SMTPSession:
             return TransportError(
                 Outcome.UNKNOWN, f"{words}: {words_of(error)}", stage=self._stage, decided_at=self._decided_at
             )
+        # A connection that never worked says something about the endpoint; one that did, only about itself.
         return TransportError(
             Outcome.NOT_SENT,
             f"The connection broke at {self._stage.upper()}, nothing was sent: {words_of(error)}",
             stage=self._stage,
-            blocks_endpoint=self.transactions <= 1,
+            blocks_endpoint=not self._proven,
         )
 
 

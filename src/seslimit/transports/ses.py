@@ -43,7 +43,7 @@ from ._url import TransportURL
 if TYPE_CHECKING:
     from types_aiobotocore_sesv2 import SESV2Client
 
-__all__ = ["SESTransport", "from_url"]
+__all__ = ["SESTransport", "from_url", "session_with"]
 
 GET_ACCOUNT_RATE = 1.0
 """GetAccount calls a second at most. Source: Amazon SES Developer Guide, "Service quotas": all actions other than sends
@@ -271,6 +271,13 @@ async def _client_of(transport: SESTransport) -> AsyncIterator[SESV2Client]:
         yield client
 
 
+def session_with(access_key_id: str, secret_access_key: str, session_token: str | None = None) -> AioSession:
+    """A session with these credentials, in place of those that the AWS chain finds."""
+    session = AioSession()
+    session.set_credentials(access_key_id, secret_access_key, session_token)
+    return session
+
+
 def from_url(url: TransportURL) -> SESTransport:
     """
     The transport of `ses://REGION?option=value`; without a region the environment's is used.
@@ -288,7 +295,7 @@ def from_url(url: TransportURL) -> SESTransport:
         raise ConfigurationError(
             "a ses URL is ses://REGION: credentials come from the AWS chain, a port from endpoint_url."
         )
-    default = {field.name: cast(float, field.default) for field in attrs.fields(SESTransport)}
+    default = {field.name: cast("float", field.default) for field in attrs.fields(SESTransport)}
     return SESTransport(
         url.host or None,
         profile=options.get("profile"),

@@ -1,0 +1,147 @@
+"""
+The inputs of one run as one row of messages, checked first where that can be done, and read on where sending stopped.
+
+A list is checked as a whole before anything is sent: whoever finds line 7,000 broken wants to mend the list, not to
+find out which half of it went. A stream cannot be read twice; its bad lines are reported as failed, and the rest goes.
+
+Invariant: every entry comes out once, as a message to send or as a bad one, or of `rest`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+
+import attrs
+
+from .._errors import SESLimitError, printable
+from .._message import Message
+from ._inputs import BadEntry, Entry, Input, Reading
+
+BREATH = 200
+"""Entries that are read in a row before the event loop gets its turn: about 10 ms."""
+
+NAMED = 4
+"""Bad entries that are named after the first."""
+
+
+class InputBroken(SESLimitError):
+    """An input that could be read at first, and cannot any more."""
+
+
+@attrs.define
+class Check:
+    """
+    What a look at all inputs found.
+
+    Args:
+        messages: entries, the bad ones included.
+        recipients: recipients of all messages.
+        bad: the first bad entries.
+        bad_count: all bad entries.
+    """
+
+    messages: int = 0
+    recipients: int = 0
+    bad: list[BadEntry] = attrs.field(factory=list)
+    bad_count: int = 0
+
+    def take(self, entry: Entry) -> None:
+        """Count one entry."""
+        self.messages += 1
+        if isinstance(entry, Message):
+            self.recipients += entry.cost
+        elif isinstance(entry, BadEntry):
+            self.bad_count += 1
+            if len(self.bad) <= NAMED:
+                self.bad.append(entry)
+
+    def sentence(self) -> str:
+        """What is wrong with the input; there has to be something."""
+        first, *more = self.bad
+        if not more:
+            return f"nothing was sent, for {first}"
+        names = ", ".join(printable(entry.key) for entry in more)
+        return f"nothing was sent, for {str(first).rstrip('.')} ({self.bad_count - 1:,} more: {names}, …)."
+
+
+async def check(inputs: Sequence[Input], stopping: Callable[[], bool]) -> Check:
+    """Read every input that can be read twice, unless `stopping` says to stop."""
+    found = Check()
+    for each in inputs:
+        entries = each.read(Reading()) if each.repeatable else None
+        while entries and not stopping() and (entry := await _taken(each, entries)):
+            found.take(entry)
+            if found.messages % BREATH == 0:
+                await asyncio.sleep(0)
+    return found
+
+
+async def _taken(source: Input, entries: AsyncIterator[Entry]) -> Entry | None:
+    """The next entry; None at the end."""
+    try:
+        return await anext(entries, None)
+    except OSError as error:
+        raise InputBroken(f"{printable(source.name)} cannot be read to its end: {error.strerror or error}.") from None
+
+
+class Supply(AsyncIterator[Message]):
+    """
+    The messages of all inputs, one after the other.
+
+    Args:
+        inputs: what to read.
+        on_bad: is told of every bad entry that is passed over.
+    """
+
+    def __init__(self, inputs: Sequence[Input], on_bad: Callable[[BadEntry], None]) -> None:
+        self._inputs = deque(inputs)
+        self._on_bad = on_bad
+        self._reading = Reading()
+        self._entries: AsyncIterator[Entry] | None = None
+
+    async def __anext__(self) -> Message:
+        while True:
+            entry = await self._next()
+            if entry is None:
+                raise StopAsyncIteration
+            if isinstance(entry, Message):
+                return entry
+            if isinstance(entry, BadEntry):
+                self._on_bad(entry)
+
+    async def rest(self, patience: float) -> AsyncIterator[list[Entry]]:
+        """
+        What was never taken, in pieces, only its names.
+
+        Args:
+            patience: seconds for what a stream still gives; it may have no end.
+        """
+        self._reading.names_only = True
+        deadline = asyncio.get_running_loop().time() + patience
+        piece: list[Entry] = []
+        with suppress(TimeoutError):
+            while entry := await self._in_time(deadline):
+                piece.append(entry)
+                if len(piece) == BREATH:
+                    yield piece
+                    piece = []
+                    await asyncio.sleep(0)
+        yield piece
+
+    async def _in_time(self, deadline: float) -> Entry | None:
+        async with asyncio.timeout_at(None if self._inputs and self._inputs[0].repeatable else deadline):
+            return await self._next()
+
+    async def _next(self) -> Entry | None:
+        # Iterators of classes, not async generators: a generator that is cancelled while it waits is at its end.
+        while self._inputs:
+            if self._entries is None:
+                self._entries = self._inputs[0].read(self._reading)
+            if entry := await _taken(self._inputs[0], self._entries):
+                return entry
+            self._inputs.popleft()
+            self._entries = None
+        return None

@@ -1,0 +1,106 @@
+"""
+The counts of one run, and the transport that counts attempts as they are made.
+
+Decides what a message's end is called: accepted, failed, unknown or remaining. It knows no clock and no terminal.
+
+Invariant: every message that ended is in exactly one of the four.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from .._classify import classify
+from .._message import Message, Receipt, Report
+from .._outcome import Outcome
+from .._quota import SendQuota
+from ..transports import KnowsQuota, Transport
+
+ENDED = {
+    Outcome.ACCEPTED: "accepted",
+    Outcome.PERMANENT: "failed",
+    Outcome.TRANSIENT: "failed",
+    Outcome.UNKNOWN: "unknown",
+}
+"""How a message counts by its last outcome; any other one leaves it remaining."""
+
+
+@attrs.define
+class Tally:
+    """
+    What became of the messages of one run.
+
+    Args:
+        total: messages to be sent; None while that is not known.
+        total_recipients: their recipients; None while that is not known.
+    """
+
+    total: int | None = None
+    total_recipients: int | None = None
+    accepted: int = attrs.field(default=0, init=False)
+    failed: int = attrs.field(default=0, init=False)
+    unknown: int = attrs.field(default=0, init=False)
+    remaining: int = attrs.field(default=0, init=False)
+    recipients: int = attrs.field(default=0, init=False)
+    """Accepted recipients."""
+    ended_recipients: int = attrs.field(default=0, init=False)
+    """Recipients of messages that came to an end, whatever the end."""
+    attempts: int = attrs.field(default=0, init=False)
+    """Attempts that were made, whatever they meant."""
+    throttled: int = attrs.field(default=0, init=False)
+    in_flight: int = attrs.field(default=0, init=False)
+
+    @property
+    def messages(self) -> int:
+        """Messages that came to an end, or remain."""
+        return self.accepted + self.failed + self.unknown + self.remaining
+
+    def ended(self, report: Report, *, stopping: bool) -> Outcome:
+        """
+        Count a message that came to an end.
+
+        Args:
+            report: what became of it.
+            stopping: whether sending was being stopped, so that a transient failure is no end.
+
+        Returns:
+            the outcome to report: `not_sent` for every message that remains, so that one word finds them all.
+        """
+        kind = ENDED.get(report.outcome, "remaining")
+        if stopping and report.outcome is Outcome.TRANSIENT:
+            kind = "remaining"
+        setattr(self, kind, getattr(self, kind) + 1)
+        if kind == "remaining":
+            return Outcome.NOT_SENT
+        self.ended_recipients += report.message.cost
+        if report.receipt is not None:
+            self.recipients += report.message.cost - len(report.receipt.refused)
+        return report.outcome
+
+
+@attrs.frozen(eq=False)
+class CountingTransport:
+    """A transport that counts what goes through it."""
+
+    inner: Transport
+    tally: Tally
+
+    async def send(self, message: Message) -> Receipt:
+        """Make one attempt; see `Transport.send`."""
+        self.tally.attempts += 1
+        self.tally.in_flight += 1
+        try:
+            return await self.inner.send(message)
+        except Exception as error:
+            self.tally.throttled += classify(error) is Outcome.THROTTLED
+            raise
+        finally:
+            self.tally.in_flight -= 1
+
+    async def quota(self) -> SendQuota | None:
+        """The account's sending quota, where the transport knows it."""
+        return await self.inner.quota() if isinstance(self.inner, KnowsQuota) else None
+
+    async def aclose(self) -> None:
+        """Close the transport."""
+        await self.inner.aclose()

@@ -1,0 +1,207 @@
+"""
+What a run looks like while it goes on: a live view on a terminal, a plain line now and then elsewhere.
+
+Decides what is shown and how often. It must not change anything: it reads counts and the limiter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from types import TracebackType
+
+import attrs
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from .._limiter import Limiter
+from ._chart import Course, plot
+from ._tally import Tally
+
+TICK = 0.25
+"""Seconds between two looks."""
+
+NOW = 2.0
+"""Seconds that "the rate now" is taken over."""
+
+WIDEST = 84
+"""Columns that the view takes at most."""
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """One look at a run; rates in recipients/s, times in seconds."""
+
+    title: str
+    elapsed: float
+    tally: Tally
+    rate: float
+    estimate: float | None = None
+    paused: str | None = None
+    phase: str | None = None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the end at the rate now; None where the total or the rate is not known."""
+        if self.tally.total_recipients is None or self.rate <= 0:
+            return None
+        return max(0, self.tally.total_recipients - self.tally.ended_recipients) / self.rate
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: "42 s", "3 min 05 s", "2 h 10 min"."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    if whole < 5999:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def per_second(rate: float) -> str:
+    """A rate for people."""
+    return f"{rate:,.1f}/s" if rate < 100 else f"{rate:,.0f}/s"
+
+
+def plain_line(look: Snapshot) -> str:
+    """One look at a run, as one line."""
+    tally = look.tally
+    of_total = "" if tally.total is None else f" of {tally.total:,}"
+    limit = "" if look.estimate is None else f" (limit about {per_second(look.estimate)})"
+    parts = [
+        f"{tally.accepted:,}{of_total} accepted",
+        f"{per_second(look.rate)}{limit}",
+        f"{tally.throttled:,} throttled",
+        f"{tally.in_flight:,} in flight",
+    ]
+    if tally.failed or tally.unknown:
+        parts.insert(1, f"{tally.failed + tally.unknown:,} failed or unknown")
+    if look.phase or look.paused:
+        parts.append(look.phase or f"paused: {look.paused}")
+    elif look.seconds_left is not None:
+        parts.append(f"{duration(look.seconds_left)} left")
+    return f"{duration(look.elapsed)}: {', '.join(parts)}"
+
+
+def live_view(look: Snapshot, course: Course, width: int) -> RenderableType:
+    """One look at a run, for a terminal of this width."""
+    width = min(width, WIDEST)
+    parts: list[RenderableType] = [_heading(look, width)]
+    if look.tally.total:
+        parts.append(ProgressBar(look.tally.total, min(look.tally.messages, look.tally.total), width=width))
+    return Group(*parts, _figures(look), plot(course, width))
+
+
+def _heading(look: Snapshot, width: int) -> Table:
+    left = f"paused: {look.paused}" if look.paused else ""
+    if look.seconds_left is not None:
+        left = left or f"{duration(look.seconds_left)} left"
+    heading = Table.grid(expand=True)
+    heading.width = width
+    heading.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    heading.add_column(justify="right", no_wrap=True)
+    heading.add_row(Text(look.title, style="bold"), f"{duration(look.elapsed)}  {look.phase or left}".rstrip())
+    return heading
+
+
+def _figures(look: Snapshot) -> Table:
+    tally = look.tally
+    figures = Table.grid(padding=(0, 2))
+    for _ in range(3):
+        figures.add_column(style="dim", no_wrap=True)
+        figures.add_column(justify="right", no_wrap=True, min_width=9)
+    limit = "?" if look.estimate is None else per_second(look.estimate)
+    refused = Text(f"{tally.throttled:,}", style="red" if tally.throttled else "")
+    failed = tally.failed + tally.unknown
+    figures.add_row("rate now", per_second(look.rate), "accepted", f"{tally.accepted:,}", "throttled", refused)
+    figures.add_row(
+        "limit, about", Text(limit, style="yellow"), "failed", f"{failed:,}", "in flight", f"{tally.in_flight:,}"
+    )
+    return figures
+
+
+class Watch:
+    """
+    Looks at a run until it ends; use it as an asynchronous context manager.
+
+    Args:
+        title: what is done, in a few words.
+        tally: its counts.
+        limiter: its limiter; None for a run without one.
+        console: where to show it.
+        line_every: seconds between plain lines, in the first minute.
+    """
+
+    def __init__(
+        self, title: str, tally: Tally, limiter: Limiter | None, console: Console, *, line_every: float = 5.0
+    ) -> None:
+        self.phase: str | None = None
+        """What is going on other than sending, in a few words."""
+        self._title = title
+        self._tally = tally
+        self._limiter = limiter
+        self._console = console
+        self._line_every = line_every
+        self._began_at = asyncio.get_running_loop().time()
+        self._next_line = self._began_at + line_every
+        self.course = Course(self._began_at)
+        self._recent: deque[tuple[float, int]] = deque([(self._began_at, 0)], maxlen=round(NOW / TICK) + 1)
+        self._live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._ticker: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Watch:
+        if self._console.is_terminal:
+            self._live.start()
+        self._ticker = asyncio.create_task(self._tick())
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+            # A terminal that went away is no reason to stop sending.
+            with suppress(asyncio.CancelledError, OSError):
+                await self._ticker
+        self.phase = self.phase or "done"
+        with suppress(OSError):
+            if self._console.is_terminal:
+                self._look()
+                self._live.stop()
+
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return asyncio.get_running_loop().time() - self._began_at
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            self._look()
+
+    def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        estimate = self._limiter.estimate if self._limiter else None
+        self.course.note(now, self._tally.recipients, self._tally.throttled, estimate)
+        self._recent.append((now, self._tally.recipients))
+        if self._console.is_terminal:
+            self._live.update(live_view(self._snapshot(now), self.course, self._console.width), refresh=True)
+        elif now >= self._next_line:
+            self._next_line += self._line_every if now - self._began_at < 60 else 6 * self._line_every
+            self._console.print(plain_line(self._snapshot(now)), highlight=False, soft_wrap=True, markup=False)
+
+    def _snapshot(self, now: float) -> Snapshot:
+        (begin, before), (end, after) = self._recent[0], self._recent[-1]
+        limiter = self._limiter
+        return Snapshot(
+            title=self._title,
+            elapsed=now - self._began_at,
+            tally=self._tally,
+            rate=(after - before) / (end - begin) if end > begin else 0.0,
+            estimate=limiter.estimate if limiter else None,
+            paused=limiter.paused if limiter else None,
+            phase=self.phase,
+        )
