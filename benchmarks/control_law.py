@@ -1,9 +1,9 @@
 """
 The control law against the model of the service, in simulated time: `python -m benchmarks.control_law`.
 
-What it shows: how much of a hidden rate `AdaptiveRate` uses and what it pays for that in throttled attempts, for the
-scenarios of docs. What it does not show: sockets, an event loop that is late, the real SES. Each row is the worst and the
-mean over seeds; a seed fixes the delays of every reply and nothing else.
+What it shows: how much of a hidden rate `AdaptiveRate` uses, and what it pays for that in throttled attempts. What it
+does not show: sockets, an event loop that is late, the real SES. A figure is the mean over the seeds, with the worst of
+them in brackets; a seed fixes the delay of every reply, the costs, and the rival's moments.
 """
 
 from __future__ import annotations
@@ -70,7 +70,12 @@ def smtp_slow(rng: random.Random) -> tuple[float, float, float]:
 
 
 DELAYS: dict[str, Delay] = {
-    "api": api, "smtp": smtp, "blind": smtp_blind, "socket": socket, "api x4": api_slow, "smtp x4": smtp_slow,
+    "api": api,
+    "smtp": smtp,
+    "blind": smtp_blind,
+    "socket": socket,
+    "api x4": api_slow,
+    "smtp x4": smtp_slow,
 }
 
 
@@ -358,17 +363,27 @@ def scenarios() -> list[tuple[Scenario, tuple[str, ...]]]:
     for rate in (14.0, 200.0, 500.0):
         delays = ("api", "smtp", "socket") if rate < 20 else both
         found.append((steady(f"cap {rate:g} shallow", rate, depth=0.1, caps=((0.0, rate),), seconds=60.0), delays))
-    found.append((steady("cap 1 one token", 1.0, depth=0.0, caps=((0.0, 1.0),), messages=60, seconds=90.0), ("socket",)))
+    found.append(
+        (steady("cap 1 one token", 1.0, depth=0.0, caps=((0.0, 1.0),), messages=60, seconds=90.0), ("socket",))
+    )
     found += [(steady(f"cold {rate:g}", rate), both) for rate in (14.0, 100.0, 500.0)]
-    steps = {"halves 200": (200.0, 100.0), "halves 100": (100.0, 50.0), "doubles 100": (100.0, 200.0),
-             "triples 50": (50.0, 150.0)}
+    steps = {
+        "halves 200": (200.0, 100.0),
+        "halves 100": (100.0, 50.0),
+        "doubles 100": (100.0, 200.0),
+        "triples 50": (50.0, 150.0),
+    }
     for name, (before, after) in steps.items():
         found.append((Scenario(name=name, rate=((0.0, before), (60.0, after)), told=before, seconds=120.0), both))
     found.append((steady("cold 100 sockets", 100.0, seconds=44.0, places=40), ("smtp", "blind")))
     for phase in (0.0, 0.7, 1.9, 3.1, 4.3):
         rate = ((0.0, 100.0), (12.0 + phase, 50.0), (24.0 + phase, 150.0))
-        found.append((Scenario(name=f"100-50-150 +{phase:g}", rate=rate, told=100.0, seconds=44.0 + phase, places=40),
-                      ("smtp", "blind", "api")))
+        found.append(
+            (
+                Scenario(name=f"100-50-150 +{phase:g}", rate=rate, told=100.0, seconds=44.0 + phase, places=40),
+                ("smtp", "blind", "api"),
+            )
+        )
     found.append((steady("rival half", 100.0, rival=(40.0, 100.0, 0.5), seconds=160.0), both))
     found.append((steady("heavy told", 14.0, heavy=0.1, caps=((0.0, 14.0),), seconds=240.0), both))
     found.append((steady("heavy cold", 14.0, heavy=0.1, seconds=240.0), both))
@@ -382,9 +397,14 @@ def variants() -> list[tuple[Scenario, tuple[str, ...]]]:
     """The robustness table: the service or the way to it is not what the law expects."""
     found: list[tuple[Scenario, tuple[str, ...]]] = []
     kinds: dict[str, dict[str, object]] = {
-        "one token": {"depth": 0.0}, "depth 0.1": {"depth": 0.1}, "depth 0.2": {"depth": 0.2},
-        "depth 5": {"depth": 5.0}, "depth 20": {"depth": 20.0}, "costs": {"refusal_cost": 1.0},
-        "spurious": {"spurious": 0.001}, "x4": {},
+        "one token": {"depth": 0.0},
+        "depth 0.1": {"depth": 0.1},
+        "depth 0.2": {"depth": 0.2},
+        "depth 5": {"depth": 5.0},
+        "depth 20": {"depth": 20.0},
+        "costs": {"refusal_cost": 1.0},
+        "spurious": {"spurious": 0.001},
+        "x4": {},
     }
     for kind, options in kinds.items():
         delays = ("api x4", "smtp x4") if kind == "x4" else ("api", "smtp")
@@ -409,7 +429,8 @@ def report(scenario: Scenario, delay: str, seeds: int) -> str:
 
     first = [trace.refusals(0.0, min(10.0, end)) for trace in traces]
     cells = [
-        f"{scenario.name:22}", f"{delay:7}",
+        f"{scenario.name:22}",
+        f"{delay:7}",
         both([100 * trace.used(0.0, end) for trace in traces], min, "6.2f"),
         both([100 * trace.used(min(2.0, end / 2), end) for trace in traces], min, "6.2f"),
         both([100 * trace.refused_share(0.0, end) for trace in traces], max, "5.2f"),
@@ -459,8 +480,10 @@ def plot(scenario: Scenario, delay: str) -> None:
         now = 0.5 * (step + 1)
         pace = trace.paces[min(len(times) - 1, bisect_left(times, now))][1]
         used = trace.used(now - 0.5, now)
-        print(f"{now:6.1f} R {trace.schedule.at(now):6.1f} pace {pace:6.1f} used {100 * used:6.1f} % "
-              f"refused {trace.refusals(now - 0.5, now)}")
+        print(
+            f"{now:6.1f} R {trace.schedule.at(now):6.1f} pace {pace:6.1f} used {100 * used:6.1f} % "
+            f"refused {trace.refusals(now - 0.5, now)}"
+        )
 
 
 if __name__ == "__main__":

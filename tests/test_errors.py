@@ -32,17 +32,10 @@ ERRORS = [
     EndpointUnreachable("no connection", [MESSAGE]),
     InvalidMessage("recipients is empty"),
     SESLimitError("anything"),
-    SendFailed(
-        Report(MESSAGE, Outcome.PERMANENT, attempts=1, throttles=2, error=TransportError("permanent", "554 no"))
-    ),
+    SendFailed(Report(MESSAGE, Outcome.PERMANENT, attempts=1, error=TransportError(Outcome.PERMANENT, "554 no"))),
     SendingStopped("stopped"),
     TransportError(
-        Outcome.THROTTLED,
-        "454 Throttling failure",
-        retry_after=3.0,
-        stage=Stage.DOT,
-        decided_at=1.5,
-        blocks_endpoint=True,
+        Outcome.NOT_SENT, "454 later", retry_after=3.0, stage=Stage.AUTH, decided_at=1.5, blocks_endpoint=True
     ),
 ]
 

@@ -198,7 +198,7 @@ def test_an_object_is_written_with_crlf_and_in_seven_bits() -> None:
 
 
 def test_a_line_that_begins_with_from_is_written_as_it_is() -> None:
-    """ ">From" is for mailbox files."""
+    """Only mailbox files mask it."""
     content = LegacyMessage()
     content["From"] = "a@example.com"
     content.set_payload("From here on\n")

@@ -62,11 +62,11 @@ class TestStart:
         """`max_rate` wins over `start`."""
         assert AdaptiveRate(100.0, max_rate=14.0).rate(0.0) == 14.0
 
-    def test_an_unknown_rate_grows_fourfold_a_second_while_messages_are_accepted(self) -> None:
-        """Half a second after the first admission the pace has doubled."""
+    def test_an_unknown_rate_grows_fivefold_a_second_while_messages_are_accepted(self) -> None:
+        """Half a second after the first admission the pace is the root of five."""
         law = AdaptiveRate()
         accept(law, 10.0)
-        assert law.rate(10.5) == pytest.approx(2.0)
+        assert law.rate(10.5) == pytest.approx(math.sqrt(5.0))
 
     @pytest.mark.parametrize("share", [0.0, -0.1, 1.0])
     def test_a_budget_that_is_no_share_is_refused(self, share: float) -> None:
@@ -223,9 +223,7 @@ class TestHolding:
 
     def test_a_rate_that_came_back_is_found_again(self) -> None:
         """After a minute in which nothing got through, the estimate climbs back within seconds."""
-        scenario = Scenario(
-            name="outage", rate=((0.0, 100.0), (20.0, 0.01), (80.0, 100.0)), told=100.0, seconds=120.0
-        )
+        scenario = Scenario(name="outage", rate=((0.0, 100.0), (20.0, 0.01), (80.0, 100.0)), told=100.0, seconds=120.0)
         trace = run(scenario, "api")
         assert trace.reached(80.0) < 25.0
         assert trace.refusals(20.0, 80.0) < 60
@@ -253,7 +251,7 @@ class TestFreezing:
         accept(law, 0.0)
         law.freeze(0.5)
         law.thaw(60.5)
-        assert law.rate(60.5) == pytest.approx(2.0)
+        assert law.rate(60.5) == pytest.approx(math.sqrt(5.0))
 
     def test_throttles_of_before_the_pause_say_nothing_after_it(self) -> None:
         """What was under way when the pause began is no event."""
@@ -279,7 +277,7 @@ class TestFreezing:
         """A night without messages does not end in a burst."""
         law = AdaptiveRate()
         accept(law, 0.0)
-        assert law.rate(30_000.0) == pytest.approx(4.0)
+        assert law.rate(30_000.0) == pytest.approx(5.0)
 
 
 class TestGrown:

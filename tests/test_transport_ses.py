@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiobotocore.session import AioSession
 
 from seslimit._errors import ConfigurationError, TransportError
 from seslimit._message import Message, Receipt
@@ -124,10 +125,13 @@ async def test_large_content_leaves_the_loop_free() -> None:
 
 async def test_one_client_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many first messages at once make one client."""
+    made: list[object] = []
+    create = AioSession.create_client
+    monkeypatch.setattr(AioSession, "create_client", lambda *args, **named: made.append(1) or create(*args, **named))
     simulator = Simulator(1000)
     async with serving(simulator) as transport:
         await asyncio.gather(*(transport.send(message()) for _ in range(20)))
-    assert simulator.counts.accepted_messages == 20
+    assert (simulator.counts.accepted, len(made)) == (20, 1)
 
 
 async def test_labels() -> None:
@@ -146,11 +150,7 @@ async def test_labels() -> None:
 async def test_labels_arrive() -> None:
     """What is constant is part of the request, of a large one too."""
     seen: list[Any] = []
-
-    class Listening(Simulator):
-        """Keeps the requests."""
-
-    simulator = Listening(1000)
+    simulator = Simulator(1000)
     reading = simulator._api._reply
 
     def keep(request: Any, content: bytes) -> Any:

@@ -27,14 +27,14 @@ FLOOR = 0.1
 """The lowest estimate, recipients/s: an attempt every ten seconds finds out whether the service is back."""
 
 # How the rate grows. All growth is bounded by the throttles that the overshoot will cost.
-START_GROWTH = math.log(4.0)
-"""Before the first throttle, 1/s: fourfold a second, so 100/s after 3.3 s."""
-START_REFUSALS = 34.0
+START_GROWTH = math.log(5.0)
+"""Before the first throttle, 1/s: fivefold a second, so 100/s after 2.9 s of waiting messages."""
+START_REFUSALS = 33.0
 """Throttles that the overshoot of the start may cost; issue 2 allows 40."""
 CLIMB_GROWTH = 0.5
 """After a probe that found no limit, 1/s: threefold in 2.2 s."""
-CLIMB_REFUSALS = 12.0
-"""Throttles that the overshoot of a climb may cost: at 150/s over SMTP, 0.4 s of climbing per throttle saved."""
+CLIMB_REFUSALS = 10.0
+"""Throttles that the overshoot of a climb may cost: less makes the climb slower, and costs more than it saves."""
 LEAST_GROWTH = 0.1
 """Growth that no rate falls short of, 1/s: doubled in 7 s, even where the overshoot then costs more."""
 GROWTH_SECONDS = 1.0
@@ -48,7 +48,7 @@ PLAN_SECONDS = 1.0
 PLAN_GROWTH = 1.5
 """Each confirmation of the estimate makes the next plan so much longer, until the budget is met."""
 PROBE_BEGINS = 0.7
-"""Share of a plan after which its probe begins; the probe takes the rest."""
+"""Share of a plan before which its probe never begins; the probe takes the rest."""
 PROBE_REFUSALS = 0.5
 """Throttles that a probe may cost besides the one it looks for: it paces so many per delay above the estimate."""
 FULL_REFUSALS = 2.0
@@ -82,6 +82,8 @@ SLOWED = 0.5
 LONGEST_HOLD = 10.0
 """Seconds after which another message is risked, however many were throttled in a row."""
 
+AFTER_HOLD = 0.1
+"""Seconds after a hold in which messages need not wait because of it: two of the limiter's slices."""
 HORIZON = 4.0
 """Seconds for which single decisions are remembered: longer than a reply takes to come."""
 SMOOTHING = 0.05
@@ -240,7 +242,7 @@ class AdaptiveRate:
         """
         if self._frozen:
             return
-        if waited:
+        if waited or now < self._held_until + AFTER_HOLD:
             self._advance(now, cost)
         else:
             self._forget()
@@ -457,7 +459,8 @@ class AdaptiveRate:
         self._plan = min(max(PLAN_GROWTH * self._plan if kept else 0.0, shortest), longest)
         fallen = estimate < (1.0 - 2.0 * CONFIRMED) * self._former
         cycle = min(self._plan, FALLEN_SECONDS * estimate) if fallen else self._plan
-        self._due = PROBE_BEGINS * cycle
+        _, seconds = self._probe()
+        self._due = max(PROBE_BEGINS * cycle, cycle - seconds * estimate)
 
     @property
     def _quantum(self) -> float:

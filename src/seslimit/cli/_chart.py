@@ -14,7 +14,7 @@ import attrs
 from rich.text import Text
 
 STEP = 0.5
-"""Seconds of one sample at first: at 14 recipients/s still seven of them, so that the bars show the rate, not chance."""
+"""Seconds of one sample at first: seven recipients at 14/s, so that the bars show the rate and not chance."""
 
 MOST = 120
 """Samples that are kept; then two become one."""
@@ -68,7 +68,7 @@ def _merged(first: Sample, second: Sample) -> Sample:
 
 def plot(course: Course, width: int, height: int = 6) -> Text:
     """
-    The accepted recipients/s as bars, the estimate of the limit as a line, and marks below where attempts were throttled.
+    The accepted recipients/s as bars, the estimate of the limit as a line, and marks below for throttled attempts.
 
     Args:
         course: what to plot; its last sample, which is not complete, is left out.

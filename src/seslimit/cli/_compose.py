@@ -130,6 +130,7 @@ def _parameter(name: str, value: str) -> str:
     if value.isascii():
         return '{}="{}"'.format(name, value.replace("\\", "\\\\").replace('"', '\\"'))
     encoded = "".join(
-        chr(octet) if chr(octet).isascii() and chr(octet).isalnum() else f"%{octet:02X}" for octet in value.encode("utf-8")
+        chr(octet) if chr(octet).isascii() and chr(octet).isalnum() else f"%{octet:02X}"
+        for octet in value.encode("utf-8")
     )
     return f"{name}*=utf-8''{encoded}"

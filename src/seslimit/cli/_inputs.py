@@ -143,9 +143,7 @@ def _folder(path: Path) -> Input:
 
 
 def _stream(name: str, open_descriptor: Callable[[], int]) -> Input:
-    return Input(
-        name, lambda reading: StreamedLines(reading, name, LineStream(open_descriptor)), repeatable=False
-    )
+    return Input(name, lambda reading: StreamedLines(reading, name, LineStream(open_descriptor)), repeatable=False)
 
 
 class Ready(AsyncIterator[Entry]):

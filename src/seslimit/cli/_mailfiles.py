@@ -1,8 +1,8 @@
 """
 Messages that are files already: `.eml` and mbox.
 
-Their bytes go out as they are, but for three things: a Bcc header is taken away, an mbox's "From " line and the ">" that
-protects such lines in the text are undone, and line ends become CRLF (`Message` does that).
+Their bytes go out as they are, but for three things: a Bcc header is taken away, an mbox's "From " line and the ">"
+that protects such lines in the text are undone, and line ends become CRLF (`Message` does that).
 """
 
 from __future__ import annotations

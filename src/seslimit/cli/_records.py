@@ -2,8 +2,8 @@
 One line of a `.jsonl` file: what its fields mean, and the message they make.
 
 The envelope is `from`, and `to`, `cc` and `bcc` together; the headers say the same unless `headers` says otherwise, and
-never name a `bcc`. With `raw`, the content is there already and only the envelope is read. An unknown field is an error:
-a `reply_to` that is silently left out would be found out by the readers.
+never name a `bcc`. With `raw`, the content is there already and only the envelope is read. An unknown field is an
+error: a `reply_to` that is silently left out would be found out by the readers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MADE_HERE = frozenset({"bcc", "mime-version", "content-type", "content-transfer-
 CACHED_FILES = 4
 """Attached files that are kept in memory: the usual list attaches the same ones to every message."""
 
-_WORDS = {str: "a text", list: "a list", dict: "an object"}
+_WORDS: dict[type[Any], str] = {str: "a text", list: "a list", dict: "an object"}
 
 
 @attrs.frozen
@@ -87,9 +87,11 @@ class Records:
         ]
         if not texts:
             raise InvalidMessage("there is no text, html or raw: add one of them.")
-        attached = [self._attachment(each) for each in _needed(record, "attachments", list)] if (
-            "attachments" in record
-        ) else []
+        attached = (
+            [self._attachment(each) for each in _needed(record, "attachments", list)]
+            if ("attachments" in record)
+            else []
+        )
         return with_attachments(alternatives(texts), attached)
 
     def _attachment(self, attachment: object) -> Part:

@@ -166,9 +166,9 @@ class Summary:
     def text(self) -> str:
         """The same for people, a few lines."""
         tally = self.tally
+        took = f"accepted in {duration(self.seconds)}, {per_second(self._rate())} recipients"
         lines = [
-            f"{tally.accepted:,} of {tally.messages:,} messages accepted in {duration(self.seconds)}, "
-            f"{per_second(self._rate())} recipients",
+            f"{tally.accepted:,} of {tally.messages:,} messages {took}",
             f"{tally.attempts:,} attempts, {tally.throttled:,} throttled",
         ]
         if self.estimate is not None:

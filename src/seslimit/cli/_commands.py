@@ -1,0 +1,149 @@
+"""
+The commands and their options: what is typed becomes an options object, and what comes back is printed.
+
+Decides where things are printed. Standard output has the results; progress goes there as well, but to standard error
+where the results are JSON. Every error is one sentence on standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from .._errors import SESLimitError
+from ._ending import Status
+
+RATE = click.FloatRange(min=0, min_open=True)
+_JSON = click.option("--json", "as_json", is_flag=True, help="The last line of standard output is one JSON object.")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit status."""
+    # aiosmtpd, in the simulator, warns of its own deprecations; the terminal is for what concerns the user.
+    logging.getLogger("mail.log").addHandler(logging.NullHandler())
+    try:
+        return int(seslimit.main(list(arguments), prog_name="seslimit", standalone_mode=False) or 0)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "seslimit"
+        return _complain(f"{error.format_message().rstrip('.')}; '{path} --help' says how.", error.exit_code)
+    except click.ClickException as error:
+        return _complain(error.format_message(), error.exit_code)
+    except SESLimitError as error:
+        return _complain(str(error), Status.WRONG_USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        return _complain("interrupted.", Status.REMAINING)
+    except BrokenPipeError:
+        # Whoever read the output has gone; without this, Python would try to write it once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Status.SOME_FAILED
+
+
+def _complain(sentence: str, status: int) -> int:
+    print(f"seslimit: {sentence}", file=sys.stderr)
+    return status
+
+
+def _console(*, as_json: bool) -> Console:
+    return Console(stderr=as_json)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("seslimit"), prog_name="seslimit", message="%(prog)s %(version)s")
+@click.pass_context
+def seslimit(context: click.Context) -> None:
+    """Send mail through Amazon SES at exactly the rate the account is allowed, and lose nothing."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@seslimit.command()
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option(
+    "--to", required=True, metavar="URL", help="ses://REGION, smtp://USER:PASSWORD@HOST:587, smtps://, sim://"
+)
+@click.option("--rate", type=RATE, help="Recipients/s to start with; found out when left out.")
+@click.option("--max-rate", type=RATE, help="Recipients/s that are never exceeded.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="FILE", help="Append one JSON line for each message to FILE."
+)
+@_JSON
+def send(as_json: bool, **options: Any) -> int:
+    """
+    Send the messages of each INPUT.
+
+    INPUT is a .jsonl (one object a line: key, from, to, cc, bcc, subject, text, html, headers, attachments; or raw in
+    base64), an .eml, a folder of them, an mbox, or - for JSON lines on standard input.
+
+    Files are checked as a whole first: if one line is bad, nothing is sent. Standard input cannot be; its bad lines are
+    reported as failed and the rest is sent.
+
+    Ctrl-C or SIGTERM: no new attempt is made, those under way are finished (at most 10 s), and the report names what
+    remains as "not_sent". A second one ends at once.
+
+    Exit status: 0 all accepted; 1 some failed; 2 wrong usage or configuration; 3 the account is blocked; 75 stopped
+    with messages remaining. In --json, "attempts" counts every attempt made, the throttled ones included.
+    """
+    from ._send import SendOptions
+    from ._send import send as run_send
+
+    status, summary = asyncio.run(run_send(SendOptions(**options), _console(as_json=as_json)))
+    print(json.dumps(summary.figures()) if as_json else summary.text(), flush=True)
+    return _complain(summary.error, status) if summary.error else status
+
+
+@seslimit.command()
+@click.option("--rate", type=RATE, help="The hidden limit, recipients/s.  [default: 50]")
+@click.option("--messages", type=click.IntRange(min=1), help="How many messages.  [default: 15 seconds' worth]")
+@click.option("--transport", type=click.Choice(["smtp", "ses"]), help="Door of the service.  [default: smtp]")
+@_JSON
+def demo(as_json: bool, **options: Any) -> int:
+    """
+    See what seslimit is for, on a simulator of SES on this machine.
+
+    The same messages go through an ordinary loop and through seslimit; the limit is hidden from both. Takes about 20 s.
+    """
+    from ._demo import DemoOptions
+    from ._demo import demo as run_demo
+
+    console = _console(as_json=as_json)
+    status, comparison = asyncio.run(run_demo(DemoOptions(**_given(options)), console))
+    if as_json:
+        print(json.dumps(comparison.figures()), flush=True)
+    else:
+        console.print(comparison.table())
+    return _complain(comparison.paced.error, status) if comparison.paced.error else status
+
+
+@seslimit.command()
+@click.option(
+    "--smtp-port", type=click.IntRange(0, 65535), help="SMTP on this port, 0 for a free one.  [default: 2525]"
+)
+@click.option("--api-port", type=click.IntRange(0, 65535), help="The API on this port.  [default: 2526]")
+@click.option("--rate", type=RATE, help="The limit, recipients/s.  [default: 14]")
+@click.option("--depth", type=click.FloatRange(min=0), help="Seconds of the rate that may come at once.  [default: 1]")
+@click.option("--daily", type=float, help="Recipients in 24 hours, -1 for no limit.  [default: -1]")
+@click.option("--rtt", type=click.FloatRange(min=0), help="Seconds before each reply.  [default: 0]")
+@click.option("--session-cap", type=click.IntRange(min=1), help="Messages in one SMTP session.  [default: no cap]")
+@_JSON
+def simulate(**options: Any) -> int:
+    """Run a simulator of SES on this machine until Ctrl-C: an SMTP door and an API door on one limit."""
+    from ._simulate import SimulateOptions
+    from ._simulate import simulate as run_simulate
+
+    asyncio.run(run_simulate(SimulateOptions(**_given(options)), _console(as_json=False)))
+    return Status.ALL_ACCEPTED
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given: a default value is written once, in the options object."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,170 @@
+"""
+`seslimit demo`: the same messages through an ordinary loop and through seslimit, against a limit that neither knows.
+
+Both meet a simulator with a fresh bucket, in a thread of its own on loopback; nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import attrs
+from rich.console import Console
+from rich.table import Table
+
+from .._limiter import Limiter
+from .._message import Message
+from ..testing import Simulator
+from ..transports import Transport, transport_from_url
+from ._ending import Status
+from ._inputs import Input, Ready
+from ._plain import WORKERS, plain_loop
+from ._reporting import ReportFile, Summary
+from ._run import Run
+from ._signals import stop_signals
+from ._tally import Tally
+from ._view import Watch, per_second
+
+RATE = 50.0
+"""Hidden limit when none is given, recipients/s: high enough that the plot is smooth."""
+
+SECONDS = 15.0
+"""Seconds' worth of messages when no number is given: both runs together then take about 20 s."""
+
+DEPTH = 0.2
+"""Seconds of the rate that the bucket holds: little, so that what is accepted shows the limit and not the burst."""
+
+LATENCY = (0.005, 0.010)
+"""Seconds before each reply, as from a machine near the service."""
+
+LINE_EVERY = 2.0
+
+
+@attrs.frozen(kw_only=True)
+class DemoOptions:
+    """
+    What `seslimit demo` is asked to do.
+
+    Args:
+        rate: the hidden limit in recipients/s.
+        messages: how many messages; None for about 15 seconds' worth.
+        transport: the door of the service, "smtp" or "ses".
+    """
+
+    rate: float = RATE
+    messages: int | None = None
+    transport: Literal["smtp", "ses"] = "smtp"
+
+    @property
+    def count(self) -> int:
+        """How many messages to send."""
+        return self.messages or max(20, round(self.rate * SECONDS))
+
+
+@attrs.frozen
+class Comparison:
+    """Two ways to send the same messages; `allowed` is the hidden limit in recipients/s."""
+
+    plain: Summary
+    paced: Summary
+    allowed: float
+
+    def figures(self) -> dict[str, Any]:
+        """The object of `--json`: the keys of `send`, and the plain loop's beside them."""
+        return {
+            **self.paced.figures(),
+            "allowed": self.allowed,
+            "used": round(self.used(self.paced), 4),
+            "plain": {**self.plain.figures(), "used": round(self.used(self.plain), 4)},
+        }
+
+    def used(self, summary: Summary) -> float:
+        """The share of what was allowed in that time, the bucket's first filling included."""
+        possible = self.allowed * (summary.seconds + DEPTH)
+        return summary.tally.recipients / possible if possible else 0.0
+
+    def table(self) -> Table:
+        """The comparison for people."""
+        table = Table(title=f"{self.paced.tally.messages:,} messages, limit {per_second(self.allowed)}")
+        table.add_column("")
+        for heading in ("accepted", "lost", "refused attempts", "seconds", "of the limit used"):
+            table.add_column(heading, justify="right")
+        for name, summary in ((f"plain loop, {WORKERS} workers", self.plain), ("seslimit", self.paced)):
+            tally = summary.tally
+            lost = tally.failed + tally.unknown + tally.remaining
+            table.add_row(
+                name,
+                f"{tally.accepted:,}",
+                f"[red]{lost:,}[/]" if lost else "[green]0[/]",
+                f"{tally.throttled:,}",
+                f"{summary.seconds:.1f}",
+                f"{self.used(summary):.0%}",
+            )
+        return table
+
+
+async def demo(options: DemoOptions, console: Console) -> tuple[Status, Comparison]:
+    """
+    Send the same messages twice.
+
+    Args:
+        options: what to do.
+        console: where progress is shown.
+
+    Raises:
+        ConfigurationError: an extra is not installed.
+    """
+    console.print(
+        f"A simulator of SES on this machine takes {per_second(options.rate)} recipients, and does not say so.\n"
+        f"First an ordinary loop, then seslimit: {options.count:,} messages each.\n",
+        highlight=False,
+    )
+    plain = await _plain(options, console)
+    console.print(f"→ {plain.tally.accepted:,} accepted, {plain.tally.failed:,} refused and lost\n", highlight=False)
+    status, paced = await _paced(options, console)
+    console.print(f"→ {paced.tally.accepted:,} accepted, nothing lost\n" if not status else "", highlight=False)
+    return status, Comparison(plain, paced, options.rate)
+
+
+async def _plain(options: DemoOptions, console: Console) -> Summary:
+    loop = asyncio.get_running_loop()
+    tally = Tally(options.count, options.count)
+    with _simulator(options).in_thread() as simulator:
+        began_at = loop.time()
+        async with Watch(f"1. a plain loop, {WORKERS} workers", tally, None, console, line_every=LINE_EVERY):
+            await plain_loop(_messages(options.count), simulator, options.transport, tally)
+        return Summary(tally=tally, seconds=loop.time() - began_at)
+
+
+async def _paced(options: DemoOptions, console: Console) -> tuple[Status, Summary]:
+    with _simulator(options).in_thread() as simulator:
+        messages = Input("demo", lambda _: Ready(_messages(options.count)))
+        limiter = Limiter()
+        run = Run(_transport(options, simulator), simulator.smtp_url, [messages], limiter, ReportFile(None))
+        with stop_signals(run.stop, Status.REMAINING):
+            async with Watch("2. seslimit", run.tally, limiter, console, line_every=LINE_EVERY) as watch:
+                status = await run.execute(watch)
+        return status, run.summary()
+
+
+def _simulator(options: DemoOptions) -> Simulator:
+    return Simulator(options.rate, depth=DEPTH, latency=LATENCY, ledger_limit=0)
+
+
+def _transport(options: DemoOptions, simulator: Simulator) -> Transport:
+    if options.transport == "smtp":
+        return transport_from_url(simulator.smtp_url)
+    from ..transports.ses import SESTransport, session_with
+
+    return SESTransport("us-east-1", endpoint_url=simulator.api_url, session=session_with("demo", "demo"))
+
+
+def _messages(count: int) -> Iterator[Message]:
+    for number in range(count):
+        content = (
+            f"From: News <news@example.org>\r\nTo: reader{number}@example.net\r\nSubject: Hello\r\n"
+            f"X-Seslimit-Key: {number}\r\n\r\nHello, reader {number}!\r\n"
+        )
+        yield Message("news@example.org", [f"reader{number}@example.net"], content.encode(), key=number)

@@ -1,0 +1,170 @@
+"""
+One run: everything that the inputs hold goes through one sender, and each message's end is written down.
+
+The steps: check what can be checked, send, name what remains. What the end is called is in `_ending`.
+
+Invariant: when a run ends, other than by a kill, every message of the input is on the report exactly once; but for a
+list that was found broken before anything was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
+
+from .._errors import SendingStopped, SESLimitError, printable
+from .._limiter import Limiter
+from .._message import Report
+from .._outcome import Outcome
+from .._sender import DRAIN, Sender
+from ..transports import Transport
+from ._ending import Status, ended_by
+from ._inputs import BadEntry, Entry, Input
+from ._reporting import ReportFile, Summary
+from ._supply import InputBroken, Supply, check
+from ._tally import CountingTransport, Tally
+from ._view import Watch
+
+
+class Run:
+    """
+    One run.
+
+    Args:
+        transport: where to.
+        url: its URL, for what is said about it.
+        inputs: what to send.
+        limiter: at which rate.
+        report: where to write what became of each message.
+    """
+
+    def __init__(
+        self, transport: Transport, url: str, inputs: Sequence[Input], limiter: Limiter, report: ReportFile
+    ) -> None:
+        self.tally = Tally()
+        self._url = url
+        self._inputs = inputs
+        self._supply = Supply(inputs, self._bad)
+        self._report = report
+        self._limiter = limiter
+        self._sender = Sender(CountingTransport(transport, self.tally), limiter=limiter)
+        self._stopping = False
+        self._closing: asyncio.Task[None] | None = None
+        self._first_failure: str | None = None
+        self._error: str | None = None
+        self._seconds = 0.0
+
+    def stop(self) -> None:
+        """Make no new attempt, and finish those under way."""
+        self._stopping = True
+        self._close()
+
+    async def execute(self, watch: Watch) -> Status:
+        """Check, send, and name what remains."""
+        try:
+            watch.phase = "checking the input"
+            if not await self._checked():
+                return Status.WRONG_USAGE
+            watch.phase = None
+            stopped_by = await self._send_all()
+            watch.phase = "naming what remains"
+            await self._name_rest(stopped_by)
+            watch.phase = None
+            return self._status(stopped_by)
+        finally:
+            await self._close()
+
+    def summary(self, notes: Iterable[str] = ()) -> Summary:
+        """The run in figures."""
+        return Summary(
+            tally=self.tally,
+            seconds=self._seconds,
+            estimate=self._limiter.estimate,
+            error=self._error,
+            notes=tuple(notes),
+        )
+
+    def _close(self) -> asyncio.Task[None]:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._sender.aclose(DRAIN))
+        return self._closing
+
+    async def _checked(self) -> bool:
+        found = await check(self._inputs, lambda: self._stopping)
+        if self._stopping:
+            return True
+        if found.bad:
+            self.tally.remaining = found.messages
+            self._error = found.sentence()
+            return False
+        if all(each.repeatable for each in self._inputs):
+            self.tally.total, self.tally.total_recipients = found.messages, found.recipients
+        return True
+
+    async def _send_all(self) -> SESLimitError | None:
+        """Send until the end, or until sending has to stop; returns what stopped it."""
+        if not self._stopping:
+            # Asks for the sending quota; a signal in the meantime closes the sender, and the question with it.
+            await self._sender.__aenter__()
+        if self._stopping:
+            return None
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        try:
+            async with aclosing(self._sender.send_many(self._supply)) as reports:
+                async for report in reports:
+                    self._ended(report)
+        except SendingStopped as stopped:
+            self._remain(stopped.unsent, stopped.reply)
+            return stopped
+        except InputBroken as broken:
+            return broken
+        finally:
+            self._seconds = loop.time() - began_at
+        return None
+
+    def _ended(self, report: Report) -> None:
+        outcome = self.tally.ended(report, stopping=self._stopping)
+        self._report.ended(report, outcome)
+        if outcome not in (Outcome.ACCEPTED, Outcome.NOT_SENT) and self._first_failure is None:
+            self._first_failure = f"{printable(str(report.message.key))}: {outcome}: {printable(str(report.error))}"
+
+    def _bad(self, entry: BadEntry) -> None:
+        self.tally.failed += 1
+        self._report.bad(entry)
+        self._first_failure = self._first_failure or str(entry)
+
+    async def _name_rest(self, stopped_by: SESLimitError | None) -> None:
+        if isinstance(stopped_by, InputBroken):
+            return
+        reason = stopped_by.reply if isinstance(stopped_by, SendingStopped) else None
+        async for piece in self._supply.rest(DRAIN):
+            for entry in piece:
+                if isinstance(entry, BadEntry):
+                    self._bad(entry)
+            self._remain([entry for entry in piece if not isinstance(entry, BadEntry)], reason)
+
+    def _remain(self, entries: Sequence[Entry], reason: str | None) -> None:
+        self.tally.remaining += len(entries)
+        self._report.remaining(entries, reason)
+
+    def _status(self, stopped_by: SESLimitError | None) -> Status:
+        tally = self.tally
+        if stopped_by is not None:
+            status, self._error = ended_by(stopped_by, self._url, self._remaining())
+            return status
+        if tally.remaining:
+            self._error = f"stopped; {self._remaining()}."
+            return Status.REMAINING
+        if tally.failed or tally.unknown:
+            others = tally.failed + tally.unknown - 1
+            more = f" ({others:,} more did not get through)" if others else ""
+            self._error = f"{(self._first_failure or '').rstrip('.')}{more}."
+            return Status.SOME_FAILED
+        return Status.ALL_ACCEPTED
+
+    def _remaining(self) -> str:
+        count = self.tally.remaining
+        where = "--report FILE names them" if self._report.path is None else '"not_sent" on the report'
+        return f"{count:,} {'message remains' if count == 1 else 'messages remain'}, {where}"

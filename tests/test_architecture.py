@@ -1,0 +1,137 @@
+"""The direction of dependencies: each layer imports only from those above it, and the pure ones know no clock."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import seslimit
+
+PACKAGE = Path(seslimit.__file__).parent
+
+LAYERS = (
+    ("values", ("_outcome", "_errors", "_message")),
+    ("decisions", ("_replies", "_classify", "_rate", "_retry", "_pause", "_quota", "_account")),
+    ("interface", ("transports", "transports._url")),
+    ("edge", ("_line", "_limiter", "_delivery", "transports.*")),
+    ("assembly", ("_batch", "_sender")),
+    ("surface", ("", "__main__", "cli", "cli.*", "testing", "testing.*")),
+)
+"""From the top. A name counts before a pattern; the empty name is the package itself."""
+
+PURE = (0, 1, 2)
+"""Numbers of the layers that are told the time."""
+IMPURE_MODULES = {"asyncio", "time", "datetime", "logging", "os", "socket", "ssl", "threading", "selectors"}
+HEAVY = ("aiobotocore", "botocore", "aiosmtplib", "aiosmtpd", "aiohttp", "click", "rich")
+
+
+def modules() -> list[str]:
+    """Every module of the package, by its name inside it."""
+    paths = (path.relative_to(PACKAGE).with_suffix("") for path in sorted(PACKAGE.rglob("*.py")))
+    return [".".join(part for part in path.parts if part != "__init__") for path in paths]
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    """A module's syntax tree."""
+    path = PACKAGE.joinpath(*module.split("."))
+    return ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+
+
+def layer(module: str) -> int | None:
+    """The number of a module's layer, from the top; None where it has none."""
+    for wanted in (module, module.rpartition(".")[0] + ".*"):
+        for number, (_, names) in enumerate(LAYERS):
+            if wanted in names:
+                return number
+    return None
+
+
+def executed(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Imports in a tree that are carried out when it runs, those in functions included."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+            continue
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        yield from executed(child)
+
+
+def absolute(module: str, statement: ast.ImportFrom) -> str:
+    """What `from … import` names, from the top of the world."""
+    if not statement.level:
+        return statement.module or ""
+    parts = ["seslimit", *filter(None, module.split("."))]
+    is_package = PACKAGE.joinpath(*module.split(".")).is_dir()
+    base = parts[: len(parts) - statement.level + is_package]
+    return ".".join([*base, *filter(None, [statement.module])])
+
+
+def imports(module: str) -> Iterator[str]:
+    """Absolute names of the modules that a module imports."""
+    for statement in executed(tree(module)):
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names)
+            continue
+        name = absolute(module, statement)
+        inner = {f"{name}.{alias.name}" for alias in statement.names}
+        submodules = {one for one in inner if one.startswith("seslimit") and one.partition(".")[2] in modules()}
+        yield from submodules
+        if submodules != inner:
+            yield name
+
+
+def own(module: str) -> set[str]:
+    """Modules of the package that a module imports."""
+    return {name.partition(".")[2] for name in imports(module) if name.partition(".")[0] == "seslimit"}
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda module: module or "seslimit")
+def test_a_module_imports_from_its_own_layer_or_above(module: str) -> None:
+    """Values, decisions, interface, edge, assembly, surface."""
+    place = layer(module)
+    assert place is not None, f"give {module} a layer in {Path(__file__).name}"
+    below = {name for name in own(module) if (layer(name) or 0) > place}
+    assert not below
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if layer(module) in PURE])
+def test_a_pure_module_knows_no_clock_no_loop_and_no_system(module: str) -> None:
+    """Time comes as an argument; texts go out as values."""
+    assert not {name.partition(".")[0] for name in imports(module)} & IMPURE_MODULES
+
+
+def test_there_are_no_import_cycles() -> None:
+    """A module can be read after those it imports."""
+    order = TopologicalSorter({module: own(module) - {module} for module in modules()}).static_order()
+    assert set(order) == set(modules())
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda module: module or "seslimit")
+def test_a_module_opens_with_what_it_is(module: str) -> None:
+    """In at most twelve lines and a few."""
+    docstring = ast.get_docstring(tree(module))
+    assert docstring
+    assert len(docstring.splitlines()) <= 20
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda module: module or "seslimit")
+def test_a_module_is_not_named_for_nothing(module: str) -> None:
+    """Names that promise nothing hold everything."""
+    empty = {"util", "utils", "helper", "helpers", "manager", "handler", "base", "common", "core", "misc"}
+    assert not {part.strip("_") for part in module.split(".")} & empty
+
+
+def test_importing_the_package_imports_no_client_and_no_surface() -> None:
+    """Not AWS's (0.2 s), not SMTP's, nothing of the command line, nothing of the simulator."""
+    script = "import sys, seslimit; print(*sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not {name.partition(".")[0] for name in printed} & set(HEAVY)
+    assert not [name for name in printed if name.startswith(("seslimit.testing", "seslimit.cli"))]
