@@ -116,6 +116,7 @@ class Trace:
     """What happened: decisions in the order of time, as (seconds, recipients accepted, refused)."""
 
     schedule: Schedule
+    closed: tuple[float, float] = (0.0, 0.0)
     times: list[float] = attrs.field(factory=list)
     accepted: list[float] = attrs.field(factory=lambda: [0.0])
     refused: list[int] = attrs.field(factory=lambda: [0])
@@ -133,10 +134,13 @@ class Trace:
         return bisect_right(self.times, begin), bisect_right(self.times, end)
 
     def used(self, begin: float, end: float) -> float:
-        """Accepted recipients per recipient that the rate left to us."""
+        """Accepted recipients per recipient that rate, rival and daily quota left to us."""
         first, last = self._span(begin, end)
-        rival = sum(cost for at, cost in self.taken if begin < at <= end)
-        return (self.accepted[last] - self.accepted[first]) / (self.schedule.integral(begin, end) - rival)
+        gone = sum(cost for at, cost in self.taken if begin < at <= end)
+        shut = max(begin, self.closed[0]), min(end, self.closed[1])
+        if shut[0] < shut[1]:
+            gone += self.schedule.integral(*shut)
+        return (self.accepted[last] - self.accepted[first]) / (self.schedule.integral(begin, end) - gone)
 
     def refusals(self, begin: float, end: float) -> int:
         """Throttled attempts."""
@@ -185,7 +189,7 @@ class Simulation:
         self.account = SimulatedAccount(schedule, depth=scenario.depth, refusal_cost=scenario.refusal_cost)
         self.account.start(0.0)
         self.law = AdaptiveRate(scenario.told)
-        self.trace = Trace(schedule)
+        self.trace = Trace(schedule, scenario.quota or (0.0, 0.0))
         self.heap: list[tuple[float, int, str, tuple[float, ...]]] = []
         self.order = itertools.count()
         self.under_way = 0
@@ -241,16 +245,17 @@ class Simulation:
             if self.owed > CRUMB:
                 late = self.level + self.next_slice(now) - BURST
                 if late > CRUMB:
-                    return self.at(now + late, "head")
+                    self.at(now + late, "head")
+                    return
                 seconds = self.next_slice(now)
                 self.level += seconds
                 self.owed -= seconds * self.law.rate(now)
             elif now < self.law.held_until:
                 self.waited = True
-                return self.at(self.law.held_until, "head")
+                self.at(self.law.held_until, "head")
+                return
             else:
                 self.admit(now)
-        return None
 
     def ready(self, now: float) -> bool:
         """Whether there is a message, a place for it, and nothing that forbids it."""
@@ -304,11 +309,10 @@ class Simulation:
     def on_decide(self, now: float, cost: float, admitted: float, handed: float, reply: float) -> None:
         scenario = self.scenario
         if scenario.quota and scenario.quota[0] <= now < scenario.quota[1]:
-            return self.at(reply, "over_quota", cost, admitted)
-        if scenario.spurious and self.rng.random() < scenario.spurious:
-            taken = False
-        else:
-            taken = self.account.decide(now, int(cost)) is Verdict.ACCEPTED
+            self.at(reply, "over_quota", cost, admitted)
+            return
+        stray = scenario.spurious > 0.0 and self.rng.random() < scenario.spurious
+        taken = not stray and self.account.decide(now, int(cost)) is Verdict.ACCEPTED
         self.trace.decided(now, cost if taken else 0.0, int(not taken))
         self.trace.paces.append((now, self.law.rate(now)))
         self.at(reply, "taken" if taken else "refused", cost, admitted, handed)
@@ -351,107 +355,121 @@ class Simulation:
         self.wake(now)
 
 
-def steady(name: str, rate: float, **options: object) -> Scenario:
-    """A rate that never changes."""
-    return Scenario(name=name, rate=((0.0, rate),), **{"seconds": 120.0, **options})  # type: ignore[arg-type]
+Row = tuple[Scenario, tuple[str, ...]]
+"""A scenario and the delays that it is run with."""
+
+API_AND_SMTP = ("api", "smtp")
+SHALLOW = 0.1
+"""Seconds of the rate in the bucket where the rate is known: nothing but jitter has to fit in."""
 
 
-def scenarios() -> list[tuple[Scenario, tuple[str, ...]]]:
-    """Every scenario with the delays that it is run with."""
-    both = ("api", "smtp")
-    found: list[tuple[Scenario, tuple[str, ...]]] = []
-    for rate in (14.0, 200.0, 500.0):
-        delays = ("api", "smtp", "socket") if rate < 20 else both
-        found.append((steady(f"cap {rate:g} shallow", rate, depth=0.1, caps=((0.0, rate),), seconds=60.0), delays))
-    found.append(
-        (steady("cap 1 one token", 1.0, depth=0.0, caps=((0.0, 1.0),), messages=60, seconds=90.0), ("socket",))
-    )
-    found += [(steady(f"cold {rate:g}", rate), both) for rate in (14.0, 100.0, 500.0)]
-    steps = {
-        "halves 200": (200.0, 100.0),
-        "halves 100": (100.0, 50.0),
-        "doubles 100": (100.0, 200.0),
-        "triples 50": (50.0, 150.0),
-    }
-    for name, (before, after) in steps.items():
-        found.append((Scenario(name=name, rate=((0.0, before), (60.0, after)), told=before, seconds=120.0), both))
-    found.append((steady("cold 100 sockets", 100.0, seconds=44.0, places=40), ("smtp", "blind")))
-    for phase in (0.0, 0.7, 1.9, 3.1, 4.3):
-        rate = ((0.0, 100.0), (12.0 + phase, 50.0), (24.0 + phase, 150.0))
-        found.append(
-            (
-                Scenario(name=f"100-50-150 +{phase:g}", rate=rate, told=100.0, seconds=44.0 + phase, places=40),
-                ("smtp", "blind", "api"),
-            )
-        )
-    found.append((steady("rival half", 100.0, rival=(40.0, 100.0, 0.5), seconds=160.0), both))
-    found.append((steady("heavy told", 14.0, heavy=0.1, caps=((0.0, 14.0),), seconds=240.0), both))
-    found.append((steady("heavy cold", 14.0, heavy=0.1, seconds=240.0), both))
-    found.append((steady("quota pause", 100.0, quota=(40.0, 100.0), seconds=160.0), both))
-    found.append((steady("idle phases", 100.0, idle=((30.0, 60.0), (90.0, 100.0)), seconds=140.0), both))
-    found.append((steady("drift 30 %", 100.0, drift=0.3, seconds=240.0), both))
-    return found
+def steady(rate: float, seconds: float = 120.0, name: str = "") -> Scenario:
+    """A hidden rate that never changes."""
+    return Scenario(name=name or f"cold {rate:g}", rate=((0.0, rate),), seconds=seconds)
 
 
-def variants() -> list[tuple[Scenario, tuple[str, ...]]]:
-    """The robustness table: the service or the way to it is not what the law expects."""
-    found: list[tuple[Scenario, tuple[str, ...]]] = []
-    kinds: dict[str, dict[str, object]] = {
-        "one token": {"depth": 0.0},
-        "depth 0.1": {"depth": 0.1},
-        "depth 0.2": {"depth": 0.2},
-        "depth 5": {"depth": 5.0},
-        "depth 20": {"depth": 20.0},
-        "costs": {"refusal_cost": 1.0},
-        "spurious": {"spurious": 0.001},
-        "x4": {},
-    }
-    for kind, options in kinds.items():
-        delays = ("api x4", "smtp x4") if kind == "x4" else ("api", "smtp")
-        base = [steady(f"cold {rate:g}", rate) for rate in (14.0, 100.0, 500.0)]
-        base.append(Scenario(name="200-100", rate=((0.0, 200.0), (60.0, 100.0)), told=200.0, seconds=120.0))
-        base.append(Scenario(name="100-200", rate=((0.0, 100.0), (60.0, 200.0)), told=100.0, seconds=120.0))
-        base.append(steady("rival", 100.0, rival=(40.0, 100.0, 0.5), seconds=160.0))
-        found += [(attrs.evolve(one, name=f"{kind}: {one.name}", **options), delays) for one in base]
-    return found
+def step(before: float, after: float, name: str) -> Scenario:
+    """A rate that was told, and changes after a minute."""
+    return Scenario(name=name, rate=((0.0, before), (60.0, after)), told=before, seconds=120.0)
+
+
+def capped(rate: float, seconds: float, depth: float, name: str) -> Scenario:
+    """A rate that GetAccount tells."""
+    return attrs.evolve(steady(rate, seconds, name), caps=((0.0, rate),), depth=depth)
+
+
+def down_and_up(phase: float) -> Scenario:
+    """Told 100/s, then 50/s, then 150/s, over forty connections; `phase` shifts the steps, in seconds."""
+    rate = ((0.0, 100.0), (12.0 + phase, 50.0), (24.0 + phase, 150.0))
+    return Scenario(name=f"100-50-150 +{phase:g}", rate=rate, told=100.0, seconds=44.0 + phase, places=40)
+
+
+def rival() -> Scenario:
+    """Somebody else takes half of the rate for a minute."""
+    return attrs.evolve(steady(100.0, 160.0, "rival half"), rival=(40.0, 100.0, 0.5))
+
+
+def scenarios() -> list[Row]:
+    """The scenarios of issue 2 and of the control laws' table."""
+    steps = (200.0, 100.0, "halves 200"), (100.0, 50.0, "halves 100"), (100.0, 200.0, "doubles 100")
+    return [
+        (capped(14.0, 60.0, SHALLOW, "cap 14 shallow"), ("api", "smtp", "socket")),
+        (capped(200.0, 60.0, SHALLOW, "cap 200 shallow"), API_AND_SMTP),
+        (capped(500.0, 60.0, SHALLOW, "cap 500 shallow"), API_AND_SMTP),
+        (attrs.evolve(capped(1.0, 90.0, 0.0, "cap 1 one token"), messages=60), ("socket",)),
+        *((steady(rate), API_AND_SMTP) for rate in (14.0, 100.0, 500.0)),
+        *((step(*change), API_AND_SMTP) for change in (*steps, (50.0, 150.0, "triples 50"))),
+        (attrs.evolve(steady(100.0, 44.0, "cold 100 sockets"), places=40), ("smtp", "blind")),
+        *((down_and_up(phase), ("smtp", "blind", "api")) for phase in (0.0, 0.7, 1.9, 3.1, 4.3)),
+        (rival(), API_AND_SMTP),
+        (attrs.evolve(capped(14.0, 240.0, 1.0, "heavy told"), heavy=0.1), API_AND_SMTP),
+        (attrs.evolve(steady(14.0, 240.0, "heavy cold"), heavy=0.1), API_AND_SMTP),
+        (attrs.evolve(steady(100.0, 160.0, "quota pause"), quota=(40.0, 100.0)), API_AND_SMTP),
+        (attrs.evolve(steady(100.0, 140.0, "idle phases"), idle=((30.0, 60.0), (90.0, 100.0))), API_AND_SMTP),
+        (attrs.evolve(steady(100.0, 240.0, "drift 30 %"), drift=0.3), API_AND_SMTP),
+    ]
+
+
+def variants() -> list[Row]:
+    """The robustness table: the service, or the way to it, is not what the law expects."""
+    base = [steady(14.0), steady(100.0), steady(500.0), rival()]
+    base += [step(200.0, 100.0, "200-100"), step(100.0, 200.0, "100-200")]
+    rows: list[Row] = []
+    for scenario in base:
+        depths = {"one token": 0.0, "depth 0.1": 0.1, "depth 0.2": 0.2, "depth 5": 5.0, "depth 20": 20.0}
+        changed = {kind: attrs.evolve(scenario, depth=depth) for kind, depth in depths.items()}
+        changed["costs"] = attrs.evolve(scenario, refusal_cost=1.0)
+        changed["spurious"] = attrs.evolve(scenario, spurious=0.001)
+        rows += [(attrs.evolve(one, name=f"{kind}: {one.name}"), API_AND_SMTP) for kind, one in changed.items()]
+        rows.append((attrs.evolve(scenario, name=f"x4: {scenario.name}"), ("api x4", "smtp x4")))
+    return sorted(rows, key=lambda row: row[0].name.split(":")[0])
+
+
+def held_out() -> list[Row]:
+    """Rates and steps that nothing was tuned on."""
+    steps = (50.0, 14.0, "50-14"), (14.0, 57.0, "14-57"), (300.0, 90.0, "300-90"), (30.0, 200.0, "30-200")
+    rates = (steady(rate, name=f"held out {rate:g}") for rate in (1.0, 2.0, 3.0, 37.0, 250.0, 1000.0))
+    return [(scenario, API_AND_SMTP) for scenario in (*rates, *(step(*change) for change in steps))]
+
+
+def cell(figures: list[float], worst: Callable[[list[float]], float], form: str) -> str:
+    """The mean, with the worst in brackets."""
+    return f"{sum(figures) / len(figures):{form}} ({worst(figures):{form}})"
 
 
 def report(scenario: Scenario, delay: str, seeds: int) -> str:
-    """One row of the table: the mean over the seeds, the worst in brackets where it matters."""
+    """One row of the table."""
     traces = [Simulation(scenario, DELAYS[delay], seed).run() for seed in range(seeds)]
-    end = traces[0].finished if math.isfinite(scenario.messages) else scenario.seconds
-    change = scenario.rate[-1][0] if len(scenario.rate) > 1 and not scenario.drift else 0.0
-    change = scenario.rival[1] if scenario.rival else change
+    end = min(scenario.seconds, traces[0].finished)
     tail = 0.6 * end
-
-    def both(figures: list[float], worst: Callable[[list[float]], float], form: str) -> str:
-        return f"{sum(figures) / len(figures):{form}} ({worst(figures):{form}})"
-
-    first = [trace.refusals(0.0, min(10.0, end)) for trace in traces]
+    change = scenario.rival[1] if scenario.rival else 0.0 if scenario.drift else scenario.rate[-1][0]
+    reached = [trace.reached(change) for trace in traces]
+    pairs = list(zip(traces, reached, strict=True))
     cells = [
         f"{scenario.name:22}",
         f"{delay:7}",
-        both([100 * trace.used(0.0, end) for trace in traces], min, "6.2f"),
-        both([100 * trace.used(min(2.0, end / 2), end) for trace in traces], min, "6.2f"),
-        both([100 * trace.refused_share(0.0, end) for trace in traces], max, "5.2f"),
-        f"{sum(first) / len(first):5.1f} ({max(first):3d})",
-        both([trace.reached(change) for trace in traces], max, "5.1f"),
-        both([trace.settled(change) for trace in traces], max, "4.1f"),
-        both([100 * trace.used(tail, end) for trace in traces], min, "6.2f"),
-        both([100 * trace.refused_share(tail, end) for trace in traces], max, "5.2f"),
+        cell([100 * trace.used(0.0, end) for trace in traces], min, "6.2f"),
+        cell([100 * trace.used(min(2.0, end / 2), end) for trace in traces], min, "6.2f"),
+        cell([100 * trace.refused_share(0.0, end) for trace in traces], max, "5.2f"),
+        cell([float(trace.refusals(change, change + min(found, end) + 5.0)) for trace, found in pairs], max, "4.0f"),
+        cell(reached, max, "5.1f"),
+        cell([trace.settled(change) for trace in traces], max, "4.1f"),
+        cell([100 * trace.used(tail, end) for trace in traces], min, "6.2f"),
+        cell([100 * trace.refused_share(tail, end) for trace in traces], max, "5.2f"),
     ]
     if scenario.rival:
-        begin, until, _ = scenario.rival
-        cells.append("during " + both([100 * trace.used(begin, until) for trace in traces], min, "6.2f"))
+        cells.append("during: " + cell([100 * trace.used(*scenario.rival[:2]) for trace in traces], min, "6.2f"))
     if math.isfinite(scenario.messages):
-        cells.append("seconds " + both([trace.finished for trace in traces], max, "5.1f"))
+        cells.append("seconds: " + cell([trace.finished for trace in traces], max, "5.1f"))
     return " | ".join(cells)
 
 
 HEAD = (
     f"{'scenario':22} | {'delay':7} | {'used % (worst)':15} | {'after 2 s':15} | {'refused %':13} | "
-    f"{'in 10 s':11} | {'s to 95 %':13} | {'s to 2 %':11} | {'steady %':15} | {'refused %':13}"
+    f"{'in climb':11} | {'s to 95 %':13} | {'s to 2 %':11} | {'last 40 %':15} | {'refused %':13}"
 )
+
+TABLES = {"issue": scenarios, "robustness": variants, "held-out": held_out}
 
 
 def main() -> None:
@@ -460,11 +478,11 @@ def main() -> None:
     parser.add_argument("--scenario", default="", help="run only scenarios whose name contains this")
     parser.add_argument("--delay", default="", help="run only this delay")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--variants", action="store_true", help="run the robustness table instead")
+    parser.add_argument("--table", choices=sorted(TABLES), default="issue")
     parser.add_argument("--plot", action="store_true", help="print the pace every half second of the first seed")
     options = parser.parse_args()
     print(HEAD)
-    for scenario, delays in variants() if options.variants else scenarios():
+    for scenario, delays in TABLES[options.table]():
         for delay in delays:
             if options.scenario in scenario.name and options.delay in ("", delay):
                 print(report(scenario, delay, options.seeds), flush=True)

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from seslimit import Outcome, SendQuota
-from seslimit._account import ENDPOINT_PROBES, FIRST_FAILURES, QUOTA_PROBES, Account, Verdict
+from seslimit._account import ENDPOINT_PROBES, FIRST_ALONE, FIRST_FAILURES, QUOTA_PROBES, Account, Verdict
 from seslimit._rate import AdaptiveRate
 
 RATE = 10.0
@@ -133,10 +133,11 @@ def test_an_accepted_probe_ends_the_rest_and_thaws_the_law(account: Account, law
 
 
 def test_only_the_probe_may_go(account: Account) -> None:
-    """Until it is settled nobody else is let through."""
+    """Until it is settled, or was forgotten, nobody else is let through."""
     attempt(account, 1.0, Outcome.QUOTA_EXCEEDED)
-    account.admitted(account.opens_at(), 1, waited=True)
-    assert account.opens_at() == math.inf
+    at = account.opens_at()
+    account.admitted(at, 1, waited=True)
+    assert account.opens_at() == at + QUOTA_PROBES[1]
 
 
 @pytest.mark.parametrize(
@@ -269,3 +270,30 @@ def test_an_endpoint_in_reach_is_unreachable_for_no_time(account: Account) -> No
     attempt(account, 1.0, Outcome.NOT_SENT, blocks=True)
     attempt(account, account.opens_at(), Outcome.ACCEPTED)
     assert account.unreachable_for(100.0) == 0.0
+
+
+def test_the_first_message_goes_alone() -> None:
+    """A wrong password fails one login, not a hundred."""
+    account = Account(AdaptiveRate(RATE))
+    account.admitted(1.0, 1, waited=False)
+    assert account.opens_at() == 1.0 + FIRST_ALONE
+
+
+@pytest.mark.parametrize("outcome", [None, *Outcome])
+def test_after_the_first_message_others_may_go(outcome: Outcome | None) -> None:
+    """Whatever became of it; where it did not get through, the next one goes alone again."""
+    account = Account(AdaptiveRate(RATE))
+    attempt(account, 1.0, outcome, blocks=outcome is Outcome.NOT_SENT)
+    at = max(2.0, account.opens_at())
+    assert at <= 1.1 + QUOTA_PROBES[0]
+    account.admitted(at, 1, waited=False)
+    alone = outcome in (None, Outcome.NOT_SENT, Outcome.QUOTA_EXCEEDED)
+    assert (account.opens_at() >= at + ENDPOINT_PROBES[1]) == alone
+
+
+def test_a_caller_that_will_not_tell_lets_the_others_go() -> None:
+    """The face of aiolimiter knows no outcomes."""
+    account = Account(AdaptiveRate(RATE))
+    account.admitted(1.0, 1, waited=False)
+    account.reached()
+    assert account.opens_at() == 0.0

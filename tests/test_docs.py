@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,13 +21,13 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text()], ids=name)
-def test_the_python_blocks_of_a_page_run_one_after_the_other(page: Path) -> None:
-    """Blocks share names, so that a page may go on from what it said before."""
+def test_the_python_blocks_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
+    """Blocks share names, so that a page may go on from what it said before; a warning is an error."""
     text = page.read_text()
-    names: dict[str, object] = {"__name__": "docs"}
-    for block in BLOCK.finditer(text):
-        line = text.count("\n", 0, block.start()) + 1
-        exec(compile("\n" * line + block[1], name(page), "exec"), names)  # noqa: S102
+    script = tmp_path / page.with_suffix(".py").name
+    script.write_text("\n".join(block[1] for block in BLOCK.finditer(text)))
+    ended = subprocess.run([sys.executable, "-W", "error", script], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

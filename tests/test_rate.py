@@ -4,14 +4,15 @@ import math
 
 import attrs
 import pytest
+from benchmarks.control_law import DELAYS, Scenario, Simulation, Trace, scenarios
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.control_law import DELAYS, Scenario, Simulation, Trace, scenarios
 from seslimit._rate import (
     ASSUMED_DELAY,
     CLIMB_GROWTH,
     LEAN,
+    LEAST_GROWTH,
     LONGEST_HOLD,
     MARGIN,
     SLOWED,
@@ -51,12 +52,12 @@ class TestStart:
     def test_an_unknown_rate_begins_at_one_recipient_a_second(self) -> None:
         """Nothing told: 1/s, and no estimate."""
         law = AdaptiveRate()
-        assert (START_RATE, None, 0.0) == (law.rate(0.0), law.estimate, law.held_until)
+        assert (law.rate(0.0), law.estimate, law.held_until) == (START_RATE, None, 0.0)
 
     def test_a_told_rate_is_paced_at_from_the_first_message(self) -> None:
         """A user's rate is where the law begins."""
         law = AdaptiveRate(14.0)
-        assert (14.0, 14.0) == (law.rate(0.0), law.estimate)
+        assert (law.rate(0.0), law.estimate) == (14.0, 14.0)
 
     def test_the_ceiling_of_the_user_binds_from_the_first_message(self) -> None:
         """`max_rate` wins over `start`."""
@@ -82,7 +83,7 @@ class TestCap:
         """A known MaxSendRate needs no search."""
         law = AdaptiveRate()
         law.cap(0.0, 200.0)
-        assert (200.0, 200.0) == (law.rate(0.0), law.estimate)
+        assert (law.rate(0.0), law.estimate) == (200.0, 200.0)
 
     def test_a_told_rate_below_the_cap_stays(self) -> None:
         """The user's rate is where it begins, whatever the account may do."""
@@ -94,7 +95,7 @@ class TestCap:
         """A lowered cap binds at once."""
         law = AdaptiveRate(200.0)
         law.cap(0.0, 50.0)
-        assert (50.0, 50.0) == (law.rate(0.0), law.estimate)
+        assert (law.rate(0.0), law.estimate) == (50.0, 50.0)
 
     def test_a_raised_cap_lifts_a_pace_that_stood_at_it_at_once(self) -> None:
         """The next refresh of GetAccount ends the wait for a raise."""
@@ -293,9 +294,9 @@ class TestGrown:
         """Exponential up to stride/sqrt(2·growth) = 120/s, then r² grows by stride² a second."""
         assert grown(rate, seconds, math.log(4.0), 200.0) == pytest.approx(expected)
 
-    def test_the_highest_rates_still_double_in_seven_seconds(self) -> None:
-        """Beyond stride/sqrt(0.2) the growth is a tenth a second."""
-        assert grown(1000.0, 10.0 * math.log(2.0), CLIMB_GROWTH, 10.0) == pytest.approx(2000.0)
+    def test_the_highest_rates_still_double_in_ten_seconds(self) -> None:
+        """Beyond stride/sqrt(2·LEAST_GROWTH) the growth is exponential again."""
+        assert grown(1000.0, math.log(2.0) / LEAST_GROWTH, CLIMB_GROWTH, 10.0) == pytest.approx(2000.0)
 
     @given(
         st.floats(0.1, 1000.0), st.floats(0.0, 10.0), st.floats(0.0, 10.0), st.floats(0.2, 1.5), st.floats(10.0, 500.0)
@@ -400,7 +401,7 @@ class TestFigures:
         """95 % within 10 s, 40 throttled in the start; then 99 % and 0.4 % throttled."""
         trace = run(attrs.evolve(SCENARIOS[f"cold {rate}"], seconds=seconds), delay)
         assert trace.reached(0.0) <= 10.0
-        assert trace.refusals(0.0, trace.reached(0.0) + 2.0) <= 40
+        assert trace.refusals(0.0, trace.reached(0.0) + (5.0 if rate > 200 else 2.0)) <= 40
         assert trace.used(0.6 * seconds, seconds) >= 0.99
         assert trace.refused_share(0.6 * seconds, seconds) <= 0.004
 

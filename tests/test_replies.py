@@ -7,6 +7,7 @@ import socket
 import ssl
 from typing import Any
 
+import aiohttp
 import aiosmtplib
 import botocore.exceptions
 import pytest
@@ -242,6 +243,8 @@ EXCEPTIONS: list[tuple[BaseException, str]] = [
     (client_error("Unheard", "", 422), "permanent"),
     (client_error("Unheard", "", 502), "unknown"),
     (botocore.exceptions.EndpointConnectionError(endpoint_url="https://x"), "not_sent"),
+    (botocore.exceptions.EndpointConnectionError(endpoint_url="https://x", error=socket.gaierror()), "not_sent"),
+    (botocore.exceptions.EndpointConnectionError(endpoint_url="https://x", error=aiohttp.ClientOSError()), "unknown"),
     (botocore.exceptions.ConnectTimeoutError(endpoint_url="https://x"), "not_sent"),
     (botocore.exceptions.ReadTimeoutError(endpoint_url="https://x"), "unknown"),
     (botocore.exceptions.ConnectionClosedError(endpoint_url="https://x"), "unknown"),

@@ -8,20 +8,22 @@ import json
 import logging
 import re
 import socket
+import struct
 import time
 import traceback
 from collections.abc import AsyncIterator
 from typing import Any
 
+import attrs
 import pytest
 from aiobotocore.session import AioSession
 
 from seslimit._errors import ConfigurationError, TransportError
-from seslimit._message import Message, Receipt
+from seslimit._message import Message
 from seslimit._outcome import Outcome, Stage
 from seslimit._quota import SendQuota
 from seslimit.testing import APIReply, APIRules, Fault, Simulator
-from seslimit.transports import KnowsQuota, transport_from_url
+from seslimit.transports import KnowsQuota, ses, transport_from_url
 from seslimit.transports.ses import SESTransport, session_with
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -54,6 +56,50 @@ async def serving(simulator: Simulator, **options: Any) -> AsyncIterator[SESTran
             yield transport
         finally:
             await transport.aclose()
+
+
+ACCEPTED = b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"MessageId":"id-1"}'
+RESET = b"reset"
+"""In place of an answer: reset the connection."""
+SILENCE = b"silence"
+"""In place of an answer: say nothing, and keep the connection."""
+
+
+@attrs.define(eq=False)
+class ScriptedService:
+    """An HTTP server that answers each request with the next of some bytes, and closes the connection."""
+
+    answers: list[bytes]
+    requests: list[dict[str, Any]] = attrs.field(factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(re.findall(rb"(?i)content-length: (\d+)", head)[0])
+        self.requests.append(json.loads(await reader.readexactly(length)))
+        answer = self.answers.pop(0)
+        if answer == SILENCE:
+            await reader.read()
+        elif answer == RESET:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        else:
+            writer.write(answer)
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def answering(service: ScriptedService, **options: Any) -> AsyncIterator[SESTransport]:
+    """A transport to a scripted service."""
+    server = await asyncio.start_server(service.serve, "127.0.0.1", 0, limit=2**26)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    transport = SESTransport("us-east-1", endpoint_url=url, **options)
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+        server.close()
+        await asyncio.sleep(0.01)
 
 
 def refusing(status: int, error: str, words: str = "", times: int | None = 1) -> Simulator:
@@ -127,7 +173,12 @@ async def test_one_client_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many first messages at once make one client."""
     made: list[object] = []
     create = AioSession.create_client
-    monkeypatch.setattr(AioSession, "create_client", lambda *args, **named: made.append(1) or create(*args, **named))
+
+    def counted(*args: Any, **named: Any) -> Any:
+        made.append(args)
+        return create(*args, **named)
+
+    monkeypatch.setattr(AioSession, "create_client", counted)
     simulator = Simulator(1000)
     async with serving(simulator) as transport:
         await asyncio.gather(*(transport.send(message()) for _ in range(20)))
@@ -149,19 +200,11 @@ async def test_labels() -> None:
 
 async def test_labels_arrive() -> None:
     """What is constant is part of the request, of a large one too."""
-    seen: list[Any] = []
-    simulator = Simulator(1000)
-    reading = simulator._api._reply
-
-    def keep(request: Any, content: bytes) -> Any:
-        seen.append(json.loads(content))
-        return reading(request, content)
-
-    simulator._api._reply = keep  # type: ignore[method-assign]
-    async with serving(simulator, configuration_set="news", tags={"a": "1"}) as transport:
+    service = ScriptedService([ACCEPTED, ACCEPTED])
+    async with answering(service, configuration_set="news", tags={"a": "1"}) as transport:
         await transport.send(message())
         await transport.send(message(content=b"Subject: x\r\n\r\n" + b"x" * 300_000))
-    for request in seen:
+    for request in service.requests:
         assert (request["ConfigurationSetName"], request["EmailTags"]) == ("news", [{"Name": "a", "Value": "1"}])
 
 
@@ -201,28 +244,28 @@ async def test_throttled_by_the_bucket() -> None:
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "answer",
     [
-        Fault("send", end="close"),
-        Fault("send", end="reset"),
-        Fault("send", end="close", decided=True),
-        Fault("send", silent=True),
-        Fault("send", reply=APIReply(200, body=b"<html>hello</html>")),
-        Fault("send", reply=APIReply(200, body=b"{}")),
-        Fault("send", reply=APIReply(200, body=b"")),
-        Fault("send", reply=APIReply(502, body=b"<html>bad gateway</html>")),
+        b"",
+        RESET,
+        SILENCE,
+        ACCEPTED[:-5],
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 18\r\n\r\n<html>hello</html>",
+        b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 18\r\n\r\n<html>sorry</html>",
+        b"hello\r\n\r\n",
     ],
-    ids=["close", "reset", "close after accepting", "silence", "html", "no id", "empty", "bad gateway"],
+    ids=["close", "reset", "silence", "truncated", "no id", "empty", "html", "bad gateway", "no HTTP"],
 )
-async def test_no_word_after_the_request(fault: Fault) -> None:
+async def test_no_word_after_the_request(answer: bytes) -> None:
     """Whatever breaks after the request was written is unknown, and was one request."""
-    simulator = Simulator(1000, faults=[fault])
-    async with serving(simulator, timeout=0.2) as transport:
-        await transport.quota()
+    service = ScriptedService([answer])
+    async with answering(service, timeout=0.2) as transport:
         error = await outcome_of(transport)
     assert error.outcome is Outcome.UNKNOWN
     assert error.decided_at is not None
-    assert simulator.counts.api_requests == 2
+    assert len(service.requests) == 1
 
 
 async def test_nobody_listens() -> None:
@@ -246,16 +289,16 @@ async def test_not_https() -> None:
 
 async def test_cancelled() -> None:
     """A cancelled attempt leaves a transport that works."""
-    simulator = Simulator(1000, faults=[Fault("send", silent=True)])
-    async with serving(simulator, max_connections=1) as transport:
+    service = ScriptedService([SILENCE, ACCEPTED])
+    async with answering(service, max_connections=1) as transport:
         sending = asyncio.create_task(transport.send(message()))
         async with asyncio.timeout(2):
-            while not simulator.faults.struck:  # noqa: ASYNC110 - what the simulator saw sets no event
+            while not service.requests:  # noqa: ASYNC110 - what the server saw sets no event
                 await asyncio.sleep(0.005)
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        assert isinstance(await transport.send(message()), Receipt)
+        assert (await transport.send(message())).message_id == "id-1"
 
 
 # Credentials.
@@ -348,13 +391,13 @@ async def test_knows_quota() -> None:
     assert isinstance(SESTransport("us-east-1"), KnowsQuota)
 
 
-async def test_quota_denied(caplog: pytest.LogCaptureFixture) -> None:
+async def test_quota_denied(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where GetAccount is not permitted the quota is None, and that is logged once with the permission's name."""
-    simulator = Simulator(14, api=APIRules(get_account="denied"))
+    monkeypatch.setattr(ses, "GET_ACCOUNT_RATE", 100.0)
+    simulator = Simulator(14, api=APIRules(get_account="denied", get_account_rate=100))
     async with serving(simulator) as transport:
         with caplog.at_level(logging.WARNING):
             assert await transport.quota() is None
-            transport._pace._level = 0
             assert await transport.quota() is None
     assert len([record for record in caplog.records if "ses:GetAccount" in record.message]) == 1
 

@@ -25,6 +25,10 @@ amounts around the clock, and a long sleep would waste it."""
 ENDPOINT_PROBES = (0.5, 60.0)
 """Seconds until the first new attempt at an unreachable endpoint, and between attempts at most."""
 
+FIRST_ALONE = 60.0
+"""Seconds that the very first message is waited for: longer than an attempt takes, and an end for one that its caller
+forgets."""
+
 FIRST_FAILURES = 3
 """Failures to connect, before any success, after which it is the configuration that is wrong."""
 
@@ -75,10 +79,9 @@ class Account:
         return "endpoint unreachable" if self.endpoint_pause.active else None
 
     def opens_at(self) -> float:
-        """The moment from which the next message may go; infinity while a probe is out."""
-        if self._first is not None and not self._reached:
-            return math.inf
-        return max(self.law.held_until, self.quota_pause.opens_at(), self.endpoint_pause.opens_at())
+        """The moment from which the next message may go; late while a probe, or the very first message, is out."""
+        first = 0.0 if self._first is None or self._reached else self._first + FIRST_ALONE
+        return max(self.law.held_until, self.quota_pause.opens_at(), self.endpoint_pause.opens_at(), first)
 
     def unreachable_for(self, now: float) -> float:
         """Seconds without a connection; infinity where none was ever made and the first few attempts failed."""

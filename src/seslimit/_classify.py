@@ -108,6 +108,11 @@ def _of_botocore(exc: Any) -> Meaning | None:
     return _read(inner) if isinstance(inner, BaseException) else None
 
 
+def _endpoint(exc: Any) -> Meaning:
+    """Read "could not connect", which aiobotocore says of a connection that was reset after the request as well."""
+    return _of_botocore(exc) or _UNREACHABLE
+
+
 _TAUGHT: dict[type[BaseException], _Reading] = {
     TransportError: _of_transport,
     SendFailed: lambda exc: Meaning(exc.report.outcome),
@@ -142,13 +147,14 @@ _NAMED: dict[str, _Reading] = {
     "botocore.ClientError": _client_error,
     **dict.fromkeys(
         (
-            "botocore.EndpointConnectionError",
             "botocore.ConnectTimeoutError",
             "botocore.ProxyConnectionError",
             "aiohttp.ClientConnectorError",
         ),
         _always(_UNREACHABLE),
     ),
+    "aiohttp.ClientError": _always(_UNKNOWN),
+    "botocore.EndpointConnectionError": _endpoint,
     **dict.fromkeys(("botocore.HTTPClientError", "botocore.SSLError"), _of_botocore),
     **dict.fromkeys(
         (

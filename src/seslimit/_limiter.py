@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ._account import Account, Verdict
 from ._classify import meaning
@@ -30,6 +30,14 @@ UNSETTLED = 1000
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Wrapper(Protocol):
+    """What `Limiter.wrap` returns: a decorator of asynchronous functions."""
+
+    def __call__(self, function: Callable[P, Awaitable[T]], /) -> Callable[P, Coroutine[Any, Any, T]]:
+        """Wrap a function that makes one attempt."""
+        ...
 
 
 class Admission:
@@ -144,17 +152,14 @@ class Limiter:
 
         Tell the limiter what became of it by `accepted` or `throttled`, or use `admit`, which does so by itself.
         """
-        admission = Admission(self, math.ceil(cost))
-        await self.enter(admission)
-        self._by_hand.append(admission)
+        self._by_hand.append(await self._enter_by_hand(math.ceil(cost)))
 
     def has_capacity(self, cost: float = 1) -> bool:
         """Whether a message would be let through at once; its own cost does not matter, for it is paid afterwards."""
         return self._line.is_open(_now())
 
     async def __aenter__(self) -> None:
-        admission = Admission(self, 1)
-        await self.enter(admission)
+        admission = await self._enter_by_hand(1)
         self._entered.setdefault(asyncio.current_task(), []).append(admission)
 
     async def __aexit__(
@@ -167,9 +172,7 @@ class Limiter:
             del self._entered[task]
         self.conclude(admission, exc)
 
-    def wrap(
-        self, *, cost: Callable[P, int] | int = 1, retry: RetryPolicy | None = None
-    ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+    def wrap(self, *, cost: Callable[..., int] | int = 1, retry: RetryPolicy | None = None) -> Wrapper:
         """
         Decorate an asynchronous function that makes one attempt: it is admitted, and tried again as the policy says.
 
@@ -183,7 +186,7 @@ class Limiter:
         """
         policy = retry or RetryPolicy()
 
-        def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
             @wraps(function)
             async def delivered(*args: P.args, **kwargs: P.kwargs) -> T:
                 recipients = cost if isinstance(cost, int) else cost(*args, **kwargs)
@@ -252,6 +255,14 @@ class Limiter:
             )
         else:
             self.settle(admission, None)
+
+    async def _enter_by_hand(self, cost: int) -> Admission:
+        admission = Admission(self, cost)
+        await self.enter(admission)
+        # Who uses this face may hold an admission for long, ask for another inside it, or never tell what became of it.
+        self._account.reached()
+        self._line.changed()
+        return admission
 
     def _oldest(self, recipients: int) -> Admission:
         if self._by_hand:

@@ -156,7 +156,7 @@ class Line:
     async def _rest_until(self, when: float) -> None:
         self._changed.clear()
         try:
-            async with asyncio.timeout_at(None if when == math.inf else when):
+            async with asyncio.timeout_at(when):
                 await self._changed.wait()
         except TimeoutError:
             pass

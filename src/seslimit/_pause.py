@@ -5,12 +5,12 @@ Decides whether the next message may go, given the moment. While a pause lasts, 
 a probe, after waits that double; whatever was under way when the pause began is neither new evidence for it nor the end
 of it. It knows no clock and no reason: a daily quota and an unreachable endpoint rest in the same way.
 
-Invariants: at most one probe is out; a pause ends only by something admitted after it began.
+Invariants: at most one probe is out, except that one that is never settled is given up after the longest wait; a pause
+ends only by something admitted after it began.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import attrs
@@ -45,7 +45,7 @@ class Pause:
         return self.began_at is not None
 
     def opens_at(self) -> float:
-        """The moment from which the next message may go: 0 without a pause, infinity while a probe is out."""
+        """The moment from which the next message may go: 0 without a pause, late while a probe is out."""
         return self._opens_at if self.active else 0.0
 
     def begin(self, now: float, *, admitted_at: float, at_least: float = 0.0) -> None:
@@ -70,9 +70,9 @@ class Pause:
         self._opens_at = now + max(next(self._waits), at_least)
 
     def probe(self, admitted_at: float) -> None:
-        """One message is let through to find out; nobody else until it is settled."""
+        """One message is let through to find out; nobody else until it is settled, or for the longest wait."""
         self._probe = admitted_at
-        self._opens_at = math.inf
+        self._opens_at = admitted_at + self.longest
 
     def told_nothing(self, now: float, *, admitted_at: float) -> None:
         """The message admitted at `admitted_at` is settled; if it was the probe, the next message may be one."""

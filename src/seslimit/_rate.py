@@ -35,8 +35,8 @@ CLIMB_GROWTH = 0.5
 """After a probe that found no limit, 1/s: threefold in 2.2 s."""
 CLIMB_REFUSALS = 10.0
 """Throttles that the overshoot of a climb may cost: less makes the climb slower, and costs more than it saves."""
-LEAST_GROWTH = 0.1
-"""Growth that no rate falls short of, 1/s: doubled in 7 s, even where the overshoot then costs more."""
+LEAST_GROWTH = 0.07
+"""Growth that no rate falls short of, 1/s: doubled in 10 s, even where the overshoot then costs more."""
 GROWTH_SECONDS = 1.0
 """Seconds for which the rate grows without an admission: a pace that nothing tests proves nothing."""
 

@@ -103,7 +103,7 @@ def send(as_json: bool, **options: Any) -> int:
 
 @seslimit.command()
 @click.option("--rate", type=RATE, help="The hidden limit, recipients/s.  [default: 50]")
-@click.option("--messages", type=click.IntRange(min=1), help="How many messages.  [default: 15 seconds' worth]")
+@click.option("--messages", type=click.IntRange(min=1), help="How many messages.  [default: about 20 s of them]")
 @click.option("--transport", type=click.Choice(["smtp", "ses"]), help="Door of the service.  [default: smtp]")
 @_JSON
 def demo(as_json: bool, **options: Any) -> int:
@@ -121,6 +121,7 @@ def demo(as_json: bool, **options: Any) -> int:
         print(json.dumps(comparison.figures()), flush=True)
     else:
         console.print(comparison.table())
+        console.print(comparison.last_word(), highlight=False)
     return _complain(comparison.paced.error, status) if comparison.paced.error else status
 
 

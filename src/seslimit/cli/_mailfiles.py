@@ -20,7 +20,7 @@ from .._message import Message
 _BCC = re.compile(rb"^(?:Resent-)?Bcc[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*(?:\r\n|\Z)", re.IGNORECASE | re.MULTILINE)
 _QUOTED = re.compile(rb">+From ")
 _FROM_LINE = re.compile(rb"From [^\r\n]*(?:\r\n|\r|\n)")
-_END_OF_HEADERS = re.compile(rb"(?:\r\n|\r|\n)(?:\r\n|\r|\n)")
+_END_OF_HEADERS = re.compile(rb"\r?\n\r?\n|\r\r")
 
 
 def message_of(raw: bytes, key: str) -> Message:

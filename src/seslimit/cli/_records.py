@@ -12,8 +12,9 @@ import base64
 import binascii
 import json
 import mimetypes
+import re
 from collections import OrderedDict
-from email.utils import formataddr, parseaddr
+from email.utils import formataddr
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ MADE_HERE = frozenset({"bcc", "mime-version", "content-type", "content-transfer-
 CACHED_FILES = 4
 """Attached files that are kept in memory: the usual list attaches the same ones to every message."""
 
+# One mailbox, never a list, so that a comma in a name needs no quotes.
+_MAILBOX = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>\s*")
+_ESCAPED = re.compile(r"\\(.)")
 _WORDS: dict[type[Any], str] = {str: "a text", list: "a list", dict: "an object"}
 
 
@@ -140,9 +144,13 @@ def mailbox(field: str, text: object) -> Mailbox:
         raise InvalidMessage(f"{field} holds something that is not an address: write local@domain.")
     if "<" not in text or not text.isprintable():
         return Mailbox(check_address(field, text), text)
-    name, address = parseaddr(text)
-    check_address(field, address or text)
-    return Mailbox(address, formataddr((name, address)))
+    found = _MAILBOX.fullmatch(text)
+    if found is None:
+        raise InvalidMessage(f"{field} {printable(text)!r} is not of the form Name <local@domain>.")
+    name = found["name"].strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = _ESCAPED.sub(r"\1", name[1:-1])
+    return Mailbox(check_address(field, found["address"]), formataddr((name, found["address"])))
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

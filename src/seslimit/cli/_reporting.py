@@ -22,7 +22,7 @@ from .._message import Report
 from .._outcome import Outcome
 from ._inputs import BadEntry, Entry
 from ._tally import Tally
-from ._view import duration, per_second
+from ._view import duration, number
 
 
 @attrs.define
@@ -166,13 +166,13 @@ class Summary:
     def text(self) -> str:
         """The same for people, a few lines."""
         tally = self.tally
-        took = f"accepted in {duration(self.seconds)}, {per_second(self._rate())} recipients"
+        took = f"accepted in {duration(self.seconds)}, {number(self._rate())} recipients/s"
         lines = [
             f"{tally.accepted:,} of {tally.messages:,} messages {took}",
             f"{tally.attempts:,} attempts, {tally.throttled:,} throttled",
         ]
         if self.estimate is not None:
-            lines[-1] += f"; the limit is about {per_second(self.estimate)}"
+            lines[-1] += f"; the limit is about {number(self.estimate)} recipients/s"
         for count, words in (
             (tally.failed, "failed"),
             (tally.unknown, "unknown: they may have been accepted"),

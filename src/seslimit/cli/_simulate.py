@@ -13,7 +13,7 @@ from .._errors import ConfigurationError
 from ..testing import Counts, Simulator, SMTPRules
 from ._ending import Status
 from ._signals import stop_signals
-from ._view import duration, per_second
+from ._view import duration, number
 
 STATUS_EVERY = 10.0
 """Seconds between two status lines, where there is anything new."""
@@ -86,7 +86,7 @@ def _addresses(options: SimulateOptions, simulator: Simulator) -> str:
     if options.as_json:
         return json.dumps({"smtp": simulator.smtp_url, "ses": simulator.ses_url})
     return (
-        f"A simulator of SES that takes {per_second(options.rate)} recipients; Ctrl-C ends it.\n"
+        f"A simulator of SES that takes {number(options.rate)} recipients/s; Ctrl-C ends it.\n"
         f"seslimit send INPUT --to '{simulator.smtp_url}'\n"
         f"seslimit send INPUT --to '{simulator.ses_url}'  (with any AWS credentials)"
     )

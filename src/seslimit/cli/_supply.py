@@ -63,8 +63,8 @@ class Check:
         first, *more = self.bad
         if not more:
             return f"nothing was sent, for {first}"
-        names = ", ".join(printable(entry.key) for entry in more)
-        return f"nothing was sent, for {str(first).rstrip('.')} ({self.bad_count - 1:,} more: {names}, …)."
+        names = [printable(entry.key) for entry in more] + ["…"] * (self.bad_count > len(self.bad))
+        return f"nothing was sent, for {str(first).rstrip('.')} ({self.bad_count - 1:,} more: {', '.join(names)})."
 
 
 async def check(inputs: Sequence[Input], stopping: Callable[[], bool]) -> Check:

@@ -55,6 +55,8 @@ class Snapshot:
 def duration(seconds: float) -> str:
     """A length of time for people: "42 s", "3 min 05 s", "2 h 10 min"."""
     whole = round(seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s" if seconds % 1 else f"{whole} s"
     if whole < 100:
         return f"{whole} s"
     if whole < 5999:
@@ -62,9 +64,14 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
 
 
+def number(rate: float) -> str:
+    """A rate in figures, without its unit: "13.9", "1,250"."""
+    return f"{rate:,.1f}" if rate < 100 else f"{rate:,.0f}"
+
+
 def per_second(rate: float) -> str:
-    """A rate for people."""
-    return f"{rate:,.1f}/s" if rate < 100 else f"{rate:,.0f}/s"
+    """A rate where it is clear that it is one of recipients: "13.9/s"."""
+    return f"{number(rate)}/s"
 
 
 def plain_line(look: Snapshot) -> str:
@@ -83,8 +90,8 @@ def plain_line(look: Snapshot) -> str:
     if look.phase or look.paused:
         parts.append(look.phase or f"paused: {look.paused}")
     elif look.seconds_left is not None:
-        parts.append(f"{duration(look.seconds_left)} left")
-    return f"{duration(look.elapsed)}: {', '.join(parts)}"
+        parts.append(f"{duration(round(look.seconds_left))} left")
+    return f"{duration(round(look.elapsed))}: {', '.join(parts)}"
 
 
 def live_view(look: Snapshot, course: Course, width: int) -> RenderableType:
@@ -92,19 +99,21 @@ def live_view(look: Snapshot, course: Course, width: int) -> RenderableType:
     width = min(width, WIDEST)
     parts: list[RenderableType] = [_heading(look, width)]
     if look.tally.total:
-        parts.append(ProgressBar(look.tally.total, min(look.tally.messages, look.tally.total), width=width))
+        bar = Table.grid()  # gives the bar its line end
+        bar.add_row(ProgressBar(look.tally.total, min(look.tally.messages, look.tally.total), width=width))
+        parts.append(bar)
     return Group(*parts, _figures(look), plot(course, width))
 
 
 def _heading(look: Snapshot, width: int) -> Table:
     left = f"paused: {look.paused}" if look.paused else ""
     if look.seconds_left is not None:
-        left = left or f"{duration(look.seconds_left)} left"
+        left = left or f"{duration(round(look.seconds_left))} left"
     heading = Table.grid(expand=True)
     heading.width = width
     heading.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     heading.add_column(justify="right", no_wrap=True)
-    heading.add_row(Text(look.title, style="bold"), f"{duration(look.elapsed)}  {look.phase or left}".rstrip())
+    heading.add_row(Text(look.title, style="bold"), f"{duration(round(look.elapsed))}  {look.phase or left}".rstrip())
     return heading
 
 

@@ -49,6 +49,10 @@ GET_ACCOUNT_RATE = 1.0
 """GetAccount calls a second at most. Source: Amazon SES Developer Guide, "Service quotas": all actions other than sends
 are throttled at one request per second; read 2026-11."""
 
+KEEPALIVE = 5.0
+"""Seconds after which an idle connection is not used again: a request on one that the service is about to close ends as
+"may have been accepted"."""
+
 _ENDED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _BROKEN = (BotoCoreError, aiohttp.ClientError, OSError, ValueError)
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
@@ -250,6 +254,7 @@ async def _client_of(transport: SESTransport) -> AsyncIterator[SESV2Client]:
         connect_timeout=transport.connect_timeout,
         read_timeout=transport.timeout,
         max_pool_connections=transport.max_connections,
+        connector_args={"keepalive_timeout": KEEPALIVE},
         parameter_validation=False,  # a message is checked when it is made
         warm_up_loader_caches=True,  # else the service model is read from disk on the event loop
     )
