@@ -21,7 +21,7 @@ LAYERS = (
     ("decisions", ("_replies", "_classify", "_rate", "_retry", "_pause", "_quota", "_account")),
     ("interface", ("transports", "transports._url")),
     ("edge", ("_line", "_limiter", "_delivery", "transports.*")),
-    ("assembly", ("_batch", "_sender")),
+    ("assembly", ("_batch", "_quota_watch", "_sender")),
     ("surface", ("", "__main__", "cli", "cli.*", "testing", "testing.*")),
 )
 """From the top. A name counts before a pattern; the empty name is the package itself."""

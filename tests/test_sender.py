@@ -13,6 +13,7 @@ import pytest
 
 from seslimit import (
     AccountBlocked,
+    ConfigurationError,
     EndpointUnreachable,
     Limiter,
     Message,
@@ -26,7 +27,8 @@ from seslimit import (
     TransportError,
 )
 from seslimit._batch import UNREAD
-from seslimit._sender import DRAIN, QUOTA_REFRESH
+from seslimit._quota_watch import QUOTA_REFRESH
+from seslimit._sender import DRAIN
 from seslimit.testing._account import SimulatedAccount
 
 from .service_model import (
@@ -97,6 +99,20 @@ class Source:
         for one in self._messages:
             self.taken += 1
             yield one
+
+
+# What it is made of
+
+
+def test_no_place_in_flight_is_refused() -> None:
+    """Nothing would ever be sent."""
+    with pytest.raises(ConfigurationError, match="max_in_flight is 0"):
+        Sender(ScriptedService(), max_in_flight=0)
+
+
+def test_a_sender_is_made_outside_a_loop() -> None:
+    """At import, as a global."""
+    assert Sender(ScriptedService()).unfinished == ()
 
 
 # One message
@@ -663,7 +679,7 @@ async def test_hooks_get_every_report() -> None:
         await sender.send(message("single"))
         with pytest.raises(SendFailed):
             await sender.send(message(1))
-    assert (got[:3], [report.message.key for report in got[3:]]) == (reports, ["single"])
+    assert (got[:3], keys(got[3:])) == (reports, ["single", 1])
 
 
 @on_virtual_time

@@ -242,7 +242,7 @@ class AdaptiveRate:
         """
         if self._frozen:
             return
-        if waited or now < self._held_until + AFTER_HOLD:
+        if waited or 0.0 < self._held_until > now - AFTER_HOLD:
             self._advance(now, cost)
         else:
             self._forget()

@@ -42,6 +42,10 @@ class Meaning:
     decided_at: float | None = None
 
 
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)
+
+
 @attrs.frozen
 class Row:
     """
@@ -55,11 +59,11 @@ class Row:
         stages: stages at which the row holds; empty for every stage.
     """
 
-    code: re.Pattern[str] = attrs.field(converter=lambda pattern: re.compile(pattern, re.IGNORECASE))
-    text: re.Pattern[str] = attrs.field(converter=lambda pattern: re.compile(pattern, re.IGNORECASE))
+    code: re.Pattern[str] = attrs.field(converter=_pattern)
+    text: re.Pattern[str] = attrs.field(converter=_pattern)
     meaning: Meaning
     source: str
-    stages: frozenset[Stage] = attrs.field(default=frozenset(), converter=frozenset)
+    stages: Collection[Stage] = ()
 
     def fits(self, reply: Reply, text: str) -> bool:
         """Whether the row decides this reply; `text` is its text without enhanced code and trailing period."""

@@ -17,12 +17,13 @@ from typing import TypeAlias
 
 from ._batch import Batch
 from ._delivery import Delivery, Places
-from ._errors import SendFailed, SendingStopped, SESLimitError
+from ._errors import ConfigurationError, SendFailed, SendingStopped
 from ._limiter import Admission, Limiter
 from ._message import Message, Receipt, Report
 from ._outcome import Outcome
+from ._quota_watch import QuotaWatch
 from ._retry import History, RetryPolicy
-from .transports import KnowsQuota, Transport
+from .transports import Transport
 
 logger = logging.getLogger("seslimit")
 
@@ -31,9 +32,6 @@ MAX_IN_FLIGHT = 100
 
 BACKING_OFF_PER_PLACE = 10
 """Messages that may wait out a backoff, for each place in flight."""
-
-QUOTA_REFRESH = 300.0
-"""Seconds between two looks at the account's sending quota: `GetAccount` is rationed, and quotas seldom change."""
 
 DRAIN = 10.0
 """Seconds that attempts under way are given when sending stops."""
@@ -53,7 +51,10 @@ class Sender:
             account.
         retry: the retry policy; `RetryPolicy()` when left out.
         hooks: each called with the report of every message that came to an end.
-        max_in_flight: attempts at the same time.
+        max_in_flight: attempts at the same time, at least 1.
+
+    Raises:
+        ConfigurationError: `max_in_flight` is below 1.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class Sender:
         hooks: Iterable[Hook] = (),
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
+        if max_in_flight < 1:
+            raise ConfigurationError(f"max_in_flight is {max_in_flight}: it is a number of attempts, at least 1.")
         self.transport = transport
         self.limiter = limiter or Limiter()
         self.unfinished: Sequence[Message] = ()
@@ -73,11 +76,10 @@ class Sender:
         self._hooks = tuple(hooks)
         self._places = Places(max_in_flight, max_in_flight * BACKING_OFF_PER_PLACE)
         self._batches: set[Batch] = set()
-        self._quota_watch: asyncio.Task[None] | None = None
-        self._quota_asked = asyncio.Event()
+        self._quota_watch = QuotaWatch(transport, self.limiter)
 
     async def __aenter__(self) -> Sender:
-        await self._watch_quota()
+        await self._quota_watch.first_answer()
         return self
 
     async def __aexit__(
@@ -99,7 +101,7 @@ class Sender:
         Cancelling:
             the attempt under way is dropped; the message may have been accepted.
         """
-        await self._watch_quota()
+        await self._quota_watch.first_answer()
         delivery = self._begin(message)
         try:
             receipt = await self._deliver(message, delivery)
@@ -126,7 +128,7 @@ class Sender:
             no new attempt is made, and those under way are given `DRAIN` seconds; the same when the caller stops
             iterating and closes the generator.
         """
-        await self._watch_quota()
+        await self._quota_watch.first_answer()
         batch = Batch(messages, self._begin, self._deliver, self._report)
         self._batches.add(batch)
         try:
@@ -159,10 +161,7 @@ class Sender:
             if self.unfinished:
                 logger.warning("closed with %d attempts under way, their outcome is unknown", len(self.unfinished))
         finally:
-            if self._quota_watch is not None:
-                self._quota_watch.cancel()
-                self._quota_asked.set()
-                await asyncio.wait([self._quota_watch])
+            await self._quota_watch.aclose()
             await self.transport.aclose()
 
     def _begin(self, message: Message) -> Delivery:
@@ -194,22 +193,3 @@ class Sender:
             except Exception:
                 logger.exception("the hook %r failed; sending goes on", hook)
         return report
-
-    async def _watch_quota(self) -> None:
-        """Ask for the sending quota before the first message, and again every few minutes."""
-        if isinstance(self.transport, KnowsQuota):
-            if self._quota_watch is None:
-                self._quota_watch = asyncio.create_task(self._ask_for_quota(self.transport))
-            await self._quota_asked.wait()
-
-    async def _ask_for_quota(self, transport: KnowsQuota) -> None:
-        while True:
-            try:
-                quota = await transport.quota()
-                if quota is not None:
-                    self.limiter.quota_figures(quota)
-            except SESLimitError as error:
-                logger.warning("the sending quota is not known: %s", error)
-            finally:
-                self._quota_asked.set()
-            await asyncio.sleep(QUOTA_REFRESH)

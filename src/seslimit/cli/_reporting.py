@@ -57,7 +57,11 @@ class ReportFile:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as error:
+                if exc is None:
+                    raise self._failed("write", error) from None
 
     def ended(self, report: Report, outcome: Outcome) -> None:
         """Write what became of a message; `outcome` is the word for it."""

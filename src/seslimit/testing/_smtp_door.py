@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, Final
 
 import attrs
-from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword, syntax
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword, Session, syntax
 
 from ._account import Verdict
 from ._faults import End, Fault, Stage
@@ -108,6 +108,12 @@ class SMTPDoor:
         await self._server.wait_closed()
 
 
+class _Login(Session):
+    """aiosmtpd's state of a session, without the attribute that it sets at every login and warns about."""
+
+    login_data = None
+
+
 class _Session(SMTP):
     """One connection."""
 
@@ -140,6 +146,9 @@ class _Session(SMTP):
         # Given to the constructor it would warn about logins without TLS, which is what a simulator on loopback is for.
         self._auth_required = self._rules.auth_required
         self._smtp_methods = {name: partial(self._step, name, method) for name, method in self._smtp_methods.items()}
+
+    def _create_session(self) -> Session:
+        return _Login(self.loop)
 
     # The connection
 

@@ -24,10 +24,10 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from aiolimiter import AsyncLimiter
 from attrs.validators import ge, gt
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
 
-from .._classify import meaning, meaning_of_api_error
-from .._errors import ConfigurationError, TransportError, printable
+from .._classify import meaning
+from .._errors import ConfigurationError, printable
 from .._message import Message, Receipt
 from .._outcome import Outcome, Stage
 from .._quota import SendQuota
@@ -36,6 +36,7 @@ from ._content import prepared
 from ._labels import check_endpoint_id, check_name, check_tags, tags_from
 from ._refusal import error_of, words_of
 from ._ses_client import SharedClient
+from ._ses_errors import broken, ended, refused
 from ._ses_request import CURRENT, Request, note_writing, put_content, request_of
 from ._smtp_options import is_loopback
 from ._url import TransportURL
@@ -53,13 +54,53 @@ KEEPALIVE = 5.0
 """Seconds after which an idle connection is not used again: a request on one that the service is about to close ends as
 "may have been accepted"."""
 
-_ENDED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _BROKEN = (BotoCoreError, aiohttp.ClientError, OSError, ValueError)
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
-_NO_CREDENTIALS = (
-    "No AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile, or use a role."
-)
 _log = logging.getLogger(__name__)
+
+
+def _labels_of(transport: SESTransport) -> Mapping[str, Any]:
+    """What is the same in every request."""
+    optional = {
+        "ConfigurationSetName": transport.configuration_set,
+        "TenantName": transport.tenant,
+        "EndpointId": transport.endpoint_id,
+        "EmailTags": [{"Name": name, "Value": value} for name, value in transport.tags.items()],
+    }
+    return {name: value for name, value in optional.items() if value}
+
+
+@contextlib.asynccontextmanager
+async def _client_of(transport: SESTransport) -> AsyncIterator[SESV2Client]:
+    config = AioConfig(
+        retries={"total_max_attempts": 1},
+        connect_timeout=transport.connect_timeout,
+        read_timeout=transport.timeout,
+        max_pool_connections=transport.max_connections,
+        connector_args={"keepalive_timeout": KEEPALIVE},
+        parameter_validation=False,  # a message is checked when it is made
+        warm_up_loader_caches=True,  # else the service model is read from disk on the event loop
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            session = transport.session or AioSession(profile=transport.profile)
+            creating = session.create_client(
+                "sesv2", region_name=transport.region, endpoint_url=transport.endpoint_url, config=config
+            )
+            client = cast("SESV2Client", await stack.enter_async_context(creating))
+        except NoRegionError:
+            raise ConfigurationError("no AWS region: write ses://eu-west-1, or set AWS_DEFAULT_REGION.") from None
+        except ProfileNotFound:
+            raise ConfigurationError(f"there is no AWS profile {transport.profile!r} on this machine.") from None
+        except (BotoCoreError, ValueError) as error:
+            raise ConfigurationError(f"the SES client cannot be made: {words_of(error)}") from error
+        client.meta.events.register("before-call.sesv2.SendEmail", put_content)
+        client.meta.events.register("before-send.sesv2.SendEmail", note_writing)
+        yield client
+
+
+def _clients_of(transport: SESTransport) -> SharedClient[SESV2Client]:
+    return SharedClient(lambda: _client_of(transport))
 
 
 @attrs.frozen(eq=False)
@@ -95,8 +136,12 @@ class SESTransport:
     connect_timeout: float = attrs.field(default=10.0, kw_only=True, validator=gt(0))
     timeout: float = attrs.field(default=60.0, kw_only=True, validator=gt(0))
     session: AioSession | None = attrs.field(default=None, kw_only=True, repr=False)
-    _clients: SharedClient[SESV2Client] = attrs.field(init=False, repr=False)
-    _constant: Mapping[str, Any] = attrs.field(init=False, repr=False)
+    _clients: SharedClient[SESV2Client] = attrs.field(
+        init=False, repr=False, default=attrs.Factory(_clients_of, takes_self=True)
+    )
+    _constant: Mapping[str, Any] = attrs.field(
+        init=False, repr=False, default=attrs.Factory(_labels_of, takes_self=True)
+    )
     _said: set[str] = attrs.field(factory=set, init=False, repr=False)
     _pace: AsyncLimiter = attrs.field(factory=lambda: AsyncLimiter(GET_ACCOUNT_RATE, 1.0), init=False, repr=False)
 
@@ -108,21 +153,6 @@ class SESTransport:
             raise ConfigurationError(
                 "endpoint_url must begin with https://; http:// is accepted for this machine only."
             )
-
-    @_clients.default
-    def _default_clients(self) -> SharedClient[SESV2Client]:
-        return SharedClient(lambda: _client_of(self))
-
-    @_constant.default
-    def _default_constant(self) -> Mapping[str, Any]:
-        """What is the same in every request."""
-        optional = {
-            "ConfigurationSetName": self.configuration_set,
-            "TenantName": self.tenant,
-            "EndpointId": self.endpoint_id,
-            "EmailTags": [{"Name": name, "Value": value} for name, value in self.tags.items()],
-        }
-        return {name: value for name, value in optional.items() if value}
 
     async def send(self, message: Message) -> Receipt:
         """
@@ -140,8 +170,8 @@ class SESTransport:
         try:
             return await self._attempt(opened.client, message, request)
         except ClientError as error:
-            if not _ended(error) or self.session is not None:
-                raise self._refusal(error, message, request) from error
+            if not ended(error) or self.session is not None:
+                raise refused(error, request, message.recipients) from error
         finally:
             await opened.leave()
         # The credentials have ended. The service took nothing, so the same attempt is made with new ones.
@@ -149,7 +179,7 @@ class SESTransport:
         try:
             return await self._attempt(renewed.client, message, request)
         except ClientError as error:
-            raise self._refusal(error, message, request) from error
+            raise refused(error, request, message.recipients) from error
         finally:
             await renewed.leave()
 
@@ -170,12 +200,12 @@ class SESTransport:
             if error.response.get("Error", {}).get("Code", "").startswith("AccessDenied"):
                 self._say_denied()
                 return None
-            raise error_of(meaning_of_api_error(error.response), _words_of(error)) from error
+            raise refused(error) from error
         except _BROKEN as error:
             raise error_of(meaning(error), words_of(error)) from error
         finally:
             await opened.leave()
-        figures = account["SendQuota"]
+        figures = cast("Mapping[str, float]", account["SendQuota"])
         return SendQuota(figures["Max24HourSend"], figures["MaxSendRate"], figures["SentLast24Hours"])
 
     async def aclose(self) -> None:
@@ -204,7 +234,7 @@ class SESTransport:
                     **self._constant,
                 )
         except _BROKEN as error:
-            raise _broken(error, request) from error
+            raise broken(error, request) from error
         finally:
             CURRENT.reset(token)
         message_id = response.get("MessageId")
@@ -215,65 +245,6 @@ class SESTransport:
                 decided_at=request.written_at,
             )
         return Receipt(message_id, decided_at=request.written_at)
-
-    def _refusal(self, error: ClientError, message: Message, request: Request) -> TransportError:
-        return error_of(
-            meaning_of_api_error(error.response, message.recipients), _words_of(error), decided_at=request.written_at
-        )
-
-
-def _broken(error: Exception, request: Request) -> TransportError:
-    """What it means that there was no answer."""
-    meant = meaning(error)
-    if isinstance(error, NoCredentialsError):
-        return error_of(meant, _NO_CREDENTIALS)
-    if meant.outcome is not Outcome.UNKNOWN:
-        return error_of(meant, f"No request was made: {words_of(error)}")
-    if request.written_at is None:
-        unwritten = Meaning(Outcome.NOT_SENT, blocks_endpoint=True, stage=Stage.CONNECT)
-        return error_of(unwritten, f"No request was made: {words_of(error)}")
-    words = "The connection broke after the request was written, the message may have been accepted"
-    return error_of(
-        Meaning(Outcome.UNKNOWN, stage=Stage.REQUEST), f"{words}: {words_of(error)}", decided_at=request.written_at
-    )
-
-
-def _ended(error: ClientError) -> bool:
-    return error.response.get("Error", {}).get("Code") in _ENDED
-
-
-def _words_of(error: ClientError) -> str:
-    described = error.response.get("Error", {})
-    return f"{described.get('Code', '')} {described.get('Message', '')}".strip()
-
-
-@contextlib.asynccontextmanager
-async def _client_of(transport: SESTransport) -> AsyncIterator[SESV2Client]:
-    config = AioConfig(
-        retries={"total_max_attempts": 1},
-        connect_timeout=transport.connect_timeout,
-        read_timeout=transport.timeout,
-        max_pool_connections=transport.max_connections,
-        connector_args={"keepalive_timeout": KEEPALIVE},
-        parameter_validation=False,  # a message is checked when it is made
-        warm_up_loader_caches=True,  # else the service model is read from disk on the event loop
-    )
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            session = transport.session or AioSession(profile=transport.profile)
-            creating = session.create_client(
-                "sesv2", region_name=transport.region, endpoint_url=transport.endpoint_url, config=config
-            )
-            client = await stack.enter_async_context(creating)
-        except NoRegionError:
-            raise ConfigurationError("no AWS region: write ses://eu-west-1, or set AWS_DEFAULT_REGION.") from None
-        except ProfileNotFound:
-            raise ConfigurationError(f"there is no AWS profile {transport.profile!r} on this machine.") from None
-        except (BotoCoreError, ValueError) as error:
-            raise ConfigurationError(f"the SES client cannot be made: {words_of(error)}") from error
-        client.meta.events.register("before-call.sesv2.SendEmail", put_content)
-        client.meta.events.register("before-send.sesv2.SendEmail", note_writing)
-        yield client
 
 
 def session_with(access_key_id: str, secret_access_key: str, session_token: str | None = None) -> AioSession:

@@ -8,6 +8,7 @@ together.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import cast
 
 import attrs
@@ -28,11 +29,18 @@ except ModuleNotFoundError as error:
 
 __all__ = ["SMTPTransport", "from_url"]
 
+PIECE = 1024 * 1024
+"""Bytes whose dots are stuffed at once: about a millisecond."""
+
 USER = "SESLIMIT_SMTP_USER"
 """Environment variable with the SMTP user, for URLs without one."""
 
 PASSWORD = "SESLIMIT_SMTP_PASSWORD"  # noqa: S105 - a variable's name
 """Environment variable with the SMTP password, for URLs without one."""
+
+
+def _headers_of(options: SMTPOptions) -> bytes:
+    return header_lines(options.configuration_set, options.tenant, options.tags)
 
 
 @attrs.frozen(eq=False)
@@ -67,16 +75,8 @@ class SMTPTransport(SMTPOptions):
         ConfigurationError: an option is wrong, or would send mail or password unencrypted over a network.
     """
 
-    _headers: bytes = attrs.field(init=False, repr=False)
-    _pool: SMTPPool = attrs.field(init=False, repr=False)
-
-    @_headers.default
-    def _default_headers(self) -> bytes:
-        return header_lines(self.configuration_set, self.tenant, self.tags)
-
-    @_pool.default
-    def _default_pool(self) -> SMTPPool:
-        return SMTPPool(self)
+    _headers: bytes = attrs.field(init=False, repr=False, default=attrs.Factory(_headers_of, takes_self=True))
+    _pool: SMTPPool = attrs.field(init=False, repr=False, default=attrs.Factory(SMTPPool, takes_self=True))
 
     async def send(self, message: Message) -> Receipt:
         """
@@ -100,13 +100,25 @@ class SMTPTransport(SMTPOptions):
         await self._pool.aclose()
 
     def _on_the_wire(self, content: bytes) -> bytes:
-        # Source: RFC 5321, 4.5.2 (transparency). Line ends are CRLF already.
-        content = self._headers + content
-        if b"\r\n." in content:
-            content = content.replace(b"\r\n.", b"\r\n..")
-        if content.startswith(b"."):
-            content = b"." + content
-        return content + (b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n")
+        end = b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"
+        return b"".join((self._headers, *_stuffed(content), end))
+
+
+def _stuffed(content: bytes) -> Iterator[bytes]:
+    """
+    The content with a second dot before each line that begins with one, in pieces of whole lines.
+
+    Source: RFC 5321, 4.5.2 (transparency). Line ends are CRLF already.
+    """
+    begin = 0
+    while begin < len(content):
+        # One piece of ten megabytes would keep every other thread, the event loop's too, from running meanwhile.
+        end = content.find(b"\n", begin + PIECE) + 1 or len(content)
+        piece = content[begin:end]
+        if piece.startswith(b"."):
+            yield b"."
+        yield piece.replace(b"\r\n.", b"\r\n..") if b"\r\n." in piece else piece
+        begin = end
 
 
 def from_url(url: TransportURL) -> SMTPTransport:

@@ -1,0 +1,63 @@
+"""
+The account's sending quota, asked for before the first message and again every few minutes.
+
+Tells the limiter what the service answers. It must not know what is sent, nor what the figures mean.
+
+Invariant: a question that fails stops nothing; it is logged and asked again later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from ._errors import SESLimitError
+from ._limiter import Limiter
+from .transports import KnowsQuota, Transport
+
+logger = logging.getLogger("seslimit")
+
+QUOTA_REFRESH = 300.0
+"""Seconds between two looks at the account's sending quota: `GetAccount` is rationed, and quotas seldom change."""
+
+
+class QuotaWatch:
+    """
+    Keeps a limiter's figures fresh.
+
+    Args:
+        transport: is asked, where it knows the quota.
+        limiter: is told.
+    """
+
+    def __init__(self, transport: Transport, limiter: Limiter) -> None:
+        self._transport = transport
+        self._limiter = limiter
+        self._asked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def first_answer(self) -> None:
+        """Return when the service was asked once, whatever it said; the first call begins the watch."""
+        if isinstance(self._transport, KnowsQuota):
+            if self._task is None:
+                self._task = asyncio.create_task(self._ask(self._transport))
+            await self._asked.wait()
+
+    async def aclose(self) -> None:
+        """Ask no more."""
+        self._asked.set()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _ask(self, transport: KnowsQuota) -> None:
+        while True:
+            try:
+                quota = await transport.quota()
+                if quota is not None:
+                    self._limiter.quota_figures(quota)
+            except SESLimitError as error:
+                logger.warning("the sending quota is not known: %s", error)
+            finally:
+                self._asked.set()
+            await asyncio.sleep(QUOTA_REFRESH)
