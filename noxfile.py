@@ -33,7 +33,7 @@ def _install(session: nox.Session, *requirements: str) -> None:
 
 
 def _group(name: str) -> list[str]:
-    return nox.project.dependency_groups(PYPROJECT, name)
+    return list(nox.project.dependency_groups(PYPROJECT, name))
 
 
 def _wheel(session: nox.Session) -> Path:

@@ -170,6 +170,9 @@ def reaches(rate: float, begin: float, within: float) -> Promise:
     return Promise(words, lambda run: run.reached(rate, begin), most=within, unit="s")
 
 
+FAR = (Door.API, Door.SMTP)
+"""Doors whose jitter of arrival, 15 ms one way and more, is what a shallow bucket has to bear."""
+
 NOTHING_LOST = (
     Promise("lost", lambda run: run.lost, most=0, unit=""),
     Promise("doubled", lambda run: run.doubled, most=0, unit=""),
@@ -188,6 +191,35 @@ def told(rate: float, door: Door) -> Scenario:
         door=door,
         promises=(used(WARM_UP, end, 0.99), refused(0, end, 0.0015), *NOTHING_LOST),
         seeds=FEW_SEEDS if rate > FAST else SEEDS,
+    )
+
+
+def one_token(door: Door) -> Scenario:
+    return Scenario(
+        name=f"told 1/s, one token deep, {door.value}",
+        rate=1,
+        depth=0.1,
+        cap=1,
+        seconds=120,
+        count=60,
+        door=door,
+        promises=(
+            Promise("60 messages", lambda run: run.ended, most=63, unit="s"),
+            refusals(120, 2),
+            *NOTHING_LOST,
+        ),
+    )
+
+
+def some_heavy(door: Door) -> Scenario:
+    return Scenario(
+        name=f"10 % with 50 recipients at 14/s, {door.value}",
+        rate=14,
+        cap=14,
+        heavy=0.1,
+        seconds=600,
+        door=door,
+        promises=(used(WARM_UP, 600, 0.99), refusals(600, 0), *NOTHING_LOST),
     )
 
 
@@ -217,21 +249,10 @@ def step(name: str, before: float, after: float, *promises: Promise) -> Scenario
 
 
 SCENARIOS = (
-    *(told(rate, door) for rate in (14, 200, 500) for door in Door),
-    Scenario(
-        name="told 1/s, one token deep",
-        rate=1,
-        depth=0.1,
-        cap=1,
-        seconds=120,
-        count=60,
-        promises=(
-            Promise("60 messages", lambda run: run.ended, most=63, unit="s"),
-            refusals(120, 2),
-            *NOTHING_LOST,
-        ),
-    ),
-    *(unknown(rate, door) for rate in (14, 100, 500) for door in Door),
+    *(told(rate, door) for rate in (14, 200, 500) for door in FAR),
+    told(14, Door.NEAR),
+    *(one_token(door) for door in (Door.API, Door.NEAR)),
+    *(unknown(rate, door) for rate in (14, 100, 500) for door in FAR),
     step("halves, 200 to 100/s", 200, 100, refused(26, 46, 0.02)),
     step("doubles, 100 to 200/s", 100, 200, reaches(190, 20, 13)),
     step("triples, 50 to 150/s", 50, 150, reaches(142.5, 20, 18)),
@@ -260,14 +281,7 @@ SCENARIOS = (
         competitor=(50, 20, 80),
         promises=(used(26, 80, 0.97), reaches(95, 80, 12), *NOTHING_LOST),
     ),
-    Scenario(
-        name="10 % with 50 recipients at 14/s",
-        rate=14,
-        cap=14,
-        heavy=0.1,
-        seconds=600,
-        promises=(used(WARM_UP, 600, 0.99), refusals(600, 0), *NOTHING_LOST),
-    ),
+    *(some_heavy(door) for door in (Door.API, Door.NEAR)),
     Scenario(
         name="daily quota exceeded for 60 s at 14/s",
         rate=14,

@@ -43,12 +43,16 @@ class Door(enum.Enum):
     """One request: 50 to 200 ms, around 90; handed over at once, decided half-way."""
     SMTP = "smtp"
     """Four replies of 30 to 40 ms until the final dot; decided as the dot arrives, half a round trip later."""
+    NEAR = "near"
+    """One request to the same region: decided after 40 to 60 ms."""
 
     def delays(self, rng: random.Random) -> tuple[float, float, float]:
         """Seconds of one attempt: to the handing over, then to the decision, then to the reply."""
         if self is Door.API:
             reply = min(0.2, max(0.05, rng.lognormvariate(math.log(0.09), 0.35)))
             return 0.0, reply / 2, reply / 2
+        if self is Door.NEAR:
+            return 0.0, rng.uniform(0.04, 0.06), 0.04
         half = rng.uniform(0.015, 0.02)
         return sum(rng.uniform(0.03, 0.04) for _ in range(4)), half, half
 

@@ -190,9 +190,11 @@ def test_figures_with_a_remainder_let_a_probe_go_at_once(account: Account) -> No
 def test_an_accepted_probe_shows_that_the_figures_are_out_of_date(account: Account) -> None:
     """Otherwise every acceptance would begin the next rest."""
     account.figures(1.0, SendQuota(200, RATE, 200))
+    states = []
     for _ in range(3):
         attempt(account, max(20.0, account.opens_at()), Outcome.ACCEPTED)
-    assert account.paused is None
+        states.append(account.paused)
+    assert states == [None, None, None]
 
 
 def test_what_is_left_by_the_figures_is_used_to_the_end_and_no_further(account: Account) -> None:
@@ -263,6 +265,14 @@ def test_an_endpoint_once_reached_is_waited_for(account: Account) -> None:
         attempt(account, at, Outcome.NOT_SENT, took=0.0, blocks=True)
         at = account.opens_at()
     assert account.unreachable_for(at) == at - 1.0
+
+
+def test_a_cancelled_probe_of_the_endpoint_is_followed_by_another(account: Account) -> None:
+    """At once."""
+    attempt(account, 1.0, Outcome.NOT_SENT, blocks=True)
+    at = account.opens_at()
+    attempt(account, at, None)
+    assert account.opens_at() == pytest.approx(at + 0.1)
 
 
 def test_an_endpoint_in_reach_is_unreachable_for_no_time(account: Account) -> None:

@@ -12,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seslimit._account import Account
-from seslimit._line import SLICE, Line
+from seslimit._line import Line
 from seslimit._rate import AdaptiveRate
 
 from .virtual_time import block, on_virtual_time, run
+
+SLICE = 0.05
+"""Seconds: within this a change of the rate reaches every waiter, and no more than its worth goes at once."""
 
 TURNS = 1e-5
 """Seconds that the turns of a virtual loop add up to in a test."""
@@ -282,12 +285,18 @@ async def test_random_cancellation_loses_no_token_and_strands_nobody(seed: int) 
 async def test_a_waiter_cancelled_in_the_moment_of_its_turn_passes_it_on() -> None:
     """The turn has come, and the task is cancelled before it runs."""
     watched = Watched(10)
-    head, second, third = (asyncio.create_task(watched.go(name=name)) for name in "abc")
-    head.add_done_callback(lambda _: second.cancel())
+    await watched.go()
+
+    async def go_and_cancel() -> None:
+        await watched.go(name="a")
+        second.cancel()
+
+    head = asyncio.create_task(go_and_cancel())
+    second, third = (asyncio.create_task(watched.go(name=name)) for name in "bc")
     await asyncio.wait([head, second, third])
     assert second.cancelled()
-    assert watched.names == ["a", "c"]
-    assert watched.times[1] == pytest.approx(0.1, abs=TURNS)
+    assert watched.names == [None, "a", "c"]
+    assert watched.times[2] == pytest.approx(0.2, abs=TURNS)
 
 
 @on_virtual_time

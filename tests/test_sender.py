@@ -537,6 +537,37 @@ async def test_stop_makes_no_new_attempt_and_reports_all_that_was_taken() -> Non
 
 
 @on_virtual_time
+async def test_stop_gives_back_the_place_of_a_message_in_hand() -> None:
+    """It waited for its turn."""
+    service = ScriptedService()
+    async with Sender(service, limiter=Limiter(0.1, max_rate=0.1), max_in_flight=1) as sender:
+        asyncio.get_running_loop().call_later(5.0, sender.stop)
+        reports = await all_reports(sender, messages(2))
+        assert [report.outcome for report in reports] == [Outcome.ACCEPTED, Outcome.NOT_SENT]
+        await sender.send(message("later"))
+    assert service.attempts == [0, "later"]
+
+
+@on_virtual_time
+async def test_stop_gives_back_the_turn_of_a_message_that_had_not_begun() -> None:
+    """It had its place and its turn, and its task did not run yet; the next need not wait for it."""
+    service = ScriptedService()
+    sender = Sender(service, limiter=fast(), max_in_flight=1)
+
+    def stopping() -> Iterator[Message]:
+        yield message(0)
+        sender.stop()
+        yield message(1)
+
+    reports = await all_reports(sender, stopping())
+    assert {report.outcome for report in reports} == {Outcome.NOT_SENT}
+    await sender.send(message("later"))
+    assert service.attempts == ["later"]
+    assert now() == pytest.approx(0.15, abs=0.01)
+    await sender.aclose()
+
+
+@on_virtual_time
 async def test_stop_reports_those_that_back_off_with_their_last_outcome() -> None:
     """With the error that they wait for."""
     service = ScriptedService(only(0, Outcome.TRANSIENT))

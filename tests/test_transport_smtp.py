@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import socket
 import ssl
 import struct
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from email.message import EmailMessage
 from typing import Any
 
@@ -419,6 +420,15 @@ async def test_reply_in_the_middle_of_the_content() -> None:
     assert len(server.lines) == 2
 
 
+async def test_old_credentials(caplog: pytest.LogCaptureFixture) -> None:
+    """A throttle of old SMTP credentials is logged, once, with what to do."""
+    reply = "454 Throttling failure: Maximum SigV2 SMTP sending rate exceeded."
+    async with serving(ScriptedServer({"dot": [reply, reply]})) as transport:
+        with caplog.at_level(logging.WARNING):
+            assert [(await outcome_of(transport)).outcome for _ in range(2)] == [Outcome.THROTTLED] * 2
+    assert len([record for record in caplog.records if "create new ones" in record.message]) == 1
+
+
 # Recipients.
 
 
@@ -559,6 +569,57 @@ async def test_cancelled(stage: str) -> None:
             assert server.commands(1)[:3] == ["EHLO", "MAIL", "RCPT"]
 
 
+@attrs.define(eq=False)
+class CancelledAt:
+    """Awaits a coroutine, and cancels it where it suspends for the n-th time."""
+
+    coroutine: Any
+    number: int
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Run until the n-th suspension, or to the end."""
+        steps = self.coroutine.__await__()
+        waited: Any = None
+        for left in reversed(range(self.number)):
+            try:
+                waited = steps.send(None)
+            except StopIteration as done:
+                return done.value
+            if left:
+                yield waited
+        if waited is not None:
+            waited._asyncio_future_blocking = False
+            waited.cancel()
+        return steps.throw(asyncio.CancelledError())
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("size", [100, 300_000])
+async def test_cancelled_at_every_suspension(pooled: bool, size: int) -> None:
+    """Wherever an attempt is cancelled, no connection is poisoned, none is lost, and the next message goes through."""
+    completed = False
+    for number in range(1, 60):
+        server = ScriptedServer()
+        async with serving(server, max_connections=1) as transport:
+            if pooled:
+                await transport.send(message(content=b"first\r\n"))
+            try:
+                await CancelledAt(transport.send(message(content=b"x" * size + b"\r\n")), number)
+                completed = True
+            except asyncio.CancelledError:
+                pass
+            async with asyncio.timeout(2):
+                await transport.send(message(content=b"next\r\n"))
+            assert transport._pool.size == 1
+        contents = [content for _, _, content in server.accepted]
+        assert contents[-1] == b"next\r\n"
+        assert all(content in (b"first\r\n", b"next\r\n", b"x" * size + b"\r\n") for content in contents)
+        if completed:
+            break
+    assert completed
+    assert number > 3
+
+
 async def test_cancelled_upload_is_not_completed() -> None:
     """Cancelling in the middle of a content never lets the service see its end."""
     server = ScriptedServer()
@@ -581,6 +642,22 @@ async def test_cancelled_while_waiting() -> None:
         tasks[1].cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(result, Receipt) for result in results] == [True, False, True, True, True]
+
+
+async def test_closed() -> None:
+    """A transport that was closed says so instead of waiting for a connection."""
+    transport = SMTPTransport("127.0.0.1", tls="none")
+    await transport.aclose()
+    assert (await outcome_of(transport)).outcome is Outcome.NOT_SENT
+
+
+async def test_closing_wakes_who_waits() -> None:
+    """Closing leaves nobody waiting for a connection."""
+    async with serving(ScriptedServer({"connect": [SILENCE]})) as transport:
+        sending = asyncio.create_task(outcome_of(transport))
+        await asyncio.sleep(0.02)
+        await transport.aclose()
+        assert (await sending).outcome is Outcome.NOT_SENT
 
 
 # TLS.

@@ -93,6 +93,23 @@ def test_a_url_without_a_scheme_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
+        f"smtp://user:1/{PASSWORD}@host",
+        f"smtp://user:1#{PASSWORD}@host",
+        f"smtp://user:{PASSWORD}/x@host",
+        "smtp://host/path",
+        "smtp://host:587#x",
+        "smtp://host:none",
+    ],
+)
+def test_a_password_that_was_not_encoded_is_refused_with_the_remedy(url: str) -> None:
+    """A part of it would be the host."""
+    with pytest.raises(ConfigurationError, match="percent-encode"):
+        TransportURL.parse(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
         f"smtp://user:{PASSWORD}@host:99999",
         f"smtp://user:{PASSWORD}@host:x",
         f"smtp://user:{PASSWORD}@[::1",

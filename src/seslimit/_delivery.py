@@ -134,7 +134,6 @@ class Delivery:
             raise
         finally:
             self.attempting = False
-        self.error = None
         self.history = self.history.after(Outcome.ACCEPTED)
         self.error = None
         self.ended = True

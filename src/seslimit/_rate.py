@@ -411,8 +411,18 @@ class AdaptiveRate:
             doubt = DOUBT * self._quantum
             estimate = (within + doubt) / (span + doubt / base)
         else:
-            estimate = measured or base * (1.0 - MARGIN)
+            estimate = self._lowered(event, measured)
         self._estimate = self._pace = max(FLOOR, estimate)
+
+    def _lowered(self, event: _Event, measured: float | None) -> float:
+        """What is measured, or a margin less than before where the throttle may be the jitter of a lone message."""
+        prior = event.prior or event.pace
+        margin = prior * (1.0 - MARGIN)
+        if measured is None:
+            return margin
+        error = 2.0 * self._quantum / (event.before + event.lean)
+        alone = prior * self._delay < 1.0 and measured > prior * (1.0 - error)
+        return max(measured, margin) if alone else measured
 
     def _recover(self, now: float, event: _Event) -> None:
         """Let the bucket gain a cushion against the jitter of arrivals, and work off what it may owe."""

@@ -77,11 +77,11 @@ class Steady:
     @classmethod
     def seen_by(cls, simulator: Simulator, allowed: float, seconds: float) -> Steady | None:
         """What the simulator saw in a run of that many seconds; None where the limit was not reached."""
-        for half in range(int(2 * seconds) - 2):
-            begin = half / 2
-            if simulator.tally(begin, begin + 1).recipients >= NEAR * allowed:
-                end = max(begin + 1, seconds - 0.5)  # the last messages trickle in
-                return cls(begin, simulator.tally(begin, end).recipients / (end - begin))
+        for begin in (half / 2 for half in range(int(2 * seconds))):
+            # Not the second in which it was found, for the bucket was still full; nor the last messages' trickle.
+            after, end = begin + 1, seconds - 0.5
+            if end - after >= 1 and simulator.tally(begin, after).recipients >= NEAR * allowed:
+                return cls(begin, simulator.tally(after, end).recipients / (end - after))
         return None
 
 
@@ -117,7 +117,7 @@ class Comparison:
         found = self.steady.found_after
         return (
             f"seslimit was at the limit {f'after {duration(found)}' if found else 'at once'}, and from then on sent "
-            f"{number(self.steady.rate)} recipients/s: {self.steady.rate / self.allowed:.1%} of it."
+            f"{number(self.steady.rate)} recipients/s: {self.steady.rate / self.allowed:.0%} of it."
         )
 
     def table(self) -> Table:

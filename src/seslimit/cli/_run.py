@@ -154,7 +154,7 @@ class Run:
         if stopped_by is not None:
             status, self._error = ended_by(stopped_by, self._url, self._remaining())
             return status
-        if tally.remaining:
+        if tally.remaining or self._supply.cut_off:
             self._error = f"stopped; {self._remaining()}."
             return Status.REMAINING
         if tally.failed or tally.unknown:
@@ -167,4 +167,5 @@ class Run:
     def _remaining(self) -> str:
         count = self.tally.remaining
         where = "--report FILE names them" if self._report.path is None else '"not_sent" on the report'
-        return f"{count:,} {'message remains' if count == 1 else 'messages remain'}, {where}"
+        unread = ", and what standard input still holds" if self._supply.cut_off else ""
+        return f"{count:,} {'message remains' if count == 1 else 'messages remain'} ({where}){unread}"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
 
 import attrs
 
@@ -22,6 +21,9 @@ from ._inputs import BadEntry, Entry, Input, Reading
 
 BREATH = 200
 """Entries that are read in a row before the event loop gets its turn: about 10 ms."""
+
+SILENCE = 1.0
+"""Seconds without a line after which a stream is not read on, once sending has stopped."""
 
 NAMED = 4
 """Bad entries that are named after the first."""
@@ -98,6 +100,8 @@ class Supply(AsyncIterator[Message]):
 
     def __init__(self, inputs: Sequence[Input], on_bad: Callable[[BadEntry], None]) -> None:
         self._inputs = deque(inputs)
+        self.cut_off = False
+        """Whether `rest` gave up on a stream that may hold more."""
         self._on_bad = on_bad
         self._reading = Reading()
         self._entries: AsyncIterator[Entry] | None = None
@@ -117,22 +121,27 @@ class Supply(AsyncIterator[Message]):
         What was never taken, in pieces, only its names.
 
         Args:
-            patience: seconds for what a stream still gives; it may have no end.
+            patience: seconds for what a stream still gives; it may have no end. One that gives nothing for `SILENCE` is
+                not waited for. Either way it is `cut_off`.
         """
         self._reading.names_only = True
         deadline = asyncio.get_running_loop().time() + patience
         piece: list[Entry] = []
-        with suppress(TimeoutError):
+        try:
             while entry := await self._in_time(deadline):
                 piece.append(entry)
                 if len(piece) == BREATH:
                     yield piece
                     piece = []
                     await asyncio.sleep(0)
+        except TimeoutError:
+            self.cut_off = True
         yield piece
 
     async def _in_time(self, deadline: float) -> Entry | None:
-        async with asyncio.timeout_at(None if self._inputs and self._inputs[0].repeatable else deadline):
+        if not self._inputs or self._inputs[0].repeatable:
+            return await self._next()
+        async with asyncio.timeout_at(min(deadline, asyncio.get_running_loop().time() + SILENCE)):
             return await self._next()
 
     async def _next(self) -> Entry | None:

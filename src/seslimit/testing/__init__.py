@@ -1,8 +1,8 @@
 """
 A stand-in for Amazon SES, for your tests and for trying things out: nothing leaves the machine.
 
-`Simulator` has an SMTP door and an API door on one hidden token bucket, in the words and with the habits of the service.
-It needs the extra `seslimit[sim]`; the pure `SimulatedAccount` behind it needs nothing.
+`Simulator` has an SMTP door and an API door on one hidden token bucket, in the words and with the habits of the
+service. It needs the extra `seslimit[sim]`; the pure `SimulatedAccount` behind it needs nothing.
 """
 
 from __future__ import annotations

@@ -105,7 +105,8 @@ class Fault:
     def __attrs_post_init__(self) -> None:
         over_http = self.stage in (Stage.SEND, Stage.ACCOUNT)
         if self.reply is not None and isinstance(self.reply, APIReply) is not over_http:
-            raise ValueError(f"a fault at stage {self.stage} answers with {'an APIReply' if over_http else 'text or bytes'}")
+            kind = "an APIReply" if over_http else "text or bytes"
+            raise ValueError(f"a fault at stage {self.stage} answers with {kind}")
 
     @property
     def replaces(self) -> bool:

@@ -1,8 +1,8 @@
 """
 The service behind both doors: one account, one ledger, one plan of faults.
 
-Decides, at the moment a message has arrived, whether it is accepted, and writes that down in the same step, so that what
-a client is told can be lost but never wrong. It is told the time; its randomness is seeded.
+Decides, at the moment a message has arrived, whether it is accepted, and writes that down in the same step, so that
+what a client is told can be lost but never wrong. It is told the time; its randomness is seeded.
 """
 
 from __future__ import annotations

@@ -203,4 +203,3 @@ class Simulator:
     def tally(self, begin: float, end: float) -> Tally:
         """What was decided from `begin` to `end`, in seconds since the first decision."""
         return self.ledger.tally(begin, end)
-

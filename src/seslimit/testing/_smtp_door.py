@@ -5,8 +5,8 @@ aiosmtpd reads commands, checks their order, does AUTH and STARTTLS. Added here:
 decides at the final dot, its session rules, faults and latency. Every reply leaves through `push`, every command enters
 through `_step`, so that a fault can strike each stage before or after its decision.
 
-Invariants: a message is decided when its final dot has arrived, before the reply's latency; the idle time runs only while
-the door waits for the client.
+Invariants: a message is decided when its final dot has arrived, before the reply's latency; the idle time runs only
+while the door waits for the client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, Final
 
 import attrs
-from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword, Session, syntax
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, syntax
 
 from ._account import Verdict
 from ._faults import End, Fault, Stage
@@ -103,8 +103,8 @@ class SMTPDoor:
         if self._server is None:
             return
         self._server.close()
-        sessions = [session.break_off() for session in tuple(self.sessions)]
-        await asyncio.gather(*sessions, return_exceptions=True)
+        ending = [task for session in tuple(self.sessions) for task in session.break_off()]
+        await asyncio.gather(*ending, return_exceptions=True)
         await self._server.wait_closed()
 
 
@@ -117,7 +117,6 @@ class _Login(Session):
 class _Session(SMTP):
     """One connection."""
 
-    command_size_limits = defaultdict(lambda: COMMAND_LENGTH)
     line_length_limit = BUFFER
     AuthLoginUsernameChallenge = "Username:"
     AuthLoginPasswordChallenge = "Password:"
@@ -143,6 +142,7 @@ class _Session(SMTP):
             timeout=self._rules.idle_timeout,
             loop=loop,
         )
+        self.command_size_limits = defaultdict(lambda: COMMAND_LENGTH)
         # Given to the constructor it would warn about logins without TLS, which is what a simulator on loopback is for.
         self._auth_required = self._rules.auth_required
         self._smtp_methods = {name: partial(self._step, name, method) for name, method in self._smtp_methods.items()}
@@ -160,13 +160,14 @@ class _Session(SMTP):
         self._door.sessions.discard(self)
         super().connection_lost(error)
 
-    def break_off(self) -> asyncio.Task[None]:
-        """End the connection at once, and return the task that then ends."""
-        task = self._handler_coroutine
-        assert task is not None
-        task.cancel()
+    def break_off(self) -> list[asyncio.Task[None]]:
+        """End the connection at once, and return the task that then ends; none where it has ended already."""
         self._end(End.CUT)
-        return task
+        task = self._handler_coroutine
+        if task is None:
+            return []
+        task.cancel()
+        return [task]
 
     async def _handle_client(self) -> None:
         limit = self._rules.max_connections
@@ -182,9 +183,8 @@ class _Session(SMTP):
 
     def _end(self, end: End) -> None:
         transport = self.transport
-        if transport is None or end is End.KEEP:
+        if not isinstance(transport, asyncio.WriteTransport) or end is End.KEEP:
             return
-        assert isinstance(transport, asyncio.WriteTransport)
         if end is End.CLOSE:
             transport.close()
             return
@@ -229,7 +229,7 @@ class _Session(SMTP):
         self._fault = None
 
     async def _struck_before(self, fault: Fault | None) -> bool:
-        """Carry out a fault that comes before the decision, or keep it for the reply; True where no decision follows."""
+        """Carry out a fault that comes before the decision, or keep it; True where no decision follows."""
         if fault is None:
             return False
         if fault.decided:
@@ -269,14 +269,24 @@ class _Session(SMTP):
         cap, where = self._rules.session_cap, self._rules.session_cap_at
         if cap is None or self._messages < cap:
             return False
-        return command == "MAIL" and where != "dot" or command == "RSET" and where == "rset"
+        return (command == "MAIL" and where != "dot") or (command == "RSET" and where == "rset")
+
+    def _open_envelope(self) -> Envelope:
+        if self.envelope is None:
+            raise ConnectionResetError
+        return self.envelope
+
+    def _forget_transaction(self) -> None:
+        self.envelope = self._create_envelope()
 
     # Commands that differ from aiosmtpd's
 
-    def _authenticate_login(self, server: Any, session: Any, envelope: Any, mechanism: str, login: Any) -> AuthResult:
-        assert isinstance(login, LoginPassword)
+    def _authenticate_login(
+        self, server: Any, session: Any, envelope: Any, mechanism: str, login: LoginPassword
+    ) -> AuthResult:
         wanted = self._rules.credentials
-        return AuthResult(success=wanted is None or wanted == (login.login.decode(), login.password.decode()), handled=False)
+        known = wanted is None or wanted == (login.login.decode(), login.password.decode())
+        return AuthResult(success=known, handled=False)
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         # aiosmtpd parses with the grammar of message headers, which costs more than all the rest of a message.
@@ -284,12 +294,12 @@ class _Session(SMTP):
         return (match.group(1), match.group(2) or "") if match else (None, None)
 
     @syntax("EHLO hostname")
-    async def smtp_EHLO(self, hostname: str) -> None:
+    async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802  # aiosmtpd's name
         """Greet, in the order and with the extensions of the service."""
-        self._set_rset_state()
-        assert self.session is not None
-        self.session.extended_smtp = True
-        self.session.host_name = hostname or "unknown"
+        self._forget_transaction()
+        session: Any = self.session
+        session.extended_smtp = True
+        session.host_name = hostname or "unknown"
         lines = [HOST_NAME, "8BITMIME"]
         if self.tls_context and not self._tls_protocol:
             lines += ["STARTTLS"]
@@ -298,12 +308,11 @@ class _Session(SMTP):
         await self.push("".join(f"250-{line}\r\n" for line in lines) + SMTPText.OK)
 
     @syntax("DATA")
-    async def smtp_DATA(self, arg: str | None) -> None:
+    async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802  # aiosmtpd's name
         """Read the content, and let the service decide when its final dot has arrived."""
         if await self.check_helo_needed() or await self.check_auth_needed("DATA"):
             return
-        assert self.envelope is not None
-        if not self.envelope.rcpt_tos:
+        if not self._open_envelope().rcpt_tos:
             await self.push("503 Error: need RCPT command")
             return
         await self.push(SMTPText.END_DATA)
@@ -315,7 +324,7 @@ class _Session(SMTP):
         self._messages += 1
         if await self._struck_before(self._draw(Stage.DOT)):
             if not self._rules.sticky:
-                self._set_post_data_state()
+                self._forget_transaction()
             return
         await self._decide(content)
 
@@ -327,17 +336,17 @@ class _Session(SMTP):
             return
         reply = self._verdict(content)
         if reply.startswith("250") or not self._rules.sticky:
-            self._set_post_data_state()
+            self._forget_transaction()
         await self.push(reply)
 
     def _verdict(self, content: bytes) -> str:
-        assert self.envelope is not None
-        recipients = self.envelope.rcpt_tos
+        envelope = self._open_envelope()
+        recipients = envelope.rcpt_tos
         service = self._door.service
         if refusal := self._refusal(recipients, content):
             service.ledger.counts.invalid += 1
             return refusal
-        submission = Submission("smtp", self.envelope.mail_from or "", tuple(recipients), content)
+        submission = Submission("smtp", envelope.mail_from or "", tuple(recipients), content)
         decision = service.decide(self.loop.time(), submission)
         if decision.verdict is Verdict.ACCEPTED:
             return f"{SMTPText.OK} {decision.message_id}"

@@ -79,4 +79,4 @@ QUOTA_EXCEEDED = "Daily message quota exceeded."
 """The API's message for an exhausted daily quota."""
 
 REQUEST_RATE_EXCEEDED = "Rate exceeded"
-"""The API's message for too many requests other than sends; the text is not documented for SES, it is AWS's usual one."""
+"""The API's message for too many requests other than sends; not documented for SES, it is AWS's usual one."""

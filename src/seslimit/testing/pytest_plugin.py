@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def ses_simulator() -> Iterator[Callable[..., Simulator]]:
     """
-    Makes running simulators: `simulator = ses_simulator(rate=14)`; they are closed after the test.
+    Start simulators, which are closed after the test: call it with the arguments of `Simulator`.
 
     Each runs in a thread of its own, so blocking and asynchronous clients can use it alike.
     """

@@ -74,6 +74,8 @@ class SMTPPool:
         session = self._take_idle()
         if session is not None:
             return session
+        if self._closed:
+            raise _closed()
         waiter: asyncio.Future[SMTPSession] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         self._open_as_needed()
@@ -86,7 +88,7 @@ class SMTPPool:
     def release(self, session: SMTPSession) -> None:
         """Take a connection back, keep it if it is good for another message, and serve who waits."""
         self._in_use -= 1
-        if self._closed or session.transactions >= self._options.max_messages_per_connection:
+        if session.transactions >= self._options.max_messages_per_connection:
             session.quit()
         elif session.alive:
             self._assign(session)
@@ -97,13 +99,14 @@ class SMTPPool:
     async def aclose(self) -> None:
         """Drop every connection."""
         self._closed = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         for task in self._opening:
             task.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
+        self._fail_waiting(_closed())
         while self._idle:
             self._idle.pop().quit()
-        if self._sweeping is not None:
-            self._sweeping.cancel()
         # Sockets are closed in the loop's next turn.
         await asyncio.sleep(0)
 
@@ -125,6 +128,9 @@ class SMTPPool:
                 self._in_use += 1
                 waiter.set_result(session)
                 return
+        if self._closed:
+            session.quit()
+            return
         loop = asyncio.get_running_loop()
         session.idle_since = loop.time()
         self._idle.append(session)
@@ -193,7 +199,14 @@ class SMTPPool:
             self.limit = self._options.max_connections
         blocked = isinstance(failure, TransportError) and failure.outcome is Outcome.ACCOUNT_BLOCKED
         if blocked or not left:
-            waiting, self._waiting = self._waiting, deque()
-            for waiter in waiting:
-                if not waiter.done():
-                    waiter.set_exception(copy.copy(failure))
+            self._fail_waiting(failure)
+
+    def _fail_waiting(self, failure: BaseException) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_exception(copy.copy(failure))
+
+
+def _closed() -> TransportError:
+    return TransportError(Outcome.NOT_SENT, "The transport is closed.", blocks_endpoint=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import aiosmtplib
 
@@ -167,7 +168,7 @@ class SMTPSession:
             self._deadline.reschedule(None)
             return await self._final_reply(reading)
         finally:
-            reading.cancel()
+            _drop(reading)
 
     async def _upload(self, content: memoryview, reading: asyncio.Task[aiosmtplib.SMTPResponse]) -> None:
         """Write all but the dot as fast as it is taken, until the service replies: then it does not want the rest."""
@@ -177,10 +178,11 @@ class SMTPSession:
             try:
                 await asyncio.wait((draining, reading), return_when=asyncio.FIRST_COMPLETED)
             finally:
-                draining.cancel()
+                _drop(draining)
             if reading.done():
                 return
-            draining.result()
+            if self._protocol.transport is None:
+                raise aiosmtplib.SMTPServerDisconnected("Connection lost")
 
     def _unasked(self, reply: aiosmtplib.SMTPResponse) -> aiosmtplib.SMTPResponse:
         """Take a reply in the middle of the content: it counts, but a next command would be read as content."""
@@ -215,6 +217,12 @@ class SMTPSession:
             stage=self._stage,
             blocks_endpoint=not self._proven,
         )
+
+
+def _drop(task: asyncio.Task[Any]) -> None:
+    """End a task whose result no longer matters, without asyncio complaining that nobody looked at it."""
+    if not task.cancel() and not task.cancelled():
+        task.exception()
 
 
 def _message_id(text: str) -> str:

@@ -15,6 +15,7 @@ import contextlib
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -79,6 +80,7 @@ async def _client_of(transport: SESTransport) -> AsyncIterator[SESV2Client]:
         max_pool_connections=transport.max_connections,
         connector_args={"keepalive_timeout": KEEPALIVE},
         parameter_validation=False,  # a message is checked when it is made
+        user_agent=f"seslimit/{version('seslimit')}",  # botocore's own is put together anew for every request
         warm_up_loader_caches=True,  # else the service model is read from disk on the event loop
     )
     async with contextlib.AsyncExitStack() as stack:

@@ -7,14 +7,16 @@ together.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import cast
 
 import attrs
 
-from .._errors import ConfigurationError
+from .._errors import ConfigurationError, TransportError
 from .._message import Message, Receipt
+from .._outcome import Outcome
 from ._content import prepared
 from ._labels import header_lines, tags_from
 from ._smtp_options import TLS, SMTPOptions
@@ -28,6 +30,8 @@ except ModuleNotFoundError as error:
     raise ConfigurationError("SMTP needs the package aiosmtplib: run  pip install 'seslimit[smtp]'.") from None
 
 __all__ = ["SMTPTransport", "from_url"]
+
+_log = logging.getLogger(__name__)
 
 PIECE = 1024 * 1024
 """Bytes whose dots are stuffed at once: about a millisecond."""
@@ -76,6 +80,7 @@ class SMTPTransport(SMTPOptions):
     """
 
     _headers: bytes = attrs.field(init=False, repr=False, default=attrs.Factory(_headers_of, takes_self=True))
+    _said: set[str] = attrs.field(factory=set, init=False, repr=False)
     _pool: SMTPPool = attrs.field(init=False, repr=False, default=attrs.Factory(SMTPPool, takes_self=True))
 
     async def send(self, message: Message) -> Receipt:
@@ -92,12 +97,21 @@ class SMTPTransport(SMTPOptions):
         session = await self._pool.acquire()
         try:
             return await session.send(message, content)
+        except TransportError as error:
+            self._say_old_credentials(error)
+            raise
         finally:
             self._pool.release(session)
 
     async def aclose(self) -> None:
         """Close all connections. Called once, when nothing is under way."""
         await self._pool.aclose()
+
+    def _say_old_credentials(self, error: TransportError) -> None:
+        # Source: Amazon SES Developer Guide, "Amazon SES email sending errors", read 2026-11.
+        if error.outcome is Outcome.THROTTLED and "sigv2" in error.reply.lower() and not self._said:
+            self._said.add("old credentials")
+            _log.warning("These SMTP credentials are from before 2019-01-10 and held back for it: create new ones.")
 
     def _on_the_wire(self, content: bytes) -> bytes:
         end = b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"
