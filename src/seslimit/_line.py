@@ -122,7 +122,7 @@ class Line:
         """Pay what is owed and sit out every rest; returns whether the rate was what held the message up."""
         loop = asyncio.get_running_loop()
         await self._credit_vacancy(loop.time())
-        waited = self._owed > CRUMB and not self._bucket.has_capacity(max(self._next_slice(loop.time()), LATE))
+        waited = False
         while True:
             now = loop.time()
             opens_at = self._account.opens_at()
@@ -131,6 +131,7 @@ class Line:
                 await self._rest_until(opens_at)
             elif self._owed > CRUMB:
                 rate, seconds = self._account.law.rate(now), self._next_slice(now)
+                waited = waited or not self._bucket.has_capacity(max(seconds, LATE))
                 await self._bucket.acquire(seconds)
                 self._owed -= seconds * rate
                 self._paid_at = loop.time()
