@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from ._errors import SESLimitError
 from ._limiter import Limiter
 from .transports import KnowsQuota, Transport
 
@@ -56,7 +55,7 @@ class QuotaWatch:
                 quota = await transport.quota()
                 if quota is not None:
                     self._limiter.quota_figures(quota)
-            except SESLimitError as error:
+            except Exception as error:  # noqa: BLE001  # a plug-in's; sending goes on without an answer
                 logger.warning("the sending quota is not known: %s", error)
             finally:
                 self._asked.set()

@@ -123,6 +123,8 @@ class SimulatedAccount:
 
     def sent(self, now: float) -> float:
         """Recipients accepted in the rolling window that ends at `now`."""
+        if self._started is None:
+            return self.sent_last_24_hours
         while self._sent and self._sent[0][0] <= now - self.day:
             self._sent_sum -= self._sent.popleft()[1]
         return self._sent_sum

@@ -20,22 +20,27 @@ import json
 import socket
 import struct
 import uuid
-from collections import deque
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import attrs
 from aiohttp import web
 
-from ._account import Verdict
+from ._account import SimulatedAccount, Verdict
 from ._faults import APIReply, End, Fault, Stage
 from ._ledger import Submission
 from ._rules import APIRules
 from ._service import MAX_RECIPIENTS, Service
 from ._texts import QUOTA_EXCEEDED, RATE_EXCEEDED, REQUEST_RATE_EXCEEDED
 
-SEND: Final = ("POST", "/v2/email/outbound-emails")
-ACCOUNT: Final = ("GET", "/v2/email/account")
+STAGES: Final = {
+    ("POST", "/v2/email/outbound-emails"): Stage.SEND,
+    ("GET", "/v2/email/account"): Stage.ACCOUNT,
+}
+UNKNOWN: Final = APIReply(404, "UnknownOperationException", "The simulator has SendEmail and GetAccount only.")
+
+FORCED_AFTER: Final = 0.05
+"""Seconds from breaking the connections off to giving up on what still answers them; 0 would wait for ever."""
 
 TOO_MANY: Final = "TooManyRequestsException"
 THROTTLED: Final = {
@@ -70,12 +75,17 @@ class APIDoor:
     rules: APIRules
     port: int = attrs.field(default=0, init=False)
     _runner: web.ServerRunner | None = attrs.field(default=None, init=False)
-    _account_calls: deque[float] = attrs.field(factory=deque, init=False)
+    _account_calls: SimulatedAccount = attrs.field(init=False)
     _told: tuple[float, float] | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._account_calls = SimulatedAccount(self.rules.get_account_rate)
 
     async def open(self, host: str, port: int) -> None:
         """Listen on `host` and `port`; 0 takes a free port."""
-        self._runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=0)
+        # A request ends with its connection, or one that is never answered would stay until the door closes.
+        server = web.Server(self._answer, access_log=None, handler_cancellation=True)
+        self._runner = web.ServerRunner(server, shutdown_timeout=FORCED_AFTER)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, backlog=1024)
         await site.start()
@@ -83,33 +93,40 @@ class APIDoor:
 
     async def close(self) -> None:
         """Stop listening and break every connection off."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        runner, self._runner = self._runner, None
+        if runner is None or runner.server is None:
+            return
+        for connection in runner.server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.service.ledger.counts.api_requests += 1
         content = await request.content.read()
-        stage = Stage.ACCOUNT if (request.method, request.path) == ACCOUNT else Stage.SEND
-        fault = self.service.faults.draw(stage)
+        stage = STAGES.get((request.method, request.path))
+        fault = None if stage is None else self.service.faults.draw(stage)
         if fault is not None and not fault.decided:
+            if fault.replaces:
+                await asyncio.sleep(self.service.wait())
             await asyncio.sleep(fault.delay)
             if fault.replaces:
-                return await self._strike(request, fault)
-        reply = self._reply(request, content)
+                return await _struck(request, fault)
+        reply = self._reply(stage, content)
         if wait := self.service.wait():
             await asyncio.sleep(wait)
         if fault is not None and fault.decided:
             await asyncio.sleep(fault.delay)
             if fault.replaces:
-                return await self._strike(request, fault)
+                return await _struck(request, fault)
         return _response(reply)
 
-    def _reply(self, request: web.BaseRequest, content: bytes) -> APIReply:
-        if (request.method, request.path) not in (SEND, ACCOUNT):
-            return APIReply(404, "UnknownOperationException", "The simulator has SendEmail and GetAccount only.")
+    def _reply(self, stage: Stage | None, content: bytes) -> APIReply:
+        if stage is None:
+            return UNKNOWN
         if self.rules.credentials != "accepted":
             return CREDENTIALS[self.rules.credentials]
-        if (request.method, request.path) == ACCOUNT:
+        if stage is Stage.ACCOUNT:
             return self._account()
         try:
             submission = _submission(content, self.rules.max_size)
@@ -123,11 +140,8 @@ class APIDoor:
 
     def _account(self) -> APIReply:
         now = asyncio.get_running_loop().time()
-        while self._account_calls and self._account_calls[0] <= now - 1.0:
-            self._account_calls.popleft()
-        if len(self._account_calls) >= self.rules.get_account_rate:
+        if self._account_calls.decide(now, 1) is not Verdict.ACCEPTED:
             return ACCOUNT_REFUSED["throttled"]
-        self._account_calls.append(now)
         if self.rules.get_account != "allowed":
             return ACCOUNT_REFUSED[self.rules.get_account]
         account = self.service.account
@@ -151,17 +165,36 @@ class APIDoor:
             self._told = (now, self.service.account.sent(now))
         return self._told[1]
 
-    async def _strike(self, request: web.BaseRequest, fault: Fault) -> web.StreamResponse:
-        if isinstance(fault.reply, APIReply) and fault.end is End.KEEP:
-            return _response(fault.reply)
-        if fault.end is not End.KEEP and request.transport is not None:
-            if fault.end is End.RESET:
-                linger = struct.pack("ii", 1, 0)
-                request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            request.transport.abort()
-        # Nothing is answered: the request ends with its connection.
+
+async def _struck(request: web.BaseRequest, fault: Fault) -> web.StreamResponse:
+    """Carry out a fault that replaces the reply."""
+    if not isinstance(fault.reply, APIReply):
+        return await _unanswered(request, fault.end)
+    response = _response(fault.reply)
+    if fault.end is End.KEEP:
+        return response
+    response.force_close()
+    if fault.end is not End.CLOSE:
+        await response.prepare(request)
+        await response.write_eof()
+        _break_off(request, fault.end)
+    return response
+
+
+async def _unanswered(request: web.BaseRequest, end: End) -> NoReturn:
+    """Say nothing, until the connection ends and this request with it."""
+    _break_off(request, end)
+    while True:
         await asyncio.get_running_loop().create_future()
-        raise AssertionError("unreachable")
+
+
+def _break_off(request: web.BaseRequest, end: End) -> None:
+    transport = request.transport
+    if transport is None or end is End.KEEP:
+        return
+    if end is End.RESET:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def _response(reply: APIReply) -> web.Response:
@@ -176,16 +209,19 @@ def _submission(content: bytes, max_size: int) -> Submission:
     try:
         request = json.loads(content)
         raw = base64.b64decode(request["Content"]["Raw"]["Data"], validate=True)
+        destination = dict(request.get("Destination") or {})
     except (ValueError, KeyError, TypeError, binascii.Error):
         raise _Malformed("The simulator takes JSON with Content.Raw.Data in base64.") from None
     if len(raw) > max_size:
         raise _Malformed("Message length is more than the allowed size.")
     headers = email.parser.BytesHeaderParser(policy=email.policy.compat32).parsebytes(raw)
-    recipients = _recipients(request.get("Destination") or {}, headers)
+    recipients = _recipients(destination, headers)
     if not recipients:
         raise _Malformed("Missing required destination.")
     if len(recipients) > MAX_RECIPIENTS:
         raise _Malformed(f"Recipient count exceeds {MAX_RECIPIENTS}.")
+    if not all("@" in recipient for recipient in recipients):
+        raise _Malformed("Missing final '@domain'")
     mail_from = request.get("FromEmailAddress") or headers.get("From", "")
     return Submission("api", str(mail_from), tuple(recipients), raw)
 

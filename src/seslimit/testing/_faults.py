@@ -3,8 +3,8 @@ Faults on command: at which stage, which time, and what then happens instead of 
 
 Decides whether a fault is due; the doors carry it out. Pure: knows no socket and no clock, its randomness is seeded.
 
-Invariants: one step of a conversation meets at most one fault, the first in the plan that is due; a fault that is used
-up never comes again.
+Invariants: one step of a conversation meets at most one fault, the first in the plan that is due, and counts as a step
+for all of them; a fault that is used up never comes again.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Fault:
         decided: True lets the service do its part first (accept the message, start TLS), so that only the reply
             suffers; False strikes before anything was decided.
         delay: seconds before it strikes.
-        at_byte: at stage `body`: strikes when that many bytes of content have arrived.
+        at_byte: at stage `body`: strikes when that many bytes of content have arrived, or its end.
         skip: how many times the stage passes before the fault is due: `skip=2` strikes the third time.
         times: how often it strikes; None for ever.
         probability: chance that it strikes when it is due, from the seeded random numbers of its plan.
@@ -128,14 +128,14 @@ class _Planned:
     passed: int = 0
     struck: int = 0
 
+    @property
+    def spent(self) -> bool:
+        return self.fault.times is not None and self.struck >= self.fault.times
+
     def due(self, chance: random.Random) -> bool:
-        if self.fault.times is not None and self.struck >= self.fault.times:
+        if self.spent or self.passed <= self.fault.skip:
             return False
-        self.passed += 1
-        if self.passed <= self.fault.skip or (self.fault.probability < 1 and chance.random() >= self.fault.probability):
-            return False
-        self.struck += 1
-        return True
+        return self.fault.probability >= 1 or chance.random() < self.fault.probability
 
 
 class Faults:
@@ -166,17 +166,16 @@ class Faults:
     @property
     def pending(self) -> list[Fault]:
         """The faults that have strikes left."""
-        return [
-            planned.fault
-            for stage in self._planned.values()
-            for planned in stage
-            if planned.fault.times is None or planned.struck < planned.fault.times
-        ]
+        return [planned.fault for stage in self._planned.values() for planned in stage if not planned.spent]
 
     def draw(self, stage: Stage) -> Fault | None:
         """Count one step at `stage`, and return the fault that strikes it."""
-        for planned in self._planned.get(stage, ()):
+        plan = self._planned.get(stage, [])
+        for planned in plan:
+            planned.passed += 1
+        for planned in plan:
             if planned.due(self._chance):
+                planned.struck += 1
                 self.struck.append(planned.fault)
                 return planned.fault
         return None

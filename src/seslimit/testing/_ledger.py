@@ -4,13 +4,14 @@ What the simulated service accepted and refused: the truth that a test compares 
 Decides whether two accepted messages are the same one. Knows no socket and no clock, it is told the time.
 
 Invariants: `counts` and the keys cover every message, also those that are no longer in `accepted`; a key is remembered
-as one number, so that memory per message is small and constant.
+as one number, so that memory per message is small and constant; any thread may read while another one writes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Final, Literal
@@ -119,6 +120,7 @@ class Ledger:
     _repeated: Counter[str] = attrs.field(factory=Counter, init=False)
     _bins: dict[int, list[int]] = attrs.field(factory=dict, init=False)
     _first: float | None = attrs.field(default=None, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         self.accepted = deque(maxlen=self.limit)
@@ -126,52 +128,62 @@ class Ledger:
     def accept(self, now: float, message_id: str, submission: Submission) -> None:
         """Write down a message that was accepted at `now`."""
         digest = hashlib.blake2b(submission.content, digest_size=16).hexdigest()
-        key = key_of(submission, digest)
-        self.counts.accepted += 1
-        self.counts.recipients += len(submission.recipients)
-        self._mark(now, Verdict.ACCEPTED, len(submission.recipients))
-        if hash(key) in self._keys:
-            self._repeated[key] += 1
-        else:
-            self._keys.add(hash(key))
-        if self.limit != 0:
-            self.accepted.append(
-                AcceptedMessage(
-                    message_id,
-                    key,
-                    submission.mail_from,
-                    submission.recipients,
-                    digest,
-                    len(submission.content),
-                    submission.content if self.keep_content else None,
-                    submission.door,
-                    now,
-                )
-            )
+        accepted = AcceptedMessage(
+            message_id,
+            key_of(submission, digest),
+            submission.mail_from,
+            submission.recipients,
+            digest,
+            len(submission.content),
+            submission.content if self.keep_content else None,
+            submission.door,
+            now,
+        )
+        with self._lock:
+            self.counts.accepted += 1
+            self.counts.recipients += len(submission.recipients)
+            self._mark(now, Verdict.ACCEPTED, len(submission.recipients))
+            self._remember(accepted.key)
+            self.accepted.append(accepted)
 
     def refuse(self, now: float, verdict: Verdict) -> None:
         """Write down a message that was refused at `now` for the rate or for the day."""
-        if verdict is Verdict.RATE_EXCEEDED:
-            self.counts.throttled += 1
-        else:
-            self.counts.quota_exceeded += 1
-        self._mark(now, verdict, 0)
+        with self._lock:
+            if verdict is Verdict.RATE_EXCEEDED:
+                self.counts.throttled += 1
+            else:
+                self.counts.quota_exceeded += 1
+            self._mark(now, verdict, 0)
+
+    def latest(self) -> list[AcceptedMessage]:
+        """The accepted messages that are kept, in order, as they are now."""
+        with self._lock:
+            return list(self.accepted)
 
     def duplicates(self) -> dict[str, int]:
         """The keys that were accepted more than once, with how many times too often."""
-        return dict(self._repeated)
+        with self._lock:
+            return dict(self._repeated)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Those of `keys` that were never accepted, in their order."""
-        return [key for key in keys if hash(key) not in self._keys]
+        with self._lock:
+            return [key for key in keys if hash(key) not in self._keys]
 
     def tally(self, begin: float, end: float) -> Tally:
         """What was decided from `begin` to `end`, in seconds since the first decision, to a tenth of a second."""
         total = [0, 0, 0, 0]
-        for number, bin_ in tuple(self._bins.items()):
-            if begin <= (number + 0.5) * BIN < end:
-                total = [a + b for a, b in zip(total, bin_, strict=True)]
+        with self._lock:
+            for number, bin_ in self._bins.items():
+                if begin <= (number + 0.5) * BIN < end:
+                    total = [a + b for a, b in zip(total, bin_, strict=True)]
         return Tally(*total)
+
+    def _remember(self, key: str) -> None:
+        if hash(key) in self._keys:
+            self._repeated[key] += 1
+        else:
+            self._keys.add(hash(key))
 
     def _mark(self, now: float, verdict: Verdict, recipients: int) -> None:
         if self._first is None:

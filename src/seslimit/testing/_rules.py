@@ -54,7 +54,7 @@ class APIRules:
     Args:
         credentials: `accepted` lets every signature in; `unknown` and `expired` refuse all of them, with 403.
         get_account: `allowed`; `denied` (AccessDeniedException); `throttled` (always TooManyRequestsException).
-        get_account_rate: GetAccount requests/s that are answered, the rest gets 429.
+        get_account_rate: GetAccount requests/s that are answered, above 0; the rest gets 429.
         max_send_rate: the MaxSendRate that GetAccount tells; None tells the true rate in force.
         sent_lag: how many seconds old SentLast24Hours may be.
         sending_enabled: what GetAccount tells; sends are refused by a `Fault` only.

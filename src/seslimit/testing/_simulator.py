@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
+from typing import Any
 from urllib.parse import quote
 
 from ._account import Schedule, SimulatedAccount
@@ -100,11 +103,11 @@ class Simulator:
 
     async def open(self) -> None:
         """Open both doors."""
-        await self._smtp.open(self._host, self._ports[0])
         try:
+            await self._smtp.open(self._host, self._ports[0])
             await self._api.open(self._host, self._ports[1])
         except BaseException:
-            await self._smtp.close()
+            await self.aclose()
             raise
 
     async def aclose(self) -> None:
@@ -117,42 +120,38 @@ class Simulator:
         Run on an event loop of its own in another thread, for blocking clients.
 
         The ledger may be read meanwhile; counts are exact once the clients have their answers.
+
+        Raises:
+            OSError: a port is taken, or the address is not of this machine.
         """
-        opened = threading.Event()
-        failure: list[BaseException] = []
-        loop = asyncio.new_event_loop()
-        closing = asyncio.Event()
+        opened: Future[Callable[[], object]] = Future()
+        served: Future[None] = Future()
 
         async def serve() -> None:
-            try:
-                async with self:
-                    opened.set()
-                    await closing.wait()
-            except BaseException as error:
-                failure.append(error)
-                raise
-            finally:
-                opened.set()
+            closing = asyncio.Event()
+            async with self:
+                opened.set_result(partial(asyncio.get_running_loop().call_soon_threadsafe, closing.set))
+                await closing.wait()
 
         def run() -> None:
-            with asyncio.Runner(loop_factory=lambda: loop) as runner:
-                try:
-                    runner.run(serve())
-                except OSError:
-                    # Raised again where the caller waits: the port is taken, or the address is not ours.
-                    return
+            try:
+                served.set_result(asyncio.run(serve()))
+            except BaseException as error:  # noqa: BLE001  # handed to the caller, whose thread it concerns
+                served.set_exception(error)
 
         thread = threading.Thread(target=run, name="seslimit-simulator", daemon=True)
         thread.start()
-        opened.wait()
-        if failure:
-            thread.join()
-            raise failure[0]
+        either: list[Future[Any]] = [opened, served]
+        wait(either, return_when=FIRST_COMPLETED)
+        if not opened.done():
+            served.result()
+        close = opened.result()
         try:
             yield self
         finally:
-            loop.call_soon_threadsafe(closing.set)
+            close()
             thread.join()
+            served.result()
 
     @property
     def smtp_port(self) -> int:
@@ -185,7 +184,7 @@ class Simulator:
     @property
     def accepted(self) -> list[AcceptedMessage]:
         """The accepted messages, in order, as far as the ledger keeps them."""
-        return list(self.ledger.accepted)
+        return self.ledger.latest()
 
     @property
     def counts(self) -> Counts:

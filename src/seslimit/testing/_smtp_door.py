@@ -17,13 +17,15 @@ import socket
 import struct
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 import attrs
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, syntax
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, TLSSetupException, syntax
 
 from ._account import Verdict
+from ._content import Content
 from ._faults import End, Fault, Stage
 from ._ledger import Submission
 from ._rules import SMTPRules
@@ -44,8 +46,6 @@ BUFFER: Final = 2**16
 
 CHUNK: Final = 2**22
 """More than the reader can hold, so that one `read` empties it."""
-
-_END_OF_DATA: Final = b"\r\n.\r\n"
 
 _ADDRESS: Final = re.compile(r'<((?:"(?:\\.|[^"\\])*"@)?[^<>\s"]*)>(?:\s+(.*))?$')
 
@@ -84,6 +84,7 @@ class SMTPDoor:
     rules: SMTPRules
     port: int = attrs.field(default=0, init=False)
     sessions: set[_Session] = attrs.field(factory=set, init=False)
+    turned_away: set[_Session] = attrs.field(factory=set, init=False)
     _server: asyncio.Server | None = attrs.field(default=None, init=False)
 
     async def open(self, host: str, port: int) -> None:
@@ -94,24 +95,31 @@ class SMTPDoor:
             host,
             port,
             backlog=BACKLOG,
-            ssl=self.rules.ssl_context if self.rules.tls == "implicit" else None,
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Stop listening and break every session off."""
-        if self._server is None:
+        server, self._server = self._server, None
+        if server is None:
             return
-        self._server.close()
-        ending = [task for session in tuple(self.sessions) for task in session.break_off()]
+        server.close()
+        ending = [task for session in self.sessions | self.turned_away for task in session.break_off()]
         await asyncio.gather(*ending, return_exceptions=True)
-        await self._server.wait_closed()
+        await server.wait_closed()
 
 
 class _Login(Session):
-    """aiosmtpd's state of a session, without the attribute that it sets at every login and warns about."""
+    """aiosmtpd's state of a session, without the warning about an attribute that it sets itself at every login."""
 
-    login_data = None
+    @property
+    def login_data(self) -> Any:
+        """Unused here; aiosmtpd sets it."""
+        return self._login_data
+
+    @login_data.setter
+    def login_data(self, value: Any) -> None:
+        self._login_data = value
 
 
 class _Session(SMTP):
@@ -129,14 +137,14 @@ class _Session(SMTP):
         self._stage: Stage | None = Stage.CONNECT
         self._argument: str | None = None
         self._messages = 0
-        starttls = self._rules.tls == "starttls"
+        self._mute = False
         super().__init__(
             object(),
             data_size_limit=self._rules.max_size,
             hostname=HOST_NAME,
             ident=GREETING,
-            tls_context=self._rules.ssl_context if starttls else None,
-            require_starttls=starttls,
+            tls_context=self._rules.ssl_context,
+            require_starttls=self._rules.tls == "starttls",
             auth_require_tls=False,
             authenticator=self._authenticate_login,
             timeout=self._rules.idle_timeout,
@@ -157,7 +165,7 @@ class _Session(SMTP):
         self._door.sessions.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._door.sessions.discard(self)
+        self._forget()
         super().connection_lost(error)
 
     def break_off(self) -> list[asyncio.Task[None]]:
@@ -169,12 +177,28 @@ class _Session(SMTP):
         task.cancel()
         return [task]
 
+    def _forget(self) -> None:
+        self._door.sessions.discard(self)
+        self._door.turned_away.discard(self)
+
     async def _handle_client(self) -> None:
+        # A client that goes away in the middle is no error of the simulator's.
+        with suppress(ConnectionResetError):
+            await self._receive()
+
+    async def _receive(self) -> None:
         limit = self._rules.max_connections
         self._door.service.ledger.counts.smtp_connections += 1
-        if limit is not None and len(self._door.sessions) > limit:
+        refused = limit is not None and len(self._door.sessions) > limit
+        if refused:
             # It leaves the count before it is told, or those who are turned away would keep others out.
             self._door.sessions.discard(self)
+            self._door.turned_away.add(self)
+        if self._rules.tls == "implicit":
+            self._mute = True
+            await self.smtp_STARTTLS(None)
+            self._mute = False
+        if refused:
             await self.push(SMTPText.TOO_MANY_CONNECTIONS)
             self._end(End.CLOSE)
             return
@@ -206,8 +230,14 @@ class _Session(SMTP):
         if idle < self._rules.idle_timeout:
             self._timeout_handle = self.loop.call_later(self._rules.idle_timeout - idle, self._timeout_cb)
             return
-        self._writer.write(SMTPText.IDLE.encode() + b"\r\n")
+        if not self._shaking_hands:
+            self._writer.write(SMTPText.IDLE.encode() + b"\r\n")
         self._end(End.CLOSE)
+
+    @property
+    def _shaking_hands(self) -> bool:
+        """Whether TLS has begun and is not yet there: words would go out in clear, into the handshake."""
+        return self._tls_protocol is not None and (self.session is None or self.session.ssl is None)
 
     # Commands in, replies out
 
@@ -215,6 +245,8 @@ class _Session(SMTP):
         return None if stage is None else self._door.service.faults.draw(stage)
 
     async def _step(self, command: str, method: _Method, argument: str | None) -> None:
+        if self.transport is None or self.transport.is_closing():
+            raise ConnectionResetError
         self._idle_since = None
         self._argument = argument
         self._stage = _STAGES.get(command)
@@ -240,6 +272,7 @@ class _Session(SMTP):
         return await self._strike(fault)
 
     async def _strike(self, fault: Fault) -> bool:
+        self._idle_since = None
         await asyncio.sleep(fault.delay)
         if data := fault.wire():
             self._writer.write(data)
@@ -250,11 +283,15 @@ class _Session(SMTP):
 
     async def push(self, status: Any) -> None:
         """Send a reply, in the service's words, after the latency, unless a fault strikes it."""
+        if self._mute:
+            return
+        self._idle_since = None
         text: str = status.decode("ascii", "replace") if isinstance(status, bytes) else status
         text = WORDS.get(text, text)
         if text == "553 5.1.3 Error: malformed address":
             what = "Invalid email address" if self._stage is Stage.MAIL else "address unknown"
-            text = f"553 <{(self._argument or '').partition(':')[2].strip().strip('<>')}> {what}"
+            address = (self._argument or "").partition(":")[2].strip().lstrip("<").partition(">")[0]
+            text = f"553 <{address}> {what}"
         if wait := self._door.service.wait():
             await asyncio.sleep(wait)
         # The challenges of a login are not its reply.
@@ -285,7 +322,7 @@ class _Session(SMTP):
         self, server: Any, session: Any, envelope: Any, mechanism: str, login: LoginPassword
     ) -> AuthResult:
         wanted = self._rules.credentials
-        known = wanted is None or wanted == (login.login.decode(), login.password.decode())
+        known = wanted is None or tuple(word.encode() for word in wanted) == (login.login, login.password)
         return AuthResult(success=known, handled=False)
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
@@ -307,6 +344,18 @@ class _Session(SMTP):
             lines += [f"SIZE {self._rules.max_size}", "AUTH PLAIN LOGIN"]
         await self.push("".join(f"250-{line}\r\n" for line in lines) + SMTPText.OK)
 
+    @syntax("STARTTLS", when="tls_context")
+    async def smtp_STARTTLS(self, arg: str | None) -> None:  # noqa: N802  # aiosmtpd's name
+        """Go over to TLS; a handshake that fails ends the connection without a word, here or in the log."""
+        try:
+            await super().smtp_STARTTLS(arg)
+        except TLSSetupException:
+            self._end(End.CUT)
+        if self._original_transport is not None and self._original_transport.is_closing():
+            # aiosmtpd hears of the end of a connection only where TLS has come about.
+            self._forget()
+            raise ConnectionResetError
+
     @syntax("DATA")
     async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802  # aiosmtpd's name
         """Read the content, and let the service decide when its final dot has arrived."""
@@ -322,13 +371,14 @@ class _Session(SMTP):
         self._idle_since = None
         self._stage = Stage.DOT
         self._messages += 1
-        if await self._struck_before(self._draw(Stage.DOT)):
-            if not self._rules.sticky:
+        fault = self._draw(Stage.DOT)
+        if await self._struck_before(fault):
+            if not self._rules.sticky or (fault is not None and fault.wire().startswith(b"250")):
                 self._forget_transaction()
             return
         await self._decide(content)
 
-    async def _decide(self, content: bytes) -> None:
+    async def _decide(self, content: Content) -> None:
         cap = self._rules.session_cap
         if cap is not None and self._messages > cap and self._rules.session_cap_at == "dot":
             await self.push(SMTPText.SESSION_CAP)
@@ -339,21 +389,22 @@ class _Session(SMTP):
             self._forget_transaction()
         await self.push(reply)
 
-    def _verdict(self, content: bytes) -> str:
+    def _verdict(self, content: Content) -> str:
         envelope = self._open_envelope()
         recipients = envelope.rcpt_tos
         service = self._door.service
         if refusal := self._refusal(recipients, content):
             service.ledger.counts.invalid += 1
             return refusal
-        submission = Submission("smtp", envelope.mail_from or "", tuple(recipients), content)
+        submission = Submission("smtp", envelope.mail_from or "", tuple(recipients), content.unstuffed())
         decision = service.decide(self.loop.time(), submission)
         if decision.verdict is Verdict.ACCEPTED:
             return f"{SMTPText.OK} {decision.message_id}"
         return VERDICTS[decision.verdict]
 
-    def _refusal(self, recipients: list[str], content: bytes) -> str | None:
-        if len(content) > self._rules.max_size:
+    @staticmethod
+    def _refusal(recipients: list[str], content: Content) -> str | None:
+        if content.too_long:
             return SMTPText.TOO_LONG
         if len(recipients) > MAX_RECIPIENTS:
             return SMTPText.TOO_MANY_RECIPIENTS
@@ -361,26 +412,25 @@ class _Session(SMTP):
             return SMTPText.MISSING_DOMAIN
         return None
 
-    async def _read_content(self, fault: Fault | None) -> bytes | None:
-        """The content up to the final dot, its stuffed dots removed; None where a fault broke it off."""
-        # The CRLF in front makes the dot of an empty message, and a dot that begins the first line, like any other.
-        data = bytearray(b"\r\n")
-        size = 0
-        while (end := data.find(_END_OF_DATA, max(0, size - len(_END_OF_DATA)))) < 0:
-            size = len(data)
-            if fault is not None and size - 2 >= fault.at_byte and await self._strike(fault):
-                return None
-            self._idle_since = self.loop.time()
+    async def _read_content(self, fault: Fault | None) -> Content | None:
+        """The content up to its final dot; None where a fault struck, after which the rest of it is passed over."""
+        content = Content(self._rules.max_size)
+        struck = False
+        while True:
+            if fault is not None and (content.ended or content.size >= fault.at_byte):
+                struck = await self._strike(fault)
+                fault = None
+            if content.ended:
+                return None if struck else content
+            # After a fault the idle time is the fault's: none after a silent one, like a service that has gone away.
+            if not struck:
+                self._idle_since = self.loop.time()
             chunk = await self._reader.read(CHUNK)
             if not chunk:
                 raise ConnectionResetError
-            data += chunk
-            if len(data) > self._rules.max_size + CHUNK:
-                # Too long in any case: what has been read no longer matters, except that it was too long.
-                del data[2 : len(data) - self._rules.max_size - len(_END_OF_DATA)]
-                size = 0
-        self._reader.feed_data(bytes(data[end + len(_END_OF_DATA) :]))
-        return bytes(data[: end + 2]).replace(b"\r\n.", b"\r\n")[2:]
+            content.feed(chunk)
+            if content.rest:
+                self._reader.feed_data(content.rest)
 
 
 _STAGES: Final[dict[str, Stage]] = {
