@@ -63,7 +63,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Mypy in strict mode and pyright."""
-    _install(session, "-e", f".[{EXTRAS}]", *_group("types"), *_group("tests"), "nox")
+    _install(session, "-e", f".[{EXTRAS}]", *_group("types"), *_group("tests"), *_group("bench"), "nox")
     session.run("mypy")
     session.run("pyright")
 

@@ -422,12 +422,12 @@ class _Session(SMTP):
                 fault = None
             if content.ended:
                 return None if struck else content
-            # After a fault the idle time is the fault's: none after a silent one, like a service that has gone away.
-            if not struck:
-                self._idle_since = self.loop.time()
             chunk = await self._reader.read(CHUNK)
             if not chunk:
                 raise ConnectionResetError
+            # After a fault the idle time is the fault's: none after a silent one, like a service that has gone away.
+            if not struck:
+                self._idle_since = self.loop.time()
             content.feed(chunk)
             if content.rest:
                 self._reader.feed_data(content.rest)
