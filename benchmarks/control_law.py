@@ -332,7 +332,6 @@ class Simulation:
     def on_over_quota(self, now: float, cost: float, admitted: float) -> None:
         self.under_way -= 1
         self.requeued.append(cost)
-        self.law.abandoned(now, admitted_at=admitted)
 
     def on_rival(self, now: float) -> None:
         assert self.scenario.rival is not None

@@ -18,7 +18,7 @@ PACKAGE = Path(seslimit.__file__).parent
 
 LAYERS = (
     ("values", ("_outcome", "_errors", "_message")),
-    ("decisions", ("_replies", "_classify", "_rate", "_retry", "_pause", "_quota", "_account")),
+    ("decisions", ("_replies", "_classify", "_evidence", "_rate", "_retry", "_pause", "_quota", "_account")),
     ("interface", ("transports", "transports._url")),
     ("edge", ("_line", "_limiter", "_delivery", "transports.*")),
     ("assembly", ("_batch", "_quota_watch", "_sender")),

@@ -8,15 +8,12 @@ from benchmarks.control_law import DELAYS, Scenario, Simulation, Trace, scenario
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seslimit._evidence import ASSUMED_DELAY, LEAN, MARGIN, START_RATE
 from seslimit._rate import (
-    ASSUMED_DELAY,
     CLIMB_GROWTH,
-    LEAN,
     LEAST_GROWTH,
     LONGEST_HOLD,
-    MARGIN,
     SLOWED,
-    START_RATE,
     STRAY,
     AdaptiveRate,
     RateOptions,
@@ -344,8 +341,6 @@ class TestAlways:
                 law.accepted(now, cost, admitted_at=admitted_at, decided_at=admitted_at)
             elif kind == "throttled":
                 law.throttled(now, cost, admitted_at=admitted_at, decided_at=admitted_at)
-            elif kind == "abandoned":
-                law.abandoned(now, admitted_at=admitted_at)
             elif kind == "cap":
                 cap = value
                 law.cap(now, cap)

@@ -166,9 +166,9 @@ SESSION = AioSession()
 
 
 @contextlib.asynccontextmanager
-async def api(simulator: Simulator) -> AsyncIterator[Any]:
+async def api(simulator: Simulator, patience: float = 5) -> AsyncIterator[Any]:
     """The client of AWS's SDK, which makes one attempt a call."""
-    config = AioConfig(retries={"total_max_attempts": 1}, read_timeout=0.15)
+    config = AioConfig(retries={"total_max_attempts": 1}, read_timeout=patience)
     async with SESSION.create_client(
         "sesv2",
         region_name="us-east-1",
@@ -200,7 +200,7 @@ async def error(call: Any) -> tuple[int, str, str]:
 
 async def settled() -> int:
     """How many other tasks there are, once the ends of connections have been heard."""
-    await until(lambda: len(asyncio.all_tasks()) == 1, patience=0.2)
+    await until(lambda: len(asyncio.all_tasks()) == 1, patience=2)
     return len(asyncio.all_tasks()) - 1
 
 
@@ -497,14 +497,14 @@ async def test_idle_sessions_are_told_and_closed() -> None:
 
 async def test_whoever_says_something_is_not_idle() -> None:
     """Each command, and each piece of content, starts the idle time anew."""
-    async with Simulator(FAST, smtp=SMTPRules(idle_timeout=0.1)) as simulator, logged_in(simulator) as conversation:
+    async with Simulator(FAST, smtp=SMTPRules(idle_timeout=0.15)) as simulator, logged_in(simulator) as conversation:
         for _ in range(3):
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.08)
             assert await conversation.say("NOOP") == "250 Ok"
         await conversation.give()
         for _ in range(3):
             conversation.writer.write(b"x\r\n")
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.08)
         assert (await conversation.say(".")).startswith("250 Ok ")
 
 
@@ -518,8 +518,8 @@ async def test_idle_in_the_content() -> None:
 
 async def test_a_slow_reply_is_not_the_clients_idleness() -> None:
     """The idle time runs only while the door waits for the client."""
-    rules = SMTPRules(idle_timeout=0.04)
-    async with Simulator(FAST, smtp=rules, latency=0.06) as simulator, connected(simulator) as conversation:
+    rules = SMTPRules(idle_timeout=0.08)
+    async with Simulator(FAST, smtp=rules, latency=0.1) as simulator, connected(simulator) as conversation:
         assert (await conversation.hear()).startswith("220 ")
         await conversation.say("EHLO client")
         assert await conversation.say("AUTH LOGIN") == "334 VXNlcm5hbWU6"
@@ -635,6 +635,13 @@ async def test_a_client_that_shakes_no_hands_is_closed(words: bytes, server_tls:
         assert await settled() == 0
 
 
+async def test_a_delay_in_the_content_is_not_the_clients_idleness() -> None:
+    """A fault takes its time, and the idle time waits."""
+    faults = [Fault("body", delay=0.12, at_byte=1)]
+    async with Simulator(FAST, faults=faults, smtp=SMTPRules(idle_timeout=0.1)) as simulator:
+        assert (await mail(simulator)).startswith("250 Ok ")
+
+
 async def test_idle_over_tls(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
     """The text comes through TLS."""
     rules = SMTPRules(tls="implicit", ssl_context=server_tls, idle_timeout=0.05)
@@ -674,7 +681,7 @@ STEPS = {
 ORDINARY = {"connect": "220", "ehlo": "250", "auth": "235", "data": "354", "quit": "221", "starttls": "220"}
 STAGES = ["connect", "starttls", "body", *STEPS]
 AFTER = {End.KEEP: "open", End.CLOSE: "ended", End.CUT: "ended", End.RESET: "reset"}
-PATIENCE = 0.05
+PATIENCE = 0.1
 """Seconds after which a silence is one."""
 
 
@@ -688,7 +695,7 @@ def lines_up_to(stage: str) -> list[str]:
     return [STEPS[name] for name in names[: names.index("dot" if stage == "body" else stage) + 1]]
 
 
-async def met(stage: str, simulator: Simulator, patience: float = 5) -> tuple[str, str]:
+async def met(stage: str, simulator: Simulator, *, ends: bool = True, patience: float = 5) -> tuple[str, str]:
     """What a client meets at a stage: the reply, and how it stands with the connection afterwards."""
     async with connected(simulator) as conversation:
         try:
@@ -701,7 +708,7 @@ async def met(stage: str, simulator: Simulator, patience: float = 5) -> tuple[st
         except TimeoutError:
             return "", "open"
         try:
-            async with asyncio.timeout(0.01):
+            async with asyncio.timeout(5 if ends else 0.01):
                 assert await conversation.reader.read(1) == b""
         except ConnectionError:
             return reply, "reset"
@@ -726,7 +733,7 @@ async def test_replies_and_ends_at_every_smtp_stage(
         return
     fault = Fault(stage, reply=reply, end=end, at_byte=1)
     async with Simulator(FAST, faults=[fault], smtp=rules_for(stage, server_tls)) as simulator:
-        assert await met(stage, simulator) == (reply or "", AFTER[end])
+        assert await met(stage, simulator, ends=end is not End.KEEP) == (reply or "", AFTER[end])
         assert (simulator.faults.struck, simulator.faults.pending) == ([fault], [])
         assert simulator.counts.accepted == (stage == "quit")
         assert await settled() == 0
@@ -737,10 +744,10 @@ async def test_replies_and_ends_at_every_smtp_stage(
 async def test_silence_at_every_smtp_stage(stage: str, decided: bool, server_tls: ssl.SSLContext) -> None:
     """No reply, the connection stays, and no task stays when the client has gone."""
     fault = Fault(stage, silent=True, decided=decided, at_byte=1)
-    rules = attrs.evolve(rules_for(stage, server_tls), idle_timeout=PATIENCE / 5)
+    rules = attrs.evolve(rules_for(stage, server_tls), idle_timeout=PATIENCE * 0.8)
     async with Simulator(FAST, faults=[fault], smtp=rules) as simulator:
         expected = ("", "ended") if stage == "quit" and decided else ("", "open")
-        assert await met(stage, simulator, PATIENCE) == expected
+        assert await met(stage, simulator, patience=PATIENCE) == expected
         assert simulator.counts.accepted == (stage == "quit" or (stage == "dot" and decided))
         assert await settled() == 0
 
@@ -750,10 +757,9 @@ async def test_silence_at_every_smtp_stage(stage: str, decided: bool, server_tls
 async def test_delay_at_every_smtp_stage(stage: str, decided: bool, server_tls: ssl.SSLContext) -> None:
     """The ordinary reply, later."""
     fault = Fault(stage, delay=0.03, decided=decided, at_byte=1)
-    rules = attrs.evolve(rules_for(stage, server_tls), idle_timeout=0.02)
-    async with Simulator(FAST, faults=[fault], smtp=rules) as simulator:
+    async with Simulator(FAST, faults=[fault], smtp=rules_for(stage, server_tls)) as simulator:
         began = asyncio.get_running_loop().time()
-        reply, after = await met(stage, simulator)
+        reply, after = await met(stage, simulator, ends=stage == "quit")
         assert asyncio.get_running_loop().time() - began >= 0.03
         assert (reply[:3], after) == (ORDINARY.get(stage, "250"), "ended" if stage == "quit" else "open")
 
@@ -912,7 +918,7 @@ async def test_replies_and_ends_at_the_api_door(
 async def test_silence_of_the_api(decided: bool) -> None:
     """No answer, until the client gives up; then no task is left."""
     async with Simulator(FAST, faults=[Fault("send", silent=True, decided=decided)]) as simulator:
-        async with api(simulator) as client:
+        async with api(simulator, patience=0.1) as client:
             with pytest.raises(ReadTimeoutError):
                 await post(client)
         assert await settled() == 0
@@ -1086,10 +1092,10 @@ async def test_get_account_tells_what_it_is_told() -> None:
 async def test_get_account_follows_the_schedule() -> None:
     """MaxSendRate is the rate in force."""
     rules = APIRules(get_account_rate=100)
-    async with Simulator(Schedule(((0, 100), (0.05, 50))), api=rules) as simulator:
+    async with Simulator(Schedule(((0, 100), (0.15, 50))), api=rules) as simulator:
         await request(simulator)
         assert told(await request(simulator, ACCOUNT))["SendQuota"]["MaxSendRate"] == 100
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.16)
         assert told(await request(simulator, ACCOUNT))["SendQuota"]["MaxSendRate"] == 50
 
 
@@ -1101,14 +1107,14 @@ async def test_get_account_has_its_own_limit() -> None:
         await post(client)
 
 
-@pytest.mark.parametrize("rate", [0.5, 20])
+@pytest.mark.parametrize("rate", [0.5, 10])
 async def test_get_accounts_limit_is_a_knob(rate: float) -> None:
     """So many requests/s: a burst of one second's worth, and the next when its time has come."""
     async with Simulator(FAST, api=APIRules(get_account_rate=rate)) as simulator:
         answers = [status(await request(simulator, ACCOUNT)) for _ in range(int(rate) + 4)]
         assert answers[: max(1, int(rate))] == [200] * max(1, int(rate))
         assert 429 in answers
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.15)
         assert status(await request(simulator, ACCOUNT)) == (200 if rate > 1 else 429)
 
 
@@ -1123,12 +1129,12 @@ async def test_get_account_may_be_refused(rule: Any, expected: tuple[int, str]) 
 
 async def test_sent_last_24_hours_lags() -> None:
     """The figure is as old as the rule allows."""
-    rules = APIRules(sent_lag=0.1, get_account_rate=100)
+    rules = APIRules(sent_lag=0.15, get_account_rate=100)
     async with Simulator(FAST, api=rules) as simulator:
         told_before = told(await request(simulator, ACCOUNT))
         await request(simulator)
         told_at_once = told(await request(simulator, ACCOUNT))
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.16)
         told_later = told(await request(simulator, ACCOUNT))
         answers = (told_before, told_at_once, told_later)
         assert [answer["SendQuota"]["SentLast24Hours"] for answer in answers] == [0, 0, 1]
@@ -1159,10 +1165,10 @@ async def test_both_doors_draw_on_one_bucket() -> None:
 
 async def test_recipients_are_what_the_bucket_counts() -> None:
     """A message of 30 recipients empties a bucket of 20 and ten more."""
-    async with Simulator(200, depth=0.1) as simulator:
+    async with Simulator(100, depth=0.2) as simulator:
         assert (await mail(simulator, *(f"r{n}@example.com" for n in range(30)))).startswith("250 Ok ")
         assert await mail(simulator) == SMTPText.RATE_EXCEEDED
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.12)
         assert (await mail(simulator)).startswith("250 Ok ")
 
 
@@ -1175,40 +1181,38 @@ async def test_the_rate_over_a_stretch_of_time() -> None:
             if not (await conversation.send()).startswith("250"):
                 await conversation.say("RSET")
         elapsed = loop.time() - began
-        assert 10 + 100 * elapsed - 4 <= simulator.counts.accepted <= 10 + 100 * elapsed + 1
+        assert 0.8 * (10 + 100 * elapsed) <= simulator.counts.accepted <= 10 + 100 * elapsed + 1
 
 
 async def test_the_rate_follows_a_schedule() -> None:
     """Seconds are counted from the first message."""
-    schedule = Schedule(((0, FEW), (0.05, FAST)))
+    schedule = Schedule(((0, FEW), (0.15, FAST)))
     async with Simulator(schedule) as simulator, logged_in(simulator) as conversation:
         assert (await conversation.send()).startswith("250")
         assert await conversation.send() == SMTPText.RATE_EXCEEDED
         await conversation.say("RSET")
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.16)
         assert (await conversation.send()).startswith("250")
 
 
 async def test_refusals_may_cost_tokens() -> None:
-    """Ten refusals at one token each put the next acceptance off."""
-    async with Simulator(100, depth=0.01, refusal_cost=1) as simulator, logged_in(simulator) as conversation:
+    """A refusal at a high price puts the next acceptance off."""
+    async with Simulator(5, depth=0.2, refusal_cost=100) as simulator, logged_in(simulator) as conversation:
         await conversation.send()
-        for _ in range(20):
-            await conversation.say("RSET")
-            assert await conversation.send() == SMTPText.RATE_EXCEEDED
-        await asyncio.sleep(0.02)
+        assert await conversation.send() == SMTPText.RATE_EXCEEDED
+        await asyncio.sleep(0.2)
         await conversation.say("RSET")
         assert await conversation.send() == SMTPText.RATE_EXCEEDED
 
 
 async def test_the_day_rolls_on_a_scaled_clock() -> None:
     """Refused by both doors, then quota comes back."""
-    async with Simulator(FAST, max_24_hour_send=1, day=0.15) as simulator:
+    async with Simulator(FAST, max_24_hour_send=1, day=0.18) as simulator:
         assert (await mail(simulator)).startswith("250 Ok ")
         assert await mail(simulator) == "454 Throttling failure: Daily message quota exceeded."
         assert told(await request(simulator))["message"] == "Daily message quota exceeded."
         assert simulator.counts.quota_exceeded == 2
-        await asyncio.sleep(0.16)
+        await asyncio.sleep(0.19)
         assert (await mail(simulator)).startswith("250 Ok ")
 
 
@@ -1303,11 +1307,11 @@ async def test_without_a_key_content_and_recipients_say_which_message_it_is() ->
 
 async def test_tally() -> None:
     """Figures of a stretch of time since the first decision."""
-    async with Simulator(10, depth=0.3) as simulator:
+    async with Simulator(FEW, depth=3 / FEW) as simulator:
         await mail(simulator, "a@x.org", "b@x.org", "c@x.org")
         await mail(simulator)
-        assert simulator.tally(0, 0.2) == Tally(recipients=3, accepted=1, throttled=1, quota_exceeded=0)
-        assert simulator.tally(0.2, 10) == Tally(0, 0, 0, 0)
+        assert simulator.tally(0, 5) == Tally(recipients=3, accepted=1, throttled=1, quota_exceeded=0)
+        assert simulator.tally(5, 10) == Tally(0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(("limit", "kept"), [(None, ["a", "b", "c"]), (2, ["b", "c"]), (0, [])])
@@ -1344,7 +1348,7 @@ async def test_closing_breaks_off_what_is_open(
         await until(lambda: len(simulator.faults.struck) == 3)
         began = asyncio.get_running_loop().time()
         await asyncio.gather(simulator.aclose(), secure.aclose())
-        assert asyncio.get_running_loop().time() - began < 0.1
+        assert asyncio.get_running_loop().time() - began < 0.5
         assert await idle.hear() == ""
         keep_alive.transport.abort()
         await asyncio.gather(*unanswered, return_exceptions=True)

@@ -123,8 +123,6 @@ class Account:
             self.law.throttled(
                 now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at, pause=verdict.retry_after
             )
-        else:
-            self.law.abandoned(now, admitted_at=at)
         if self._first == at:
             self._first = None
         self._settle_quota(now, verdict)

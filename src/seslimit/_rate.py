@@ -16,11 +16,9 @@ from collections import deque
 
 import attrs
 
+from ._evidence import LEAN, START_RATE, Arrivals, Event
+
 # Where the search begins.
-START_RATE = 1.0
-"""Recipients/s of an unknown account: the sandbox's send rate, the lowest that SES gives."""
-ASSUMED_DELAY = 0.1
-"""Seconds from admission to reply until the first reply was read: SES from the same continent."""
 ASSUMED_DEPTH = 1.0
 """Seconds of the rate that a full bucket is taken to hold: more costs throttles, less a little of the rate."""
 FLOOR = 0.1
@@ -30,7 +28,7 @@ FLOOR = 0.1
 START_GROWTH = math.log(5.0)
 """Before the first throttle, 1/s: fivefold a second, so 100/s after 2.9 s of waiting messages."""
 START_REFUSALS = 33.0
-"""Throttles that the overshoot of the start may cost; issue 2 allows 40."""
+"""Throttles that the overshoot of the start may cost."""
 CLIMB_GROWTH = 0.5
 """After a probe that found no limit, 1/s: threefold in 2.2 s."""
 CLIMB_REFUSALS = 10.0
@@ -60,23 +58,13 @@ FALLEN_SECONDS = 4.0
 FADING = 0.99
 """What is left of a former rate with each confirmation of a lower one: forgotten after a few minutes."""
 
-# What a throttle says.
+# What follows from an event.
 CONFIRMED = 0.05
 """An estimate that moved by no more than this share, and the error of measurement, is confirmed."""
-LEAN = 8.0
-"""Messages by which a measurement leans on the estimate of before: a short one must not throw it over."""
-DOUBT = 2.0
-"""The same for a measurement that shows that the rate has changed: one message at each end."""
-FAR = 2.0
-"""A pace so many times the measured average had climbed away from it: the average mixes two rates."""
-BARREN = 0.2
-"""Share of the expected recipients below which a cohort measures nothing: throttles may cost tokens, too."""
 LOST = 4
 """So many events in a row with nothing accepted in between, and the search begins anew."""
 STRAY = 8.0
 """Messages accepted after a lone throttle out of the blue that show it to be none of the rate's."""
-MARGIN = 0.015
-"""Share taken off the estimate by a throttle that measures nothing: more than the jitter of arrivals at 1/s."""
 SLOWED = 0.5
 """Share of the estimate to pace at while the bucket gains its cushion."""
 LONGEST_HOLD = 10.0
@@ -86,8 +74,6 @@ AFTER_HOLD = 0.1
 """Seconds after a hold in which messages need not wait because of it: two of the limiter's slices."""
 HORIZON = 4.0
 """Seconds for which single decisions are remembered: longer than a reply takes to come."""
-SMOOTHING = 0.05
-"""Weight of the newest value in the means of delays and costs."""
 
 
 @attrs.frozen
@@ -101,54 +87,6 @@ class RateOptions:
     """
 
     refused_share: float = attrs.field(default=0.0025, validator=[attrs.validators.gt(0.0), attrs.validators.lt(1.0)])
-
-
-@attrs.define
-class _Event:
-    """
-    One emptiness of the bucket: the first throttle, and its cohort, which is what was under way when it was read.
-
-    Args:
-        opened: when the first throttle was read.
-        first, last: when the service decided on the first and on the last throttle.
-        pace: what was paced at when it opened, recipients/s.
-        prior: the estimate of before, recipients/s; None in the start.
-        seconds: from the anchor to `first`; None without an anchor.
-        before: recipients accepted in these seconds.
-        after: what was accepted after `first`, as (decided at, recipients).
-        lean: recipients by which `measured` leans on `prior`.
-        throttles, refused: the throttles, and their recipients.
-        changed: whether the rate is another than before.
-        barren: whether next to nothing was accepted, so that the cohort measures nothing.
-        lost: whether nothing was accepted for so long that nothing is known any more.
-    """
-
-    opened: float
-    first: float
-    last: float
-    pace: float
-    prior: float | None
-    seconds: float | None
-    before: float
-    after: list[tuple[float, float]]
-    lean: float
-    throttles: int = 0
-    refused: float = 0.0
-    changed: bool = False
-    barren: bool = False
-    lost: bool = False
-
-    def measured(self) -> float | None:
-        """Recipients/s accepted from the anchor to the first throttle."""
-        if self.seconds is None:
-            return None
-        if self.prior is None:
-            return max(START_RATE, self.before / self.seconds)
-        return (self.before + self.lean) / (self.seconds + self.lean / self.prior)
-
-    def within(self) -> float:
-        """Recipients accepted from the first throttle to the last."""
-        return sum(cost for decided_at, cost in self.after if decided_at <= self.last)
 
 
 def grown(rate: float, seconds: float, growth: float, stride: float) -> float:
@@ -202,7 +140,7 @@ class AdaptiveRate:
 
         self._plan = self._due = 1.0 / self._budget
         self._since = 0.0
-        self._event: _Event | None = None
+        self._event: Event | None = None
         self._opened = -math.inf
         self._streak = 0
         self._ignored = False
@@ -210,8 +148,8 @@ class AdaptiveRate:
         self._anchor: float | None = None
         self._settled = 0.0
         self._recent: deque[tuple[float, float]] = deque()
-        self._delay, self._jitter = ASSUMED_DELAY, 0.0
-        self._throttles = self._costs = self._squares = 1.0
+        self._arrivals = Arrivals()
+        self._throttles = 1.0
 
     @property
     def held_until(self) -> float:
@@ -247,8 +185,7 @@ class AdaptiveRate:
         else:
             self._forget()
         self._paced_at = now
-        self._costs += SMOOTHING * (cost - self._costs)
-        self._squares += SMOOTHING * (cost * cost - self._squares)
+        self._arrivals.sent(cost)
 
     def accepted(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None:
         """
@@ -260,7 +197,7 @@ class AdaptiveRate:
             admitted_at: the `now` of its `admitted`.
             decided_at: when the service decided, as well as it is known: over SMTP when the final dot was handed over.
         """
-        self._observe(now - admitted_at)
+        self._arrivals.observe(now - admitted_at)
         if self._frozen:
             return
         self._streak = 0
@@ -284,7 +221,7 @@ class AdaptiveRate:
             decided_at: when the service decided, as for `accepted`.
             pause: seconds for which nobody is to be admitted, at least.
         """
-        self._observe(now - admitted_at)
+        self._arrivals.observe(now - admitted_at)
         if pause > 0.0:
             self._held_until = max(self._held_until, now + pause)
         if self._frozen:
@@ -299,11 +236,8 @@ class AdaptiveRate:
         event.throttles += 1
         event.refused += cost
         event.last = max(event.last, decided_at)
-        self._judge(event)
+        self._believe(event)
         self._recover(now, event)
-
-    def abandoned(self, now: float, *, admitted_at: float) -> None:
-        """An attempt ended with neither; it is taken to have cost the service nothing, the error that cannot hurt."""
 
     def cap(self, now: float, max_send_rate: float | None) -> None:
         """
@@ -344,8 +278,8 @@ class AdaptiveRate:
         if seconds <= 0.0:
             return self._pace
         if self._estimate is None:
-            return grown(self._pace, seconds, START_GROWTH, START_REFUSALS / self._delay)
-        return grown(self._pace, seconds, CLIMB_GROWTH, CLIMB_REFUSALS / self._delay)
+            return grown(self._pace, seconds, START_GROWTH, START_REFUSALS / self._arrivals.delay)
+        return grown(self._pace, seconds, CLIMB_GROWTH, CLIMB_REFUSALS / self._arrivals.delay)
 
     def _advance(self, now: float, cost: float) -> None:
         """Keep what the pace has grown by, and begin a probe where one is due."""
@@ -360,19 +294,19 @@ class AdaptiveRate:
 
     def _probe(self) -> tuple[float, float]:
         """How far above the estimate to pace, recipients/s, and after how many seconds a throttle is overdue."""
-        level, refusals = 2.0 * (self._quantum + self._cushion(self._pace)), PROBE_REFUSALS
+        level, refusals = 2.0 * (self._arrivals.quantum + self._arrivals.cushion(self._pace)), PROBE_REFUSALS
         if self._anchor is None:
             level, refusals = max(level, ASSUMED_DEPTH * self._pace), FULL_REFUSALS
-        excess = min(PROBE_SHARE * self._pace, refusals / self._delay)
+        excess = min(PROBE_SHARE * self._pace, refusals / self._arrivals.delay)
         return excess, level / excess
 
-    def _open(self, now: float, decided_at: float) -> _Event:
+    def _open(self, now: float, decided_at: float) -> Event:
         """The first throttle of an event."""
         anchor = -math.inf if self._anchor is None else self._anchor
         self._opened = now
         self._streak += 1
         lost = self._streak >= LOST
-        self._event = _Event(
+        self._event = Event(
             opened=now,
             first=decided_at,
             last=decided_at,
@@ -381,53 +315,27 @@ class AdaptiveRate:
             seconds=None if self._anchor is None else max(0.0, decided_at - anchor),
             before=self._settled + sum(cost for at, cost in self._recent if anchor < at <= decided_at),
             after=[entry for entry in self._recent if entry[0] > decided_at],
-            lean=LEAN * self._quantum,
+            arrivals=self._arrivals,
             lost=lost,
         )
         return self._event
 
-    def _add(self, event: _Event, cost: float, decided_at: float) -> None:
+    def _add(self, event: Event, cost: float, decided_at: float) -> None:
         """One more of the event's cohort was accepted."""
         if decided_at <= event.first:
             event.before += cost
         else:
             event.after.append((decided_at, cost))
-        self._judge(event)
+        self._believe(event)
 
-    def _judge(self, event: _Event) -> None:
-        """Estimate the rate from what the event has shown so far."""
-        measured = event.measured()
-        base = measured or event.prior or event.pace
-        span, within = event.last - event.first, event.within()
-        missing = min(event.refused, base * span - within)
-        surprising = event.prior is None or abs(missing) > 2.0 * self._quantum + self._cushion(base)
-        climbed = event.prior is not None and event.pace > FAR * base
-        event.barren = event.throttles > 1 and within < BARREN * base * span
-        event.changed = not event.barren and (surprising or climbed)
-        if event.barren:
-            estimate = base
-        elif event.changed:
-            base = math.sqrt(base * event.pace) if climbed else base
-            doubt = DOUBT * self._quantum
-            estimate = (within + doubt) / (span + doubt / base)
-        else:
-            estimate = self._lowered(event, measured)
-        self._estimate = self._pace = max(FLOOR, estimate)
+    def _believe(self, event: Event) -> None:
+        """Take the estimate that the event allows so far."""
+        self._estimate = self._pace = max(FLOOR, event.judged())
 
-    def _lowered(self, event: _Event, measured: float | None) -> float:
-        """What is measured, or a margin less than before where the throttle may be the jitter of a lone message."""
-        prior = event.prior or event.pace
-        margin = prior * (1.0 - MARGIN)
-        if measured is None:
-            return margin
-        error = 2.0 * self._quantum / (event.before + event.lean)
-        alone = prior * self._delay < 1.0 and measured > prior * (1.0 - error)
-        return max(measured, margin) if alone else measured
-
-    def _recover(self, now: float, event: _Event) -> None:
+    def _recover(self, now: float, event: Event) -> None:
         """Let the bucket gain a cushion against the jitter of arrivals, and work off what it may owe."""
         estimate = self._pace
-        cushion = self._cushion(estimate) / estimate
+        cushion = self._arrivals.cushion(estimate) / estimate
         wait = event.refused / estimate if event.barren else 0.0
         if self._streak > 1:
             wait = max(wait, 2.0 ** min(self._streak - 1, 30) / estimate)
@@ -436,9 +344,9 @@ class AdaptiveRate:
         if event.changed or event.throttles == 1:
             self._slow_until = max(now, self._held_until) + cushion / (1.0 - SLOWED)
 
-    def _close(self, event: _Event) -> None:
+    def _close(self, event: Event) -> None:
         """A reply to a message admitted after the event: what was under way is answered, so plan the next."""
-        self._judge(event)
+        self._believe(event)
         self._event = None
         if event.lost or self._stray(event):
             self._estimate, self._pace, self._ignored = event.prior, event.pace, True
@@ -449,41 +357,28 @@ class AdaptiveRate:
         self._recent = deque(entry for entry in self._recent if entry[0] > event.last)
         self._schedule(event)
 
-    def _stray(self, event: _Event) -> bool:
+    def _stray(self, event: Event) -> bool:
         """Whether this is one throttle out of the blue, the bucket being far from empty."""
-        if event.throttles > 1 or sum(cost for _, cost in event.after) < STRAY * self._quantum:
+        if event.throttles > 1 or sum(cost for _, cost in event.after) < STRAY * self._arrivals.quantum:
             return False
         climbing = event.prior is None or event.pace > (1.0 + PROBE_SHARE) * event.prior
         return climbing or (self._since < self._due and not self._ignored)
 
-    def _schedule(self, event: _Event) -> None:
+    def _schedule(self, event: Event) -> None:
         """Recipients until the next probe: the longer an estimate has stood, the longer it is trusted."""
         estimate, prior = self._pace, event.prior
-        error = CONFIRMED + self._quantum / (event.before + event.lean)
+        error = CONFIRMED + self._arrivals.quantum / (event.before + event.lean)
         kept = not event.changed and prior is not None and abs(estimate - prior) <= error * prior
         if kept:
             self._throttles = self._throttles**0.75 * event.throttles**0.25
             self._former = max(FADING * self._former, estimate)
-        shortest = max(FIRST_PLAN * self._throttles, LEAN * self._quantum, PLAN_SECONDS * estimate)
+        shortest = max(FIRST_PLAN * self._throttles, LEAN * self._arrivals.quantum, PLAN_SECONDS * estimate)
         longest = max(self._throttles / self._budget, shortest)
         self._plan = min(max(PLAN_GROWTH * self._plan if kept else 0.0, shortest), longest)
         fallen = estimate < (1.0 - 2.0 * CONFIRMED) * self._former
         cycle = min(self._plan, FALLEN_SECONDS * estimate) if fallen else self._plan
         _, seconds = self._probe()
         self._due = max(PROBE_BEGINS * cycle, cycle - seconds * estimate)
-
-    @property
-    def _quantum(self) -> float:
-        """Recipients that one decision is about, as a recipient sees it: 1, or 42 where a tenth has 50."""
-        return self._squares / self._costs
-
-    def _cushion(self, rate: float) -> float:
-        """Recipients by which the order of arrivals may empty a bucket that is drawn exactly as it fills."""
-        return 2.0 * math.sqrt(rate * self._jitter * self._quantum)
-
-    def _observe(self, seconds: float) -> None:
-        self._jitter += SMOOTHING * (abs(seconds - self._delay) - self._jitter)
-        self._delay += SMOOTHING * (seconds - self._delay)
 
     def _remember(self, now: float, cost: float, decided_at: float) -> None:
         if self._anchor is not None and decided_at <= self._anchor:

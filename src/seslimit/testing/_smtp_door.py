@@ -195,6 +195,8 @@ class _Session(SMTP):
             self._door.sessions.discard(self)
             self._door.turned_away.add(self)
         if self._rules.tls == "implicit":
+            # The handshake of STARTTLS without its words, and not the server's own: so a connection that never shakes
+            # hands is a session too, which idles and can be broken off.
             self._mute = True
             await self.smtp_STARTTLS(None)
             self._mute = False
