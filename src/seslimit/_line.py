@@ -9,7 +9,7 @@ be told of a change. Each admission is paid for afterwards: whoever is at the he
 slices of at most `SLICE` seconds, each priced at the rate in force at that moment.
 
 Invariants: at most one caller is inside the bucket; a cancellation loses nothing that was paid and strands nobody; no
-more than `SLICE` seconds' worth ever go at once, after a blocked event loop included.
+more than `DEPTH` seconds' worth ever go at once, after a blocked event loop included.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from aiolimiter import AsyncLimiter
 
 from ._account import Account
 
-SLICE = 0.05
-"""Seconds of sending that are paid at once: a change of the rate reaches every waiter within this. With less than 20 ms
-aiolimiter loses time at high rates, for its level meets zero while a timer is late."""
+DEPTH = 0.05
+"""Seconds of sending that the bucket holds: what may go at once after the event loop was blocked."""
 
-LATE = 0.025
+SLICE = DEPTH / 2
+"""Seconds of sending that are paid at once: a change of the rate reaches every waiter within this. Slices as large as
+the bucket would fit only when it is empty, and lose the time by which each timer is late, 1 % of a rate of 14/s."""
+
+LATE = DEPTH / 2
 """Seconds of room in the bucket that a late timer explains; with more of it, nobody was there to use the rate."""
 
 CRUMB = 1e-9
@@ -44,7 +47,7 @@ class Line:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._bucket = AsyncLimiter(SLICE, SLICE)
+        self._bucket = AsyncLimiter(DEPTH, DEPTH)
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._returning: deque[asyncio.Future[None]] = deque()
         self._taken = False
@@ -64,9 +67,9 @@ class Line:
         if self._taken or self._account.opens_at() > now:
             return False
         seconds = self._owed_after_vacancy(now) / self._account.law.rate(now)
-        if now - self._paid_at >= SLICE:
+        if now - self._paid_at >= DEPTH:
             return seconds <= CRUMB
-        return seconds <= SLICE and self._bucket.has_capacity(seconds)
+        return seconds <= DEPTH and self._bucket.has_capacity(seconds)
 
     async def go_through(self, cost: int, *, front: bool = False) -> float:
         """
@@ -144,14 +147,14 @@ class Line:
 
     def _owed_after_vacancy(self, now: float) -> float:
         vacant = now - self._paid_at
-        return self._owed if vacant < SLICE else max(0.0, self._owed - vacant * self._account.law.rate(now))
+        return self._owed if vacant < DEPTH else max(0.0, self._owed - vacant * self._account.law.rate(now))
 
     async def _credit_vacancy(self, now: float) -> None:
         # Time in which nobody stood here has paid for itself. The bucket has seen the same time, and what it would now
         # let through for nothing is taken away, so that it counts once. It has run empty, so this never waits.
-        if now - self._paid_at >= SLICE:
+        if now - self._paid_at >= DEPTH:
             self._owed = self._owed_after_vacancy(now)
-            await self._bucket.acquire(SLICE)
+            await self._bucket.acquire(DEPTH)
             self._paid_at = now
 
     async def _rest_until(self, when: float) -> None:

@@ -83,10 +83,10 @@ class RateOptions:
 
     Args:
         refused_share: throttled attempts per attempt that the search for a higher rate may cost in the long run; the
-            less, the later a higher rate is found (0.0025: within 400 messages).
+            less, the later a higher rate is found (0.002: within 500 messages).
     """
 
-    refused_share: float = attrs.field(default=0.0025, validator=[attrs.validators.gt(0.0), attrs.validators.lt(1.0)])
+    refused_share: float = attrs.field(default=0.002, validator=[attrs.validators.gt(0.0), attrs.validators.lt(1.0)])
 
 
 def grown(rate: float, seconds: float, growth: float, stride: float) -> float:
