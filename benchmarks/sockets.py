@@ -64,7 +64,7 @@ def known(rate: float, door: str) -> Scenario:
 
 
 def unknown(rate: float, door: str) -> Scenario:
-    seconds = 60 if rate < 50 else 40
+    seconds = 90 if rate < 50 else 40
     return Scenario(rate=((0, rate),), seconds=seconds, door=door, tells=False, warm_up=15)
 
 

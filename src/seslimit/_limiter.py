@@ -8,6 +8,7 @@ is in `_line`, the deciding in `_account`; what a loop over attempts looks like 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -24,6 +25,8 @@ from ._outcome import Outcome
 from ._quota import SendQuota
 from ._rate import AdaptiveRate
 from ._retry import History, RetryPolicy
+
+logger = logging.getLogger("seslimit")
 
 UNSETTLED = 1000
 """Admissions by `acquire` that are remembered for `accepted` and `throttled`: more than any loop has in flight."""
@@ -97,6 +100,7 @@ class Limiter:
             raise ConfigurationError(f"rate {rate:g} is above max_rate {max_rate:g}: lower the one or raise the other.")
         self._account = Account(AdaptiveRate(rate, max_rate))
         self._line = Line(self._account)
+        self._told: str | None = None
         self._by_hand: deque[Admission] = deque(maxlen=UNSETTLED)
         self._entered: dict[asyncio.Task[object] | None, list[Admission]] = {}
 
@@ -209,6 +213,7 @@ class Limiter:
         """Take the account's sending quota, fresh from the service: its rate caps ours, and it may end a pause."""
         self._account.figures(_now(), quota)
         self._line.changed()
+        self._tell_of_rest()
 
     def settle(
         self,
@@ -239,6 +244,7 @@ class Limiter:
         )
         self._account.settle(_now(), verdict)
         self._line.changed()
+        self._tell_of_rest()
 
     def conclude(self, admission: Admission, exc: BaseException | None) -> None:
         """Tell what became of an admission by what the attempt raised: None when it was accepted."""
@@ -263,6 +269,22 @@ class Limiter:
         self._account.reached()
         self._line.changed()
         return admission
+
+    def _tell_of_rest(self) -> None:
+        """Log that sending rests, and that it goes on, once each."""
+        if self.paused == self._told:
+            return
+        self._told = self.paused
+        if self._told is None:
+            logger.info("sending goes on")
+            return
+        frees_at = self._account.day.frees_at(_now())
+        sure = (
+            ""
+            if frees_at is None
+            else f"; what was sent first leaves the 24 hours in {(frees_at - _now()) / 3600:.1f} h"
+        )
+        logger.warning("sending rests, %s%s; one message at a time finds out when it is over", self._told, sure)
 
     def _oldest(self, recipients: int) -> Admission:
         if self._by_hand:

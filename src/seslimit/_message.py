@@ -122,7 +122,8 @@ class Message:
         """About how many bytes the content has, without serialising it."""
         if isinstance(self.content, bytes):
             return len(self.content)
-        return sum(len(part.get_payload()) for part in self.content.walk() if isinstance(part.get_payload(), str))
+        payloads = (part.get_payload() for part in self.content.walk())
+        return sum(len(payload) for payload in payloads if isinstance(payload, str))
 
     def as_bytes(self) -> bytes:
         """

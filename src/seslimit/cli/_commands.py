@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -29,8 +28,6 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="The last line of s
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
-    # aiosmtpd, in the simulator, warns of its own deprecations; the terminal is for what concerns the user.
-    logging.getLogger("mail.log").addHandler(logging.NullHandler())
     try:
         return int(seslimit.main(list(arguments), prog_name="seslimit", standalone_mode=False) or 0)
     except click.UsageError as error:
