@@ -7,7 +7,7 @@ import math
 import pytest
 
 from seslimit import Outcome, SendQuota
-from seslimit._account import ENDPOINT_PROBES, FIRST_ALONE, FIRST_FAILURES, QUOTA_PROBES, Account, Verdict
+from seslimit._account import BLOCK_PROBES, ENDPOINT_PROBES, FIRST_ALONE, FIRST_FAILURES, QUOTA_PROBES, Account, Verdict
 from seslimit._rate import AdaptiveRate
 
 RATE = 10.0
@@ -135,9 +135,7 @@ def test_only_the_probe_may_go(account: Account) -> None:
     assert account.opens_at() == at + QUOTA_PROBES[1]
 
 
-@pytest.mark.parametrize(
-    "outcome", [None, Outcome.TRANSIENT, Outcome.PERMANENT, Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.ACCOUNT_BLOCKED]
-)
+@pytest.mark.parametrize("outcome", [None, Outcome.TRANSIENT, Outcome.PERMANENT, Outcome.UNKNOWN, Outcome.NOT_SENT])
 def test_a_probe_that_says_nothing_of_the_day_is_followed_by_another(account: Account, outcome: Outcome | None) -> None:
     """Otherwise the rest would never end."""
     attempt(account, 1.0, Outcome.QUOTA_EXCEEDED)
@@ -217,7 +215,7 @@ def test_an_unreachable_endpoint_rests_and_is_tried_again(account: Account, law:
     assert law.frozen
 
 
-@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.QUOTA_EXCEEDED])
+@pytest.mark.parametrize("outcome", sorted(set(Outcome) - {Outcome.QUOTA_EXCEEDED, Outcome.ACCOUNT_BLOCKED}))
 def test_any_reply_shows_that_the_endpoint_is_reached(account: Account, law: Law, outcome: Outcome) -> None:
     """Even a refusal, for it came over a connection."""
     attempt(account, 1.0, Outcome.NOT_SENT, blocks=True)
@@ -284,7 +282,7 @@ def test_the_first_message_goes_alone() -> None:
     assert account.opens_at() == 1.0 + FIRST_ALONE
 
 
-@pytest.mark.parametrize("outcome", [None, *Outcome])
+@pytest.mark.parametrize("outcome", [None, *sorted(set(Outcome) - {Outcome.ACCOUNT_BLOCKED})])
 def test_after_the_first_message_others_may_go(outcome: Outcome | None) -> None:
     """Whatever became of it; where it did not get through, the next one goes alone again."""
     account = Account(AdaptiveRate(RATE))
@@ -302,3 +300,22 @@ def test_a_caller_that_will_not_tell_lets_the_others_go() -> None:
     account.admitted(1.0, 1, waited=False)
     account.reached()
     assert account.opens_at() == 0.0
+
+
+def test_a_blocked_account_rests_and_is_tried_again(account: Account, law: Law) -> None:
+    """After half a minute at first: somebody has to act before it can be over."""
+    attempt(account, 1.0, Outcome.ACCOUNT_BLOCKED, took=0.0)
+    assert (account.paused, account.opens_at()) == ("account blocked", 1.0 + BLOCK_PROBES[0])
+    assert account.blocked(1.0 + BLOCK_PROBES[0] - 0.1)
+    assert not account.blocked(1.0 + BLOCK_PROBES[0])
+    assert law.frozen
+
+
+@pytest.mark.parametrize("outcome", sorted(set(Outcome) - {Outcome.ACCEPTED, Outcome.ACCOUNT_BLOCKED}))
+def test_only_an_accepted_message_ends_a_block(account: Account, outcome: Outcome) -> None:
+    """Everything else may be said to a blocked account as well."""
+    attempt(account, 1.0, Outcome.ACCOUNT_BLOCKED)
+    attempt(account, 40.0, outcome)
+    assert account.block_pause.active
+    attempt(account, 60.0, Outcome.ACCEPTED)
+    assert not account.block_pause.active

@@ -155,6 +155,20 @@ async def test_send_works_without_a_context() -> None:
     assert service.closed == 1
 
 
+@on_virtual_time
+async def test_a_blocked_account_costs_one_attempt_however_many_wait() -> None:
+    """The others are told at once; after a while one of them finds out whether it still is."""
+    service = ScriptedService(lambda one, attempt: Outcome.ACCOUNT_BLOCKED if now() < 20 else Outcome.ACCEPTED)
+    async with Sender(service, limiter=fast()) as sender:
+        told = await asyncio.gather(*(sender.send(one) for one in messages(50)), return_exceptions=True)
+        assert {type(error) for error in told} == {AccountBlocked}
+        assert len({str(error) for error in told}) == 1
+        assert len(service.attempts) == 1
+        await asyncio.sleep(31)
+        await sender.send(message("later"))
+    assert service.ledger["later"] == 1
+
+
 # Many messages
 
 

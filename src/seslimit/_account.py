@@ -25,6 +25,9 @@ amounts around the clock, and a long sleep would waste it."""
 ENDPOINT_PROBES = (0.5, 60.0)
 """Seconds until the first new attempt at an unreachable endpoint, and between attempts at most."""
 
+BLOCK_PROBES = (30.0, 600.0)
+"""Seconds until the first new attempt of a blocked account, and between attempts at most: somebody has to act first."""
+
 FIRST_ALONE = 60.0
 """Seconds that the very first message is waited for: longer than an attempt takes, and an end for one that its caller
 forgets."""
@@ -68,12 +71,15 @@ class Account:
     day: RollingDay = attrs.field(factory=RollingDay, init=False)
     quota_pause: Pause = attrs.field(factory=lambda: Pause(*QUOTA_PROBES), init=False)
     endpoint_pause: Pause = attrs.field(factory=lambda: Pause(*ENDPOINT_PROBES), init=False)
+    block_pause: Pause = attrs.field(factory=lambda: Pause(*BLOCK_PROBES), init=False)
     _reached: bool = attrs.field(default=False, init=False)
     _first: float | None = attrs.field(default=None, init=False)
 
     @property
     def paused(self) -> str | None:
         """Why it rests, None when it does not."""
+        if self.block_pause.active:
+            return "account blocked"
         if self.quota_pause.active:
             return "quota exceeded"
         return "endpoint unreachable" if self.endpoint_pause.active else None
@@ -81,7 +87,11 @@ class Account:
     def opens_at(self) -> float:
         """The moment from which the next message may go; late while a probe, or the very first message, is out."""
         first = 0.0 if self._first is None or self._reached else self._first + FIRST_ALONE
-        return max(self.law.held_until, self.quota_pause.opens_at(), self.endpoint_pause.opens_at(), first)
+        return max(self.law.held_until, first, *(pause.opens_at() for pause in self._pauses))
+
+    def blocked(self, now: float) -> bool:
+        """Whether the account is blocked, and it is too early to look whether it still is."""
+        return self.block_pause.opens_at() > now
 
     def unreachable_for(self, now: float) -> float:
         """Seconds without a connection; infinity where none was ever made and the first few attempts failed."""
@@ -100,7 +110,7 @@ class Account:
         """
         if not self._reached:
             self._first = now
-        for pause in (self.quota_pause, self.endpoint_pause):
+        for pause in self._pauses:
             if pause.active:
                 pause.probe(now)
         self.law.admitted(now, cost, waited=waited)
@@ -125,12 +135,24 @@ class Account:
             )
         if self._first == at:
             self._first = None
+        self._settle_block(now, verdict)
         self._settle_quota(now, verdict)
         self._settle_endpoint(now, verdict)
 
     def reached(self) -> None:
         """The caller will not tell what became of the first message: let the others go without it."""
         self._reached = True
+
+    @property
+    def _pauses(self) -> tuple[Pause, ...]:
+        return (self.quota_pause, self.endpoint_pause, self.block_pause)
+
+    def _settle_block(self, now: float, verdict: Verdict) -> None:
+        if verdict.outcome is Outcome.ACCOUNT_BLOCKED:
+            self._rest(self.block_pause, now, verdict.admitted_at)
+        elif verdict.outcome is Outcome.ACCEPTED and self.block_pause.end(admitted_at=verdict.admitted_at):
+            self._resume(now)
+        self.block_pause.told_nothing(now, admitted_at=verdict.admitted_at)
 
     def _settle_quota(self, now: float, verdict: Verdict) -> None:
         if verdict.outcome is Outcome.QUOTA_EXCEEDED:

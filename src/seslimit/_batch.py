@@ -116,9 +116,9 @@ class Batch:
         self._taken += 1
         try:
             await under_way.delivery.admit()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, SendingStopped) as stopped:
             under_way.delivery.close()
-            self._end(under_way, asyncio.CancelledError())
+            self._end(under_way, stopped)
             raise
         task = asyncio.create_task(self._deliver(under_way.message, under_way.delivery))
         self._under_way[task] = under_way

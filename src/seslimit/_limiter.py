@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from ._account import Account, Verdict
 from ._classify import meaning
 from ._delivery import Delivery
-from ._errors import ConfigurationError
+from ._errors import AccountBlocked, ConfigurationError
 from ._line import Line
 from ._outcome import Outcome
 from ._quota import SendQuota
@@ -99,7 +99,8 @@ class Limiter:
         if rate is not None and max_rate is not None and rate > max_rate:
             raise ConfigurationError(f"rate {rate:g} is above max_rate {max_rate:g}: lower the one or raise the other.")
         self._account = Account(AdaptiveRate(rate, max_rate))
-        self._line = Line(self._account)
+        self._line = Line(self._account, self._refuse_if_blocked)
+        self._blocked_by: Exception | None = None
         self._told: str | None = None
         self._by_hand: deque[Admission] = deque(maxlen=UNSETTLED)
         self._entered: dict[asyncio.Task[object] | None, list[Admission]] = {}
@@ -119,7 +120,7 @@ class Limiter:
 
     @property
     def paused(self) -> str | None:
-        """Why nothing is admitted at present ("quota exceeded", "endpoint unreachable"); None when it is."""
+        """Why nothing is admitted: "quota exceeded", "endpoint unreachable" or "account blocked"; None when it is."""
         return self._account.paused
 
     @property
@@ -143,6 +144,10 @@ class Limiter:
 
         Args:
             recipients: the message's cost; more than the rate is no error, it only makes the next one wait longer.
+
+        Raises:
+            AccountBlocked: on entry, when a message before was refused for the account. From half a minute later on,
+                one message now and then is let through to see whether it still is.
 
         Cancelling:
             while it waits: no token is lost and the next in line moves up. Inside the block: the attempt counts as one
@@ -252,6 +257,8 @@ class Limiter:
             self.settle(admission, Outcome.ACCEPTED)
         elif isinstance(exc, Exception):
             meant = meaning(exc)
+            if meant.outcome is Outcome.ACCOUNT_BLOCKED:
+                self._blocked_by = exc
             self.settle(
                 admission,
                 meant.outcome,
@@ -269,6 +276,11 @@ class Limiter:
         self._account.reached()
         self._line.changed()
         return admission
+
+    def _refuse_if_blocked(self) -> None:
+        """Send waiting messages back to their callers: an account that is blocked stays so until somebody acts."""
+        if self._account.blocked(_now()):
+            raise AccountBlocked(str(self._blocked_by or "The account is blocked.")) from self._blocked_by
 
     def _tell_of_rest(self) -> None:
         """Log that sending rests, and that it goes on, once each."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 from aiolimiter import AsyncLimiter
@@ -43,10 +44,12 @@ class Line:
 
     Args:
         account: tells the rate in force and until when it rests.
+        refuse: called while somebody waits; raises to send everybody away.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, refuse: Callable[[], None] = lambda: None) -> None:
         self._account = account
+        self._refuse = refuse
         self._bucket = AsyncLimiter(DEPTH, DEPTH)
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._returning: deque[asyncio.Future[None]] = deque()
@@ -127,6 +130,7 @@ class Line:
         await self._credit_vacancy(loop.time())
         waited = False
         while True:
+            self._refuse()
             now = loop.time()
             opens_at = self._account.opens_at()
             if opens_at > now:
