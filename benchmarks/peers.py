@@ -60,7 +60,7 @@ class Work:
 
 WORKS = (
     Work(name="14/s", rate=((0, 14),), depth=1, count=280),
-    Work(name="1/s, one token", rate=((0, 1),), depth=0, count=40),
+    Work(name="1/s, one token", rate=((0, 1),), depth=0, count=30),
     Work(name="200/s", rate=((0, 200),), depth=1, count=3000),
     Work(name="100, then 50, then 150/s", rate=((0, 100), (12, 50), (24, 150)), depth=1, count=4200, asks=False),
 )

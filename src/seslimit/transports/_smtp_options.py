@@ -74,7 +74,7 @@ class SMTPOptions:
     configuration_set: str | None = attrs.field(default=None, kw_only=True, validator=check_name)
     tenant: str | None = attrs.field(default=None, kw_only=True, validator=check_name)
     tags: Mapping[str, str] = attrs.field(factory=dict, kw_only=True, validator=check_tags)
-    max_connections: int = attrs.field(default=50, kw_only=True, validator=ge(1))
+    max_connections: int = attrs.field(default=100, kw_only=True, validator=ge(1))
     max_messages_per_connection: int = attrs.field(default=50, kw_only=True, validator=ge(1))
     idle_timeout: float = attrs.field(default=5.0, kw_only=True, validator=gt(0))
     connect_timeout: float = attrs.field(default=30.0, kw_only=True, validator=gt(0))
