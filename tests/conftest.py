@@ -1,9 +1,15 @@
-"""What every test module may count on."""
+"""Settings of the whole suite."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-# `benchmarks` holds the scenarios that the tests assert; only the folder above makes it importable.
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from hypothesis import settings
+
+# The definitions of the scenarios are shared with the benchmarks.
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+# No deadline, since nothing here measures speed, and the same examples in every run: a failure is one of the change.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
