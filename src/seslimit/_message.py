@@ -48,7 +48,7 @@ def check_address(field: str, address: str) -> str:
     """
     if _ADDRESS.fullmatch(address) and len(address) <= MAX_ADDRESS_LENGTH:
         return address
-    shown = f"{field} {printable(address)!r}"
+    shown = f"{field} '{printable(address)}'"
     if _CONTROL.search(address):
         raise InvalidMessage(f"{shown} holds CR, LF or another control character: pass one bare address.")
     if len(address) > MAX_ADDRESS_LENGTH:
