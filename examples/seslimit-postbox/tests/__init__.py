@@ -1,0 +1,1 @@
+"""The tests of seslimit-postbox, on loopback."""
