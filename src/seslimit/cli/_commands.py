@@ -142,6 +142,32 @@ def simulate(**options: Any) -> int:
     return Status.ALL_ACCEPTED
 
 
+@seslimit.command()
+@click.option("--to", required=True, metavar="URL", help="What to look at: ses://, smtp://, smtps://, or a plug-in's.")
+@_JSON
+def doctor(to: str, as_json: bool) -> int:
+    """
+    Say in plain words what is wrong with a set-up; no message is sent.
+
+    One line for each check: ok, warning or wrong, with what to do.
+
+    Exit status: 0 nothing wrong, with warnings or without; 2 wrong configuration or credentials; 3 the account is
+    blocked or paused; 75 not reachable now, or nothing left of the daily quota.
+    """
+    from ._doctor import diagnose
+
+    console = _console(as_json=as_json)
+    found = asyncio.run(diagnose(to, lambda check: _show(console, check.line())))
+    _show(console, found.last_words())
+    if as_json:
+        print(json.dumps(found.figures()), flush=True)
+    return found.status
+
+
+def _show(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were given: a default value is written once, in the options object."""
     return {name: value for name, value in options.items() if value is not None}

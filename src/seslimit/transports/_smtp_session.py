@@ -2,8 +2,9 @@
 One SMTP connection, used for one message after another, then dropped.
 
 Decides what a break means from the phase it met: before the content, during it, after the final dot. It must not know
-of other connections or of the rate. aiosmtplib gives commands and replies; the phases are kept here, because its
-exceptions are the same before and after the dot.
+of other connections or of the rate. Replies are read strictly (`_smtp_replies`): aiosmtplib, which opens connections,
+takes a reply that is left over for the answer to the next command, and its exceptions are the same before and after the
+dot.
 
 Invariants: `usable` is True only between completed exchanges, so whatever interrupts one (a cancellation, a time-out, a
 reply out of order) leaves a connection that is dropped; dropping is `abort`, which sends nothing more, since closing
@@ -15,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import aiosmtplib
 
@@ -25,6 +25,7 @@ from .._outcome import Door, Outcome, Reply, Stage
 from .._replies import interpret, most_useful
 from ._refusal import error_of, refusal, words_of
 from ._smtp_options import SMTPOptions
+from ._smtp_replies import BrokenConversation, SMTPReplies, SMTPReply
 
 CHUNK = 64 * 1024
 """Bytes written at once; content of at most one chunk is written together with its dot."""
@@ -48,14 +49,13 @@ class SMTPSession:
     """
 
     def __init__(self, options: SMTPOptions, smtp: aiosmtplib.SMTP) -> None:
-        if smtp.protocol is None or not isinstance(smtp.transport, asyncio.WriteTransport):
+        if not isinstance(smtp.transport, asyncio.Transport):
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
         self._options = options
-        self._protocol = smtp.protocol
         self._transport = smtp.transport
+        self._replies = SMTPReplies()
+        self._transport.set_protocol(self._replies)
         self._loop = asyncio.get_running_loop()
-        # Its drain is how aiosmtplib's protocol wants to be asked for flow control.
-        self._writer = asyncio.StreamWriter(self._transport, self._protocol, None, self._loop)
         self._deadline = asyncio.timeout(None)
         self._stage = Stage.MAIL
         self._decided_at: float | None = None
@@ -71,7 +71,7 @@ class SMTPSession:
     @property
     def alive(self) -> bool:
         """Whether it is usable and the service has not closed it, as far as was read."""
-        return self.usable and self._protocol.is_connected
+        return self.usable and self._replies.in_step and not self._transport.is_closing()
 
     def abort(self) -> None:
         """Drop the connection; nothing that is still buffered is sent."""
@@ -103,7 +103,7 @@ class SMTPSession:
         try:
             async with asyncio.timeout(None) as self._deadline:
                 receipt = await self._transact(message, content)
-        except (aiosmtplib.SMTPException, OSError) as error:
+        except OSError as error:
             raise self._broken(error) from error
         except TransportError as error:
             # A refusal completes its exchange; the next message begins with a reset.
@@ -115,7 +115,7 @@ class SMTPSession:
 
     async def _transact(self, message: Message, content: bytes) -> Receipt:
         if self._reset_needed:
-            await self._expect(message, Stage.RSET, 250, b"RSET")
+            await self._reset()
         self._reset_needed = True
         self.transactions += 1
         await self._expect(message, Stage.MAIL, 250, b"MAIL", b"FROM:<" + message.mail_from.encode("ascii") + b">")
@@ -126,9 +126,15 @@ class SMTPSession:
             raise self._refusal(message, reply)
         return Receipt(_message_id(reply.message), refused, decided_at=self._decided_at)
 
+    async def _reset(self) -> None:
+        """End the transaction before; that this fails is no fault of the message."""
+        reply = await self._command(Stage.RSET, b"RSET")
+        if reply.code != 250:
+            raise BrokenConversation(f"{reply.code} {reply.message}")
+
     async def _recipients(self, message: Message) -> Mapping[str, str]:
         """Name the recipients; go on with those that are accepted, unless a refusal is about more than a recipient."""
-        refused: dict[str, aiosmtplib.SMTPResponse] = {}
+        refused: dict[str, SMTPReply] = {}
         for recipient in message.recipients:
             reply = await self._command(Stage.RCPT, b"RCPT", b"TO:<" + recipient.encode("ascii") + b">")
             if reply.code in (250, 251):
@@ -142,66 +148,79 @@ class SMTPSession:
             raise error_of(meaning, "; ".join(dict.fromkeys(texts.values())))
         return texts
 
-    async def _command(self, stage: Stage, *parts: bytes) -> aiosmtplib.SMTPResponse:
+    async def _command(self, stage: Stage, *parts: bytes) -> SMTPReply:
         self._stage = stage
         self._deadline.reschedule(self._loop.time() + self._options.command_timeout)
-        return await self._protocol.execute_command(*parts, timeout=None)
+        reply = self._replies.expect()
+        if not reply.done():
+            self._transport.write(b" ".join(parts) + b"\r\n")
+        return await reply
 
     async def _expect(self, message: Message, stage: Stage, code: int, *parts: bytes) -> None:
         reply = await self._command(stage, *parts)
         if reply.code != code:
             raise self._refusal(message, reply)
 
-    async def _hand_over(self, content: bytes) -> aiosmtplib.SMTPResponse:
+    async def _hand_over(self, content: bytes) -> SMTPReply:
         self._deadline.reschedule(self._loop.time() + self._options.content_timeout)
-        # A task, because a time-out that cancelled the reading itself could throw away a reply that has just arrived.
-        reading = self._loop.create_task(self._protocol.read_response())
-        try:
-            if len(content) > CHUNK:
-                await self._upload(memoryview(content)[: -len(DOT)], reading)
-                if reading.done():
-                    return self._unasked(reading.result())
-                content = DOT
-            self._protocol.write(content)
-            self._decided_at = self._loop.time()
-            self._stage = Stage.DOT
-            self._deadline.reschedule(None)
-            return await self._final_reply(reading)
-        finally:
-            _drop(reading)
+        reply = self._replies.expect()
+        if reply.done():
+            return await reply
+        if len(content) > CHUNK:
+            await self._upload(memoryview(content)[: -len(DOT)], reply)
+            if reply.done():
+                return self._unasked(reply.result())
+            content = DOT
+        self._transport.write(content)
+        self._decided_at = self._loop.time()
+        self._stage = Stage.DOT
+        self._deadline.reschedule(None)
+        return await self._final_reply(reply)
 
-    async def _upload(self, content: memoryview, reading: asyncio.Task[aiosmtplib.SMTPResponse]) -> None:
+    async def _upload(self, content: memoryview, reply: asyncio.Future[SMTPReply]) -> None:
         """Write all but the dot as fast as it is taken, until the service replies: then it does not want the rest."""
         for begin in range(0, len(content), CHUNK):
-            self._writer.write(content[begin : begin + CHUNK])
-            draining = self._loop.create_task(self._writer.drain())
-            try:
-                await asyncio.wait((draining, reading), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                _drop(draining)
-            if reading.done():
+            self._transport.write(content[begin : begin + CHUNK])
+            # Even where there is room, what the service says must be read in between.
+            await asyncio.sleep(0)
+            if not reply.done():
+                await self._room(reply)
+            if reply.done():
                 return
-            if self._protocol.transport is None:
-                raise aiosmtplib.SMTPServerDisconnected("Connection lost")
 
-    def _unasked(self, reply: aiosmtplib.SMTPResponse) -> aiosmtplib.SMTPResponse:
-        """Take a reply in the middle of the content: it counts, but a next command would be read as content."""
+    async def _room(self, reply: asyncio.Future[SMTPReply]) -> None:
+        """Wait until there is room to write, or a reply."""
+        draining = self._loop.create_task(self._replies.drained())
+        try:
+            await asyncio.wait((draining, reply), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            draining.cancel()
+
+    def _unasked(self, reply: SMTPReply) -> SMTPReply:
+        """
+        Take a reply in the middle of the content.
+
+        A refusal counts, but a next command would be read as content. Nothing can be accepted before its dot.
+        """
         self.abort()
+        if reply.code < 400:
+            raise BrokenConversation(f"{reply.code} {reply.message}, in the middle of the content")
         return reply
 
-    async def _final_reply(self, reading: asyncio.Task[aiosmtplib.SMTPResponse]) -> aiosmtplib.SMTPResponse:
-        await asyncio.wait((reading,), timeout=self._options.dot_timeout)
-        if not reading.done():
+    async def _final_reply(self, reply: asyncio.Future[SMTPReply]) -> SMTPReply:
+        # Not awaited itself: a time-out that cancelled it could throw away a reply that has just arrived.
+        await asyncio.wait((reply,), timeout=self._options.dot_timeout)
+        if not reply.done():
             # The loop may have been held up past the deadline with the reply already there: read once more.
             await asyncio.sleep(0)
-        if not reading.done():
+        if not reply.done():
             raise TimeoutError(f"no reply within {self._options.dot_timeout:g} s")
-        return reading.result()
+        return reply.result()
 
-    def _reply(self, reply: aiosmtplib.SMTPResponse) -> Reply:
+    def _reply(self, reply: SMTPReply) -> Reply:
         return Reply(Door.SMTP, self._stage, str(reply.code), reply.message)
 
-    def _refusal(self, message: Message, reply: aiosmtplib.SMTPResponse) -> TransportError:
+    def _refusal(self, message: Message, reply: SMTPReply) -> TransportError:
         return refusal(self._reply(reply), message.recipients, decided_at=self._decided_at, fresh=not self._proven)
 
     def _broken(self, error: Exception) -> TransportError:
@@ -217,12 +236,6 @@ class SMTPSession:
             stage=self._stage,
             blocks_endpoint=not self._proven,
         )
-
-
-def _drop(task: asyncio.Task[Any]) -> None:
-    """End a task whose result no longer matters, without asyncio complaining that nobody looked at it."""
-    if not task.cancel() and not task.cancelled():
-        task.exception()
 
 
 def _message_id(text: str) -> str:

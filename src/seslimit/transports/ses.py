@@ -1,7 +1,8 @@
 """
 The API door: one message, once, through SES's `SendEmail`; and `GetAccount` for the sending quota.
 
-The only module that imports aiobotocore. It decides nothing about replies (`_replies`, `_classify`).
+With `_ses_inquiry` the only module that imports aiobotocore. It decides nothing about replies (`_replies`,
+`_classify`).
 
 Invariants: one HTTP request for one attempt, whatever happens (by default botocore repeats requests, each perhaps a
 message sent twice), except that ended credentials are renewed and the request made once more; a response without a
@@ -209,6 +210,20 @@ class SESTransport:
             await opened.leave()
         figures = cast("Mapping[str, float]", account["SendQuota"])
         return SendQuota(figures["Max24HourSend"], figures["MaxSendRate"], figures["SentLast24Hours"])
+
+    @contextlib.asynccontextmanager
+    async def client(self) -> AsyncIterator[SESV2Client]:
+        """
+        The client that attempts are made with, for questions beside them; it repeats nothing.
+
+        Raises:
+            ConfigurationError: there is no region, or no such profile.
+        """
+        opened = await self._clients.opened()
+        try:
+            yield opened.client
+        finally:
+            await opened.leave()
 
     async def aclose(self) -> None:
         """Close all connections. Called once, when nothing is under way."""

@@ -1,0 +1,135 @@
+"""
+The replies of an SMTP service, read strictly: one for each command, or the connection is of no more use.
+
+Decides what is a reply and what is none. It must not know what a reply means, nor how long anybody waits for one.
+
+Invariants: bytes that come while no reply is awaited end the conversation, so that no reply is taken for the answer to
+another command; all lines of a reply have the same code; at most `MAX_REPLY` bytes are kept. A conversation that has
+ended stays so, and says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import NamedTuple
+
+MAX_REPLY = 32 * 1024
+"""Bytes of one reply; the longest real one, to EHLO, has under 1 KiB."""
+
+_LINE = re.compile(rb"(?P<code>[2-5]\d\d)(?:(?P<more>-)|[ ]|(?=\r?\n))(?P<text>[^\n]*?)\r?\n")
+
+
+class SMTPReply(NamedTuple):
+    """A reply: its code, and the texts of its lines."""
+
+    code: int
+    message: str
+
+
+class BrokenConversation(ConnectionError):
+    """The service closed the connection, or said what is no reply or what nobody asked for."""
+
+
+class SMTPReplies(asyncio.Protocol):
+    """The reading side of a connection, and the flow control of its writing side."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._buffer = bytearray()
+        self._waiter: asyncio.Future[SMTPReply] | None = None
+        self._failure: BrokenConversation | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the connection stands, and nothing came that nobody asked for."""
+        return self._failure is None and not self._buffer
+
+    def expect(self) -> asyncio.Future[SMTPReply]:
+        """The next reply; to be called before the command is written, which must not be where it has failed already."""
+        self._waiter = self._loop.create_future()
+        if self._buffer:
+            self._fail("The service said something that nobody asked for.")
+        elif self._failure is not None:
+            self._tell(self._failure)
+        return self._waiter
+
+    async def drained(self) -> None:
+        """Wait until more can be written, or nothing more ever will."""
+        await self._writable.wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        if self._failure is not None:
+            return
+        self._buffer += data
+        if self._waiter is None or self._waiter.done():
+            self._fail("The service said something that nobody asked for.")
+            return
+        try:
+            reply = self._next()
+        except ValueError as error:
+            self._fail(str(error))
+            return
+        if reply is not None:
+            self._waiter.set_result(reply)
+
+    def eof_received(self) -> None:
+        """Note that the service said its last word; the transport then closes."""
+        self._fail("The service closed the connection.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the connection is gone."""
+        self._fail(f"The connection was lost: {exc}" if exc else "The connection was closed.")
+
+    def pause_writing(self) -> None:
+        """Note that enough is buffered."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Note that what was buffered is written."""
+        self._writable.set()
+
+    def _next(self) -> SMTPReply | None:
+        """
+        The reply that the buffer begins with; None while it is not complete.
+
+        Raises:
+            ValueError: what is there is no reply.
+
+        Source:
+            RFC 5321, 4.2.1: every line of a reply has its code.
+        """
+        codes, texts, end = set[bytes](), list[str](), 0
+        while (line_end := self._buffer.find(b"\n", end)) >= 0:
+            line = _LINE.fullmatch(self._buffer, end, line_end + 1)
+            if line is None:
+                raise ValueError("The service said something that is no reply.")
+            codes.add(line["code"])
+            texts.append(line["text"].decode("utf-8", "replace").strip())
+            end = line_end + 1
+            if len(codes) > 1:
+                raise ValueError("The service gave a reply of two codes.")
+            if end > MAX_REPLY:
+                break
+            if not line["more"]:
+                del self._buffer[:end]
+                return SMTPReply(int(codes.pop()), "\n".join(texts))
+        if len(self._buffer) > MAX_REPLY:
+            raise ValueError("The service gave a reply without an end.")
+        return None
+
+    def _fail(self, words: str) -> None:
+        if self._failure is None:
+            self._failure = BrokenConversation(words)
+            self._buffer.clear()
+            self._tell(self._failure)
+        self._writable.set()
+
+    def _tell(self, failure: BrokenConversation) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(failure)
+            # Nobody may be left to ask for it, as after a cancellation.
+            self._waiter.exception()
