@@ -132,15 +132,20 @@ async def _credentials(inquiry: Inquiry, found: Diagnosis) -> str | None:
     return f"the access key {key[:4]}…{key[-4:]} (from {source})"
 
 
+async def _timed(inquiry: Inquiry) -> tuple[datetime, Answer, datetime]:
+    began_at = datetime.now(UTC)
+    answer = await inquiry.account()
+    return began_at, answer, datetime.now(UTC)
+
+
 async def _asked(inquiry: Inquiry, found: Diagnosis) -> Answer:
     """The account's answer, and a check of our clock by it."""
-    for left in reversed(range(ASKED)):
-        began_at = datetime.now(UTC)
-        answer = await inquiry.account()
-        ended_at = datetime.now(UTC)
-        if answer.http_status != 429 or not left:
+    began_at, answer, ended_at = await _timed(inquiry)
+    for _ in range(ASKED - 1):
+        if answer.http_status != 429:
             break
         await asyncio.sleep(1 / GET_ACCOUNT_RATE)
+        began_at, answer, ended_at = await _timed(inquiry)
     if answer.served_at is None:
         found.leave("clock: the answer has no date")
     else:
