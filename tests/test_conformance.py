@@ -1,8 +1,9 @@
-"""Both of our own transports keep the contract, on the simulator; and the kit notices those that do not."""
+"""Both of our own transports keep the contract, on the simulator, with no test skipped."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 import ssl
 from base64 import b64encode
@@ -12,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import attrs
+import pytest
 import trustme
 
 from seslimit import Transport
@@ -178,3 +180,14 @@ class TestSMTPTransport(TransportConformance):
             service = SMTPService(stand_in, transport, (PASSWORD, b64encode(PASSWORD.encode()).decode()))
             await service.behave(Lever.ACCEPT)
             yield service
+
+
+def test_a_class_without_a_service_fails() -> None:
+    """Pytest would pass over an abstract class, and a run without a single check would look like a success."""
+
+    class Forgotten(TransportConformance):
+        pass
+
+    assert not inspect.isabstract(Forgotten)
+    with pytest.raises(NotImplementedError, match=r"Forgotten has no service\(\)"):
+        Forgotten().test_an_accepted_message_gives_a_receipt()  # type: ignore[abstract]

@@ -22,12 +22,12 @@ print(transport_from_url("postbox://:tok-secret@mail.example.org?timeout=5"))
 
 
 def python(*arguments: str | Path, installed: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python with the example installed, and leave nothing in its folder."""
+    """Run Python with the example installed, and leave nothing in its folder; a pytest has no plug-in but its own."""
     path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         timeout=120,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -90,7 +91,7 @@ class TransportURL:
             value = default if text is None else float(text)
         except ValueError:
             value = float("nan")
-        if not value >= least:
+        if not (value >= least and math.isfinite(value)):
             raise ConfigurationError(
                 f"option {name!r} of the {self.scheme} URL is {printable(text or '')!r}: "
                 f"write a number of at least {least:g}."

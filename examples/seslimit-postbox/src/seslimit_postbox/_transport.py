@@ -38,13 +38,19 @@ class PostboxTransport:
         max_connections: connections at most; have at least as many as messages in flight.
 
     Raises:
-        ConfigurationError: the token would go unencrypted over a network.
+        ConfigurationError: the token would go unencrypted over a network, it holds a control character, or the URL
+            holds a user or a password.
     """
 
     def __init__(self, base_url: str, token: str, *, timeout: float = 60.0, max_connections: int = 100) -> None:
         url = urlsplit(base_url)
-        if url.scheme != "https" and url.hostname not in LOOPBACK:
+        if url.username is not None or url.password is not None:
+            # The URL is shown in `repr`; the token is not.
+            raise ConfigurationError("base_url holds a user or a password: pass the token as token.")
+        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in LOOPBACK):
             raise ConfigurationError("the token would go unencrypted over a network: use https://.")
+        if not (token.isascii() and token.isprintable()):
+            raise ConfigurationError("the token holds a control character or is not ASCII.")
         self._base_url = base_url.rstrip("/")
         self._token = token
         self._timeout = timeout
@@ -137,7 +143,7 @@ def from_url(url: TransportURL) -> PostboxTransport:
         ConfigurationError: an option is unknown or wrong, or the host or the token is missing.
     """
     options = url.take("tls", "timeout", "max_connections")
-    if not url.host or not url.password:
+    if not url.host or url.user or not url.password:
         raise ConfigurationError("a postbox URL is postbox://:TOKEN@HOST.")
     if options.get("tls", "required") not in ("required", "none"):
         raise ConfigurationError("option 'tls' of a postbox URL is none, or left out.")
