@@ -323,6 +323,12 @@ class Served:
             ready.set()
             await ended.wait()
             server.close()
+            await asyncio.sleep(0.01)  # whoever was just let in begins, so that it can clean up
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0.01)
 
         thread = threading.Thread(target=lambda: asyncio.run(serve()))
         thread.start()
