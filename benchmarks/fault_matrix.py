@@ -18,11 +18,12 @@ import os
 import socket
 import ssl
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import cache
-from typing import Any
+from typing import IO, Any
 
 import attrs
 import trustme
@@ -34,11 +35,11 @@ from seslimit.transports import Transport
 from seslimit.transports.ses import SESTransport, session_with
 from seslimit.transports.smtp import SMTPTransport
 
-PATIENCE = 0.25
+PATIENCE = 0.15
 """Seconds that a client waits where the fault is a silence; elsewhere it waits long enough for a busy machine."""
 
-LARGE = 8_000_000
-"""Bytes that no socket buffer holds, so that the client is still writing when the server breaks off."""
+LARGE = 59 + 17 * 470_000
+"""Bytes of content that no socket buffer holds, so that the client is still writing when the server breaks off."""
 
 CONTENT = b"From: sender@example.org\r\nSubject: hello\r\n\r\nGood morning.\r\n"
 PASSWORD = "BLBM/9hSUELfq8Gw"
@@ -158,15 +159,19 @@ REPLIES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("554 Transaction failed: Duplicate header 'DKIM-Signature'.", "permanent", ("dot",), "ses.md 1.2"),
     ("554 Message rejected: Address blacklisted", "permanent", ("dot",), "ses.md 1.2"),
     (
-        "554 Message rejected: Email address is not verified. The following identities failed the check in region "
-        "US-EAST-1: tested@example.org",
+        (
+            "554 Message rejected: Email address is not verified. The following identities failed the check in region "
+            "US-EAST-1: tested@example.org"
+        ),
         "account_blocked",
         ("dot",),
         "ses.md 1.2: our From",
     ),
     (
-        "554 Message rejected: Email address is not verified. The following identities failed the check in region "
-        "US-EAST-1: reader0@example.com",
+        (
+            "554 Message rejected: Email address is not verified. The following identities failed the check in region "
+            "US-EAST-1: reader0@example.com"
+        ),
         "permanent",
         ("dot",),
         "ses.md 1.2: the recipient",
@@ -199,6 +204,8 @@ OPENING_REPLIES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     (IDLE, "not_sent", OPENING, "#9, #21"),
     (TEMPORARY, "not_sent", OPENING, "#3, #5, #8"),
     ("454 TLS not available due to temporary reason", "not_sent", ("starttls",), "#5: not a throttle"),
+    ("502 Command not implemented", "account_blocked", ("ehlo",), "#4: 5xx at EHLO"),
+    ("554 Refused by policy", "account_blocked", ("ehlo",), "#4: 5xx at EHLO"),
     ("501 Syntax error (no parameters allowed)", "not_sent", ("starttls",), "#5"),
     ("502 Command not implemented", "not_sent", ("starttls",), "#5"),
     ("454 Temporary authentication failure", "not_sent", ("auth",), "#8: not a throttle"),
@@ -278,7 +285,7 @@ def server_of(stage: str) -> dict[str, Any]:
     return {"tls": server_context()} if stage in ("starttls", "tls") else {}
 
 
-def opening_cells() -> Iterator[Cell]:
+def opening_cells() -> Iterator[Cell]:  # noqa: C901 - a list of cells
     """Faults of a new connection: with nothing else to send over, and beside one that is in use."""
 
     def both(stage: str, fault: str, act: Act, expected: Expected, source: str, **more: Any) -> Iterator[Cell]:
@@ -377,9 +384,8 @@ def transaction_cells(connection: str) -> Iterator[Cell]:
         yield cell(stage, "ordinary reply in single bytes", Act(drip=0.0001, accepts=True), fine, "no fault")
     # Our own fault, which a new connection does not mend.
     order = attrs.evolve(broken, blocks=True)
-    yield cell(
-        "mail", "503 Sender already specified.", Act(line("503 Sender already specified.")), broken, "ses.md 1.2"
-    )
+    specified = "503 Sender already specified."
+    yield cell("mail", specified, Act(line(specified)), broken, "ses.md 1.2")
     yield cell("rcpt", "503 Bad sequence", Act(line("503 Bad sequence of commands")), order, "#22: out of order")
     yield cell("data", "503 Bad sequence", Act(line("503 Bad sequence of commands")), order, "#22: out of order")
     yield from recipient_cells(connection)
@@ -526,16 +532,20 @@ ERRORS: tuple[tuple[int, str | None, str, str, str], ...] = (
     (
         400,
         "MessageRejected",
-        "Email address is not verified. The following identities failed the check in region US-EAST-1: "
-        "tested@example.org",
+        (
+            "Email address is not verified. The following identities failed the check in region US-EAST-1: "
+            "tested@example.org"
+        ),
         "account_blocked",
         "ses.md 2.1: identity",
     ),
     (
         400,
         "MessageRejected",
-        "Email address is not verified. The following identities failed the check in region US-EAST-1: "
-        "reader0@example.com",
+        (
+            "Email address is not verified. The following identities failed the check in region US-EAST-1: "
+            "reader0@example.com"
+        ),
         "permanent",
         "ses.md 1.2: the recipient",
     ),
@@ -612,13 +622,10 @@ def api_cells(connection: str) -> Iterator[Cell]:
         yield cell(f"accepted, {fault}", taken, Expected("unknown", held=True, dropped=dropped), "#25, #27, #28")
     fine = Expected("accepted", held=True, dropped=None)
     yield cell("ordinary response in single bytes", Act(accepts=True, drip=0.0001), fine, "no fault")
-    yield cell(
-        "100 and then the response", Act(b"HTTP/1.1 100 Continue\r\n\r\n" + http(200, ID), accepts=True), fine, ""
-    )
-    for then in (Then.CLOSE, Then.RESET):
-        ended = Act(accepts=True, then=then)
-        if then is Then.CLOSE:
-            yield cell("accepted, then close", ended, Expected("accepted", held=True), "#9")
+    twice = Act(b"HTTP/1.1 100 Continue\r\n\r\n" + http(200, ID), accepts=True)
+    yield cell("100 and then the response", twice, fine, "no fault")
+    ended = Act(accepts=True, then=Then.CLOSE)
+    yield cell("accepted, then close", ended, Expected("accepted", held=True), "#9")
     # While the request is written. Whether all of it arrived the client cannot tell, since it wrote it to the kernel.
     for then in (Then.CLOSE, Then.RESET):
         for byte in (0, 1000):
@@ -688,6 +695,15 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
+@cache
+def authority_file() -> IO[bytes]:
+    """The authority's certificate in a file, which is gone with this process."""
+    file = tempfile.NamedTemporaryFile(suffix=".pem")  # noqa: SIM115 - open for as long as the process
+    file.write(authority().cert_pem.bytes())
+    file.flush()
+    return file
+
+
 def _server_context(issuer: trustme.CA, name: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     issuer.issue_cert(name).configure_cert(context)
@@ -716,6 +732,22 @@ def client_context() -> ssl.SSLContext:
     authority().configure_trust(context)
     return context
 
+
+_REFUSED_GREETING = (
+    "the catalogue stops the account at a 5xx to EHLO, as where STARTTLS is missing; `_replies` gives the endpoint time"
+)
+KNOWN = {
+    **{
+        f"smtp-ehlo-{reply}-{connection}": _REFUSED_GREETING
+        for reply in ("502 Command not implemented", "554 Refused by policy")
+        for connection in ("fresh", "beside")
+    },
+    "api-send-unsolicited HTTP/1.1 2-pooled": (
+        "aiohttp forgets half a status line that came with the answer before, and uses the connection again; the next "
+        "answer is read right"
+    ),
+}
+"""Cells that differ from the catalogue, with the reason why that stays so."""
 
 # Playing a cell
 
@@ -813,8 +845,10 @@ async def settled(condition: Any) -> None:
 
 @cache
 def session() -> AioSession:
-    """One session for all, since reading botocore's models takes most of a cell's time."""
-    return session_with("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    """One session for all: reading botocore's models, and this machine's authorities, takes most of a cell's time."""
+    made = session_with("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    made.set_config_variable("ca_bundle", authority_file().name)
+    return made
 
 
 def transport_of(cell: Cell, server: Server) -> SMTPTransport | SESTransport:
@@ -835,7 +869,9 @@ def transport_of(cell: Cell, server: Server) -> SMTPTransport | SESTransport:
     waits = dict.fromkeys(("connect_timeout", "command_timeout", "content_timeout", "dot_timeout"), patience)
     if cell.connection == "beside":
         waits["dot_timeout"] = 15.0
-    return SMTPTransport("127.0.0.1", server.port, **{"tls": "none", "max_connections": 2, **waits, **cell.options})
+    # Given to all, since reading the certificate authorities of this machine takes most of a cell's time.
+    fixed = {"tls": "none", "max_connections": 2, "tls_context": client_context()}
+    return SMTPTransport("127.0.0.1", server.port, **{**fixed, **waits, **cell.options})
 
 
 async def _play(cell: Cell, server: SMTPServer | APIServer, transport: SMTPTransport | SESTransport) -> Seen:
@@ -861,11 +897,10 @@ async def _play(cell: Cell, server: SMTPServer | APIServer, transport: SMTPTrans
             await _refused_beside(transport, sending, server)
             await first_sent
         outcome, blocks, words = await sending
-    if isinstance(server, APIServer):
-        requests = server.requests - requests
-    else:
-        requests = server.mails.count("tested@example.org")
+    requests = server.requests - requests if isinstance(server, APIServer) else server.mails.count("tested@example.org")
     server.plan = {}
+    # An HTTP client that is told the end of a connection in the middle of its next request could not but be unsure.
+    await asyncio.sleep(0.01)
     # A time-out that is short for the silence may be too short for a busy machine: the next message gets three tries.
     following = "", False, ""
     for _ in range(3 if cell.silent else 1):
@@ -896,8 +931,9 @@ def used_again(conversation: Conversation) -> bool:
 async def _refused_beside(transport: SMTPTransport | SESTransport, sending: asyncio.Task[Any], server: Server) -> None:
     """Wait until the second connection has met its fault, then let go of the first."""
     assert isinstance(transport, SMTPTransport)
-    pool = transport._pool
-    await settled(lambda: len(server.conversations) > 1 and (sending.done() or not pool._opening))
+    pool = transport._pool  # noqa: SLF001
+    opening = pool._opening  # noqa: SLF001
+    await settled(lambda: len(server.conversations) > 1 and (sending.done() or not opening))
     assert server.hold is not None
     server.hold.set()
     server.hold = None
@@ -906,10 +942,10 @@ async def _refused_beside(transport: SMTPTransport | SESTransport, sending: asyn
 def left_in(transport: SMTPTransport | SESTransport) -> str:
     """Places of the transport that are taken although nothing is under way."""
     if isinstance(transport, SESTransport):
-        current = transport._clients._current
+        current = transport._clients._current  # noqa: SLF001
         return f"{current.users} users" if current and current.users else ""
-    pool = transport._pool
-    taken = pool._in_use + len(pool._opening) + len(pool._waiting)
+    pool = transport._pool  # noqa: SLF001
+    taken = pool._in_use + len(pool._opening) + len(pool._waiting)  # noqa: SLF001
     return f"{taken} places" if taken or pool.size > 2 else ""
 
 
@@ -949,16 +985,14 @@ def main(words: list[str]) -> int:
 
     async def run() -> int:
         wrong = 0
-        print(
-            "| | door | stage | connection | fault | expected | blocks | held | seen |\n|---|---|---|---|---|---|---|---|---|"
-        )
+        print(f"| | door | stage | connection | fault | expected | blocks | held | seen |\n{'|---' * 9}|")
         for cell in chosen:
             seen = await play(cell)
             differing = mismatches(cell, seen)
             wrong += bool(differing)
             should = cell.expected
             row = (
-                "**✗**" if differing else "✓",
+                ("known" if cell.name in KNOWN else "**✗**") if differing else "✓",
                 cell.door,
                 cell.stage,
                 cell.connection,
@@ -972,8 +1006,10 @@ def main(words: list[str]) -> int:
         return wrong
 
     wrong = asyncio.run(run())
-    doors = Counter(cell.door for cell in chosen)
-    print(f"\n{len(chosen)} cells, {wrong} mismatches ({dict(doors)}; {time.perf_counter() - begin:.1f} s)")
+    for name, reason in KNOWN.items():
+        print(f"\nKnown: {name}: {reason}.")
+    doors = ", ".join(f"{count} {door}" for door, count in Counter(cell.door for cell in chosen).items())
+    print(f"\n{len(chosen)} cells, {wrong} mismatches ({doors}; {time.perf_counter() - begin:.1f} s)")
     return int(bool(wrong))
 
 

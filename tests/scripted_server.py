@@ -193,10 +193,12 @@ class SMTPServer(Server):
     offers: tuple[bytes, ...] = attrs.field(default=(b"8BITMIME", b"AUTH PLAIN LOGIN"), kw_only=True)
     mails: list[str] = attrs.field(factory=list, init=False)
     """The return address of every MAIL command."""
+    raw: list[bytes] = attrs.field(factory=list, init=False)
+    """Every content as it came, without the final dot."""
     nested: int = attrs.field(default=0, init=False)
     """MAIL commands inside a transaction."""
 
-    async def _converse(
+    async def _converse(  # noqa: C901 - the steps of a conversation, in their order
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, conversation: Conversation
     ) -> None:
         async def reply(stage: str, ordinary: bytes) -> bytes:
@@ -224,9 +226,10 @@ class SMTPServer(Server):
                 if (await reply("rcpt", b"250 Ok\r\n")).startswith(b"250"):
                     recipients.append(line[9:-3].decode())
             elif verb == b"DATA":
-                if (await reply("data", b"354 End data with <CR><LF>.<CR><LF>\r\n")).startswith(b"354"):
-                    if await self._take(reader, writer, conversation, (mail_from, tuple(recipients)), reply):
-                        mail_from, recipients = "", []
+                said = await reply("data", b"354 End data with <CR><LF>.<CR><LF>\r\n")
+                envelope = (mail_from, tuple(recipients))
+                if said.startswith(b"354") and await self._take(reader, writer, conversation, envelope, reply):
+                    mail_from, recipients = "", []
             else:
                 stage, ordinary = self._ordinary(verb, writer)
                 said = await reply(stage, ordinary)
@@ -257,6 +260,7 @@ class SMTPServer(Server):
             conversation.add(".")
         dot = self.plan.get("dot")
         accepts = dot is None or dot.accepts
+        self.raw.append(content)
         if accepts:
             self.accepted.append(Accepted(*envelope, (b"\r\n" + content).replace(b"\r\n.", b"\r\n")[2:]))
         if self.hold is not None:
@@ -310,7 +314,7 @@ class APIServer(Server):
             head = await reader.readuntil(b"\r\n\r\n")
             self.requests += 1
             conversation.add(head.split(b"\r\n")[0].decode("latin-1"))
-            length = int(re.findall(rb"(?i)content-length: (\d+)", head)[0])
+            length = sum(map(int, re.findall(rb"(?i)content-length: (\d+)", head)))
             body = self.plan.pop("body", None)
             if body is not None:
                 await reader.readexactly(body.at_byte or 0)

@@ -103,6 +103,26 @@ def test_another_tenant_takes_tokens_uncounted() -> None:
     assert (account.accepted, account.sent(0)) == (0, 0)
 
 
+def test_another_tenant_may_leave_debt() -> None:
+    """It too takes as many tokens as it has recipients."""
+    account = SimulatedAccount(1, 2)
+    assert account.take(0, 3)
+    assert verdicts(account, (1.9, 1), (2, 1)) == [RATE, ACCEPTED]
+
+
+def test_a_stream_leaves_the_window_as_it_came() -> None:
+    """Messages closer together than the window tells apart are not kept in it by those that follow."""
+    account = SimulatedAccount(1e6)
+    for millisecond in range(1000):
+        account.decide(millisecond / 1000, 1)
+    assert 490 <= account.sent(86_400.5) <= 510
+
+
+def test_the_clock_may_say_anything() -> None:
+    """Only differences count: a bucket that starts at second 1,000 refills like one that starts at 0."""
+    assert verdicts(SimulatedAccount(1, 1), (1000, 5), (1004, 1), (1005, 1)) == [ACCEPTED, RATE, ACCEPTED]
+
+
 def test_a_full_bucket_shrinks_with_the_rate() -> None:
     """After a step from 10/s to 1/s with a depth of a second, the bucket holds one token."""
     account = SimulatedAccount(Schedule(((0, 10), (5, 1))), 1)
@@ -206,6 +226,43 @@ def test_whoever_waits_for_the_debt_is_accepted(rate: float, depth: float, messa
     for _, recipients in messages:
         assert account.decide(now, recipients) is ACCEPTED
         now += recipients / rate + 1e-6
+
+
+@given(schedules, depths, arrivals, st.floats(0, 40))
+def test_no_moment_has_more_than_the_bucket_of_its_rate(
+    schedule: Schedule, depth: float, messages: list[tuple[float, int]], rest: float
+) -> None:
+    """Whatever came before, and however the rate has changed, single messages at one moment fill one bucket at most."""
+    account = SimulatedAccount(schedule, depth)
+    account.start(0)
+    now = 0.0
+    for gap, recipients in messages:
+        now += gap
+        account.decide(now, recipients)
+    now += rest
+    most = math.floor(max(1.0, depth * schedule.at(now)) + 1e-9)
+    passed = 0
+    while passed <= most and account.decide(now, 1) is ACCEPTED:
+        passed += 1
+    assert passed <= most
+
+
+@given(
+    st.integers(0, 200),
+    st.integers(1, 12),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(1, 50)), max_size=60),
+)
+def test_the_window_rolls_with_the_time(quota: int, day: int, messages: list[tuple[int, int]]) -> None:
+    """What is counted is what was accepted less than a day ago, to the recipient."""
+    account = SimulatedAccount(1e6, 1, max_24_hour_send=quota, day=day)
+    accepted: list[tuple[int, int]] = []
+    now = 0
+    for gap, recipients in messages:
+        now += gap
+        counted = sum(number for at, number in accepted if at > now - day)
+        assert account.sent(now) == counted
+        if account.decide(now, recipients) is ACCEPTED:
+            accepted.append((now, recipients))
 
 
 @given(st.integers(0, 100), arrivals)

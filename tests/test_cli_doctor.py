@@ -231,8 +231,8 @@ def test_half_of_the_credentials(doctor: Doctor, ses_simulator: Start, monkeypat
     """The other half is named."""
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     said = doctor(ses_simulator(14).ses_url)
-    assert (said.status, said.words("credentials")[0]) == (2, "wrong")
-    assert "AWS_SECRET_ACCESS_KEY" in said.words("credentials")[1]
+    assert (said.status, said.words("aws")[0]) == (2, "wrong")
+    assert "AWS_SECRET_ACCESS_KEY" in said.words("aws")[1]
 
 
 def test_temporary_credentials_without_their_token(
@@ -248,8 +248,8 @@ def test_temporary_credentials_without_their_token(
 
 
 @pytest.mark.parametrize(("url", "name", "part"), [
-    ("ses://", "region", "AWS_DEFAULT_REGION"),
-    ("ses://us-east-1?profile=elsewhere", "credentials", "no AWS profile 'elsewhere'"),
+    ("ses://", "aws", "AWS_DEFAULT_REGION"),
+    ("ses://us-east-1?profile=elsewhere", "aws", "no AWS profile 'elsewhere'"),
 ])  # fmt: skip
 def test_no_region_and_no_profile(url: str, name: str, part: str, doctor: Doctor) -> None:
     """What the AWS chain cannot find is named."""
@@ -290,12 +290,21 @@ def test_nobody_listens(url: str, doctor: Doctor) -> None:
     assert "firewall" in said.words("endpoint")[1]
 
 
-def test_a_proxy(doctor: Doctor, ses_simulator: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy(scheme: str, doctor: Doctor, ses_simulator: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named without its password, and the endpoint is not connected to past it."""
     simulator = ses_simulator(14)
-    monkeypatch.setenv("HTTP_PROXY", f"http://me:{PROXY_PASSWORD}@127.0.0.1:{simulator.api_port}")
+    monkeypatch.setenv("HTTP_PROXY", f"{scheme}me:{PROXY_PASSWORD}@127.0.0.1:{simulator.api_port}")
     said = doctor("ses://us-east-1?endpoint_url=http://localhost:1")
     assert f"through the proxy 127.0.0.1:{simulator.api_port}" in said.words("endpoint")[1]
+    assert said.status == 0
+
+
+def test_a_proxy_that_is_not_there(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client names it in its error; the fixture looks for its password."""
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:{PROXY_PASSWORD}@127.0.0.1:1")
+    said = doctor("ses://us-east-1?endpoint_url=http://localhost:1")
+    assert (said.status, said.words("answer")[0]) == (75, "wrong")
 
 
 # Two servers that say what they are told
@@ -651,6 +660,13 @@ def test_a_session_that_comes_to_nothing(
     assert "login" not in said.states
 
 
+def test_a_refusal_of_the_greeting_is_not_taken_for_a_missing_starttls(doctor: Doctor) -> None:
+    """Nothing is offered in a refusal."""
+    with Served(smtp_talk({"EHLO": "421 Service not available"})).running() as server:
+        said = doctor(f"smtp://{LOGIN}127.0.0.1:{server.port}")
+    assert (said.status, said.words("session")[0], "tls" in said.states) == (75, "wrong", False)
+
+
 def test_starttls_that_is_refused(authority: trustme.CA, doctor: Doctor) -> None:
     """The service's words are told."""
     with Served(smtp_talk({"STARTTLS": "454 TLS not available"}, context_for(authority))).running() as server:
@@ -667,14 +683,22 @@ def test_a_door_in_clear_taken_for_one_with_tls(doctor: Doctor) -> None:
     assert "write smtp://" in said.words("tls")[1]
 
 
-@pytest.mark.parametrize(("greeting", "words"), [("", "write smtps://"), ("220-one\r\n220", "")])
-async def test_a_door_that_says_nothing(greeting: str, words: str) -> None:
+async def test_a_door_that_says_nothing() -> None:
     """As one that waits for TLS does: after our patience the other scheme is named."""
-    with Served(smtp_talk({"": greeting})).running() as server:
-        found = await diagnose(f"smtp://{LOGIN}127.0.0.1:{server.port}?tls=none", lambda check: None, patience=0.2)
-    by_name = {check.name: check for check in found.checks}
-    assert words in by_name["greeting"].words
-    assert found.status == (75 if words else 0)
+    with Served(smtp_talk({"": ""})).running() as server:
+        found = await diagnose(f"smtp://{LOGIN}127.0.0.1:{server.port}", lambda check: None, patience=0.2)
+    assert (found.status, found.checks[-1].name) == (75, "greeting")
+    assert "no answer in time" in found.checks[-1].words
+    assert "write smtps://" in found.checks[-1].words
+
+
+def test_a_slow_greeting(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every new connection pays for it; a greeting may have several lines."""
+    monkeypatch.setattr("seslimit.cli._doctor_session.SLOW_GREETING", 0.0)
+    with Served(smtp_talk({"": "220-Welcome\r\n220"})).running() as server:
+        said = doctor(f"smtp://{LOGIN}127.0.0.1:{server.port}?tls=none")
+    assert (said.status, said.words("greeting")[0]) == (0, "warning")
+    assert "ms: 220 Welcome" in said.words("greeting")[1]
 
 
 PORTS = [
@@ -714,13 +738,13 @@ def test_a_wrong_url(url: str, part: str, doctor: Doctor) -> None:
 def test_an_extra_that_is_not_installed() -> None:
     """What to install is said."""
     script = (
-        "import sys; sys.modules['aiosmtplib'] = None\n"
+        "import sys; sys.modules['aiosmtpd'] = None\n"
         "from seslimit.cli._commands import run\n"
-        "sys.exit(run(['doctor', '--to', 'smtp://u:p@127.0.0.1']))"
+        "sys.exit(run(['doctor', '--to', 'sim://']))"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (2, "")
-    assert "pip install 'seslimit[smtp]'" in ended.stdout
+    assert "pip install 'seslimit[sim]'" in ended.stdout
 
 
 @pytest.mark.parametrize(

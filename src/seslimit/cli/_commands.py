@@ -23,6 +23,7 @@ from .._errors import SESLimitError
 from ._ending import Status
 
 RATE = click.FloatRange(min=0, min_open=True)
+_COLOURS = {"ok": "", "warning": "yellow", "wrong": "red"}
 _JSON = click.option("--json", "as_json", is_flag=True, help="The last line of standard output is one JSON object.")
 
 
@@ -157,15 +158,15 @@ def doctor(to: str, as_json: bool) -> int:
     from ._doctor import diagnose
 
     console = _console(as_json=as_json)
-    found = asyncio.run(diagnose(to, lambda check: _show(console, check.line())))
+    found = asyncio.run(diagnose(to, lambda check: _show(console, check.line(), _COLOURS[check.state])))
     _show(console, found.last_words())
     if as_json:
         print(json.dumps(found.figures()), flush=True)
     return found.status
 
 
-def _show(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+def _show(console: Console, text: str, style: str = "") -> None:
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

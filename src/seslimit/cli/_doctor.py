@@ -21,7 +21,8 @@ from ._ending import Status, shown
 PATIENCE = 10.0
 """Seconds for one step: a name, a connection, a handshake, an answer."""
 
-_CLIENT = {"ses": "aiobotocore", "smtp": "aiosmtplib", "smtps": "aiosmtplib"}
+_CLIENT = {"ses": "aiobotocore"}
+"""Scheme → the distribution that talks to the service, where it is not seslimit itself."""
 
 
 async def diagnose(url: str, tell: Callable[[Check], None], patience: float = PATIENCE) -> Diagnosis:

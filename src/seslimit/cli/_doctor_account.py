@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import attrs
-
 from .._quota import SendQuota
 from ._doctor_checks import Check, State
 from ._ending import Status
@@ -29,45 +27,35 @@ LITTLE_LEFT = 0.1
 _RENEW = "get new ones (sign in again, or a new session token) and set all three of them"
 
 
-@attrs.frozen
-class Refusal:
-    """What a refusal of the API means, and what to do."""
-
-    name: str
-    state: State
-    words: str
-    status: Status = Status.WRONG_USAGE
-
-
-_UNKNOWN_KEY = Refusal(
+_UNKNOWN_KEY = Check(
     "credentials",
     State.WRONG,
     "the service does not know this access key: it was deleted, made inactive or mistyped, is of another partition of "
     "AWS, or is a temporary one without its AWS_SESSION_TOKEN",
 )
-_WRONG_SIGNATURE = Refusal(
+_WRONG_SIGNATURE = Check(
     "credentials",
     State.WRONG,
     "the signature is wrong: the secret access key does not belong to the access key; copy both anew, without spaces",
 )
-_EXPIRED = Refusal("credentials", State.WRONG, f"the temporary credentials have expired: {_RENEW}")
-_DENIED = Refusal(
+_EXPIRED = Check("credentials", State.WRONG, f"the temporary credentials have expired: {_RENEW}")
+_DENIED = Check(
     "permission",
     State.WARNING,
     "these credentials may not ask for the account (permission ses:GetAccount), so a fixed --rate is used, or a rate "
     "that is learned by sending; allow ses:GetAccount to have the account's own",
 )
-_TOO_OFTEN = Refusal(
+_TOO_OFTEN = Check(
     "account",
     State.WARNING,
     "the account was asked too often just now (one GetAccount a second is allowed, for everybody who uses it): "
     "try again in a moment",
 )
-_NO_SUBSCRIPTION = Refusal(
+_NO_SUBSCRIPTION = Check(
     "account", State.WRONG, "this AWS account is not signed up for SES in this region: open the SES console once"
 )
 
-REFUSALS: Mapping[str, Refusal] = {
+REFUSALS: Mapping[str, Check] = {
     "UnrecognizedClientException": _UNKNOWN_KEY,
     "InvalidClientTokenId": _UNKNOWN_KEY,
     "InvalidAccessKeyId": _UNKNOWN_KEY,
@@ -98,13 +86,13 @@ def about_the_clock(code: str, words: str) -> bool:
     return code in _CLOCK_CODES or words.lower().startswith(_CLOCK_WORDS)
 
 
-def refusal_of(code: str, http_status: int) -> Refusal:
+def refusal_of(code: str, http_status: int) -> Check:
     """What a refusal means."""
     if code in REFUSALS:
         return REFUSALS[code]
     if http_status >= 500:
-        return Refusal("account", State.WRONG, "the service has a fault: try again later", Status.REMAINING)
-    return Refusal(
+        return Check("account", State.WRONG, "the service has a fault: try again later", Status.REMAINING)
+    return Check(
         "answer", State.WRONG, "the endpoint does not answer as the SES API v2 does: check endpoint_url and region"
     )
 

@@ -45,8 +45,8 @@ class Check:
 
     name: str
     state: State
-    words: str
-    status: Status = Status.ALL_ACCEPTED
+    words: str = attrs.field(converter=printable)
+    status: Status = Status.WRONG_USAGE
 
     def line(self) -> str:
         """The check for people."""
@@ -86,20 +86,21 @@ class Diagnosis:
 
     def ok(self, name: str, words: str) -> None:
         """Note what is well."""
-        self._note(name, State.OK, words, Status.ALL_ACCEPTED)
+        self.take([Check(name, State.OK, words)])
 
     def warn(self, name: str, words: str) -> None:
         """Note what does not keep messages from being sent, but should be known."""
-        self._note(name, State.WARNING, words, Status.ALL_ACCEPTED)
+        self.take([Check(name, State.WARNING, words)])
 
     def wrong(self, name: str, words: str, status: Status = Status.WRONG_USAGE) -> None:
         """Note what keeps messages from being sent."""
-        self._note(name, State.WRONG, words, status)
+        self.take([Check(name, State.WRONG, words, status)])
 
     def take(self, checks: Iterable[Check]) -> None:
         """Note checks that were made elsewhere."""
         for check in checks:
-            self._note(check.name, check.state, check.words, check.status)
+            self.checks.append(check)
+            self.tell(check)
 
     def leave(self, *what: str) -> None:
         """Note what was not looked at."""
@@ -125,8 +126,3 @@ class Diagnosis:
             "checks": [{"name": check.name, "state": check.state, "words": check.words} for check in self.checks],
             "not_checked": self.not_checked,
         }
-
-    def _note(self, name: str, state: State, words: str, status: Status) -> None:
-        check = Check(name, state, printable(words), status)
-        self.checks.append(check)
-        self.tell(check)

@@ -54,11 +54,11 @@ async def logged_in(
             found.warn("login", f"{words}, unless the server takes messages without")
         return False
     try:
-        smtp = await open_connection(attrs.evolve(transport, connect_timeout=patience), context)
+        connection, _ = await open_connection(attrs.evolve(transport, connect_timeout=patience), context)
     except TransportError as error:
         _refused(transport, error, found)
         return False
-    smtp.close()
+    connection.abort()
     found.ok("login", "accepted")
     return True
 

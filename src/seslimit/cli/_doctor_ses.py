@@ -6,13 +6,15 @@ import asyncio
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+import attrs
+
 from .._errors import ConfigurationError, TransportError
 from .._outcome import Outcome
 from .._quota import SendQuota
 from ..transports._ses_inquiry import Answer, Inquiry, inquiring, known_regions
 from ..transports.ses import GET_ACCOUNT_RATE, SESTransport
 from ._doctor_account import about_the_clock, account_checks, clock_check, refusal_of
-from ._doctor_checks import Check, Diagnosis, State
+from ._doctor_checks import Diagnosis, State
 from ._doctor_reach import Place, connected, resolves, secured
 from ._ending import Status
 
@@ -44,8 +46,8 @@ async def examine_ses(transport: SESTransport, found: Diagnosis, patience: float
         async with inquiring(transport, patience) as inquiry:
             await _examine(inquiry, transport, found, patience)
     except ConfigurationError as error:
-        found.wrong("region" if transport.region is None else "credentials", str(error))
-        found.leave("endpoint, TLS", "clock", _ACCOUNT)
+        found.wrong("aws", str(error))
+        found.leave("endpoint, TLS", "credentials", "clock", _ACCOUNT)
 
 
 async def _examine(inquiry: Inquiry, transport: SESTransport, found: Diagnosis, patience: float) -> None:
@@ -79,7 +81,8 @@ def _region(inquiry: Inquiry, transport: SESTransport, found: Diagnosis) -> bool
 async def _endpoint(inquiry: Inquiry, found: Diagnosis, patience: float, *, known: bool) -> bool:
     """Whether the endpoint is there."""
     if inquiry.proxy is not None:
-        found.ok("endpoint", f"{inquiry.endpoint_url} is asked through the proxy {inquiry.proxy}")
+        found.hide(inquiry.proxy.login)
+        found.ok("endpoint", f"{inquiry.endpoint_url} is asked through the proxy {inquiry.proxy.place}")
         found.leave("TLS, because of the proxy")
         return True
     url = urlsplit(inquiry.endpoint_url)
@@ -178,7 +181,7 @@ def _judge(answer: Answer, key: str, found: Diagnosis) -> None:
         found.ok("credentials", f"the service knows {key}")
     else:
         said = f"{said}; with {key}"
-    found.take([Check(refusal.name, refusal.state, f"{refusal.words} ({said})", refusal.status)])
+    found.take([attrs.evolve(refusal, words=f"{refusal.words} ({said})")])
     found.leave(_ACCOUNT)
     if refusal.state is State.WARNING:
         found.leave(_SENDING)

@@ -102,18 +102,25 @@ async def conversation(transport: SMTPTransport, talk: Talk, context: ssl.SSLCon
             return None
     if not await _greeting(talk, found):
         return None
-    offers = await talk.command("EHLO [127.0.0.1]")
+    offers = await _greeted(talk, found)
     if transport.tls == "starttls":
-        if not await _start_tls(talk, offers, context, found):
+        if offers is None or not await _start_tls(talk, offers, context, found):
             return None
-        offers = await talk.command("EHLO [127.0.0.1]")
+        offers = await _greeted(talk, found)
     elif transport.tls == "none":
         found.ok("tls", "none, which is accepted for this machine only")
-    if offers.code != 250:
-        found.wrong("session", f"the service refused EHLO ({found.quote(offers)}): try again later", Status.REMAINING)
-        return None
-    _offers(offers, found)
+    if offers is not None:
+        _offers(offers, found)
     return offers
+
+
+async def _greeted(talk: Talk, found: Diagnosis) -> Words | None:
+    """What the service answers to our greeting; None where it refuses it."""
+    offers = await talk.command("EHLO [127.0.0.1]")
+    if offers.code == 250:
+        return offers
+    found.wrong("session", f"the service refused EHLO ({found.quote(offers)}): try again later", Status.REMAINING)
+    return None
 
 
 async def _greeting(talk: Talk, found: Diagnosis) -> bool:

@@ -169,17 +169,22 @@ class Simulator:
         user, password = self._smtp.rules.credentials or ("user", "password")
         scheme = "smtps" if self._smtp.rules.tls == "implicit" else "smtp"
         options = "?tls=none" if self._smtp.rules.tls == "none" else ""
-        return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{self._host}:{self.smtp_port}{options}"
+        login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+        return f"{scheme}://{login}@{self._url_host}:{self.smtp_port}{options}"
 
     @property
     def api_url(self) -> str:
         """The API door as an `endpoint_url`."""
-        return f"http://{self._host}:{self.api_port}"
+        return f"http://{self._url_host}:{self.api_port}"
 
     @property
     def ses_url(self) -> str:
         """The API door as a transport's URL; the AWS chain has to have credentials, any will do."""
         return f"ses://us-east-1?endpoint_url={quote(self.api_url, safe='')}"
+
+    @property
+    def _url_host(self) -> str:
+        return f"[{self._host}]" if ":" in self._host else self._host
 
     @property
     def accepted(self) -> list[AcceptedMessage]:

@@ -339,11 +339,13 @@ class _Session(SMTP):
         session: Any = self.session
         session.extended_smtp = True
         session.host_name = hostname or "unknown"
+        # As captured: on the ports with STARTTLS there is no SIZE, and AUTH is offered before TLS too.
         lines = [HOST_NAME, "8BITMIME"]
-        if self.tls_context and not self._tls_protocol:
+        if self._rules.tls != "starttls":
+            lines += [f"SIZE {self._rules.max_size}"]
+        elif not self._tls_protocol:
             lines += ["STARTTLS"]
-        else:
-            lines += [f"SIZE {self._rules.max_size}", "AUTH PLAIN LOGIN"]
+        lines += ["AUTH PLAIN LOGIN"]
         await self.push("".join(f"250-{line}\r\n" for line in lines) + SMTPText.OK)
 
     @syntax("STARTTLS", when="tls_context")

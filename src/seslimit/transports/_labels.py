@@ -72,4 +72,5 @@ def header_lines(configuration_set: str | None, tenant: str | None, tags: Mappin
         "X-SES-TENANT": tenant,
         "X-SES-MESSAGE-TAGS": ", ".join(f"{name}={value}" for name, value in tags.items()),
     }
-    return "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value).encode("ascii")
+    # Checked names are ASCII; attrs makes these lines before it checks them, and the check has the better error.
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value).encode()

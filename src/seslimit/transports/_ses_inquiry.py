@@ -84,6 +84,20 @@ class Answer:
 
 
 @attrs.frozen
+class Proxy:
+    """
+    What stands between this machine and the service.
+
+    Args:
+        place: host and port.
+        login: user and password as the environment has them, which must never be shown; empty for none.
+    """
+
+    place: str
+    login: str = attrs.field(repr=False)
+
+
+@attrs.frozen
 class Inquiry:
     """An open client, and what is known without a request."""
 
@@ -102,13 +116,16 @@ class Inquiry:
         return str(self._client.meta.endpoint_url)
 
     @property
-    def proxy(self) -> str | None:
-        """Host and port of the proxy that requests go through; None for none."""
+    def proxy(self) -> Proxy | None:
+        """The proxy that requests go through; None for none."""
         url = urlsplit(self.endpoint_url)
         if urllib.request.proxy_bypass(url.hostname or ""):
             return None
-        proxy = urlsplit(urllib.request.getproxies().get(url.scheme, ""))
-        return proxy.netloc.rpartition("@")[2] or proxy.path or None
+        text = urllib.request.getproxies().get(url.scheme)
+        if not text:
+            return None
+        login, _, place = text.rpartition("//")[2].rpartition("@")
+        return Proxy(place.partition("/")[0], login)
 
     def tls_context(self) -> ssl.SSLContext:
         """

@@ -170,7 +170,8 @@ class SMTPPool:
 
     async def _open(self) -> SMTPSession:
         await self._pace.acquire()
-        return SMTPSession(self._options, await open_connection(self._options, await self._context()))
+        transport, replies = await open_connection(self._options, await self._context())
+        return SMTPSession(self._options, transport, replies)
 
     def _opened(self, task: asyncio.Task[SMTPSession]) -> None:
         self._opening.discard(task)

@@ -2,9 +2,7 @@
 One SMTP connection, used for one message after another, then dropped.
 
 Decides what a break means from the phase it met: before the content, during it, after the final dot. It must not know
-of other connections or of the rate. Replies are read strictly (`_smtp_replies`): aiosmtplib, which opens connections,
-takes a reply that is left over for the answer to the next command, and its exceptions are the same before and after the
-dot.
+of other connections or of the rate, nor how replies are read (`_smtp_replies`).
 
 Invariants: `usable` is True only between completed exchanges, so whatever interrupts one (a cancellation, a time-out, a
 reply out of order) leaves a connection that is dropped; dropping is `abort`, which sends nothing more, since closing
@@ -16,8 +14,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-
-import aiosmtplib
 
 from .._errors import TransportError, printable
 from .._message import Message, Receipt
@@ -45,16 +41,14 @@ class SMTPSession:
 
     Args:
         options: how long to wait for what.
-        smtp: the connection, logged in.
+        transport: the connection, logged in.
+        replies: what reads from it.
     """
 
-    def __init__(self, options: SMTPOptions, smtp: aiosmtplib.SMTP) -> None:
-        if not isinstance(smtp.transport, asyncio.Transport):
-            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+    def __init__(self, options: SMTPOptions, transport: asyncio.Transport, replies: SMTPReplies) -> None:
         self._options = options
-        self._transport = smtp.transport
-        self._replies = SMTPReplies()
-        self._transport.set_protocol(self._replies)
+        self._transport = transport
+        self._replies = replies
         self._loop = asyncio.get_running_loop()
         self._deadline = asyncio.timeout(None)
         self._stage = Stage.MAIL

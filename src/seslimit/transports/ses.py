@@ -39,6 +39,7 @@ from ._labels import check_endpoint_id, check_name, check_tags, tags_from
 from ._refusal import error_of, words_of
 from ._ses_client import SharedClient
 from ._ses_errors import broken, ended, refused
+from ._ses_http import UnredirectedSession
 from ._ses_request import CURRENT, Request, note_writing, put_content, request_of
 from ._smtp_options import is_loopback
 from ._url import TransportURL
@@ -56,7 +57,9 @@ KEEPALIVE = 5.0
 """Seconds after which an idle connection is not used again: a request on one that the service is about to close ends as
 "may have been accepted"."""
 
-_BROKEN = (BotoCoreError, aiohttp.ClientError, OSError, ValueError)
+_BROKEN = (BotoCoreError, aiohttp.ClientError, OSError, ValueError, AttributeError, TypeError, LookupError)
+"""What a request can end with; the last three are botocore's, from a response of JSON that is no object."""
+
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 _log = logging.getLogger(__name__)
 
@@ -80,6 +83,7 @@ async def _client_of(transport: SESTransport) -> AsyncIterator[SESV2Client]:
         read_timeout=transport.timeout,
         max_pool_connections=transport.max_connections,
         connector_args={"keepalive_timeout": KEEPALIVE},
+        http_session_cls=UnredirectedSession,
         parameter_validation=False,  # a message is checked when it is made
         user_agent=f"seslimit/{version('seslimit')}",  # botocore's own is put together anew for every request
         warm_up_loader_caches=True,  # else the service model is read from disk on the event loop
