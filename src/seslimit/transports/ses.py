@@ -198,9 +198,10 @@ class SESTransport:
             TransportError: the question failed.
             ConfigurationError: there is no region, or no such profile.
         """
-        await self._pace.acquire()
         opened = await self._clients.opened()
         try:
+            # Only now: opening the first client takes time, which would be counted as time since the last question.
+            await self._pace.acquire()
             async with asyncio.timeout(self.timeout):
                 account = await opened.client.get_account()
         except ClientError as error:
