@@ -29,9 +29,9 @@ class Counting(Limiter):
         self.settled: list[Admission] = []
         self.outcomes: list[Outcome | None] = []
 
-    async def enter(self, admission: Admission, *, front: bool = False) -> None:
+    async def enter(self, admission: Admission, *, front: bool = False, patience: RetryPolicy | None = None) -> None:
         """Count."""
-        await super().enter(admission, front=front)
+        await super().enter(admission, front=front, patience=patience)
         self.admitted.append(admission)
 
     def settle(
@@ -223,7 +223,9 @@ async def test_an_exception_of_the_limiter_is_no_attempt() -> None:
     """It leaves at once, where a retry would never end."""
 
     class Broken(Limiter):
-        async def enter(self, admission: Admission, *, front: bool = False) -> None:
+        async def enter(
+            self, admission: Admission, *, front: bool = False, patience: RetryPolicy | None = None
+        ) -> None:
             raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):

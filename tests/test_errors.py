@@ -16,6 +16,7 @@ from seslimit import (
     InvalidMessage,
     Message,
     Outcome,
+    QuotaExceeded,
     Report,
     SendFailed,
     SendingStopped,
@@ -34,6 +35,7 @@ ERRORS = [
     SESLimitError("anything"),
     SendFailed(Report(MESSAGE, Outcome.PERMANENT, attempts=1, error=TransportError(Outcome.PERMANENT, "554 no"))),
     SendingStopped("stopped"),
+    QuotaExceeded("nothing left", [MESSAGE], retry_after=60.0),
     TransportError(
         Outcome.NOT_SENT, "454 later", retry_after=3.0, stage=Stage.AUTH, decided_at=1.5, blocks_endpoint=True
     ),

@@ -447,7 +447,7 @@ async def test_an_endpoint_once_reached_is_waited_for_as_long_as_the_policy_says
 @on_virtual_time
 async def test_an_endpoint_that_comes_back_ends_the_rest_for_all() -> None:
     """Nobody is lost and no attempt is counted."""
-    service = Service(Outcome.ACCEPTED, *[Outcome.NOT_SENT] * 25)
+    service = Service(Outcome.ACCEPTED, *[Outcome.NOT_SENT] * 15)
     limiter = Limiter(100)
     send = limiter.wrap(retry=RetryPolicy(max_attempts=1))(service)
     await send()

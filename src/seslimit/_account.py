@@ -93,6 +93,19 @@ class Account:
         """Whether the account is blocked, and it is too early to look whether it still is."""
         return self.block_pause.opens_at() > now
 
+    def out_of_quota(self, now: float) -> bool:
+        """Whether nothing is left of the day, and it is too early to look whether there is again."""
+        return self.quota_pause.opens_at() > now
+
+    def quota_back_in(self, now: float) -> float:
+        """Seconds until there is quota again for sure; until the next probe where that is not known."""
+        frees_at = self.day.frees_at(now)
+        return max(0.0, (self.quota_pause.opens_at() if frees_at is None else frees_at) - now)
+
+    def given_up(self, now: float, max_unreachable: float) -> bool:
+        """Whether there was no connection for longer than that, and it is too early for another attempt."""
+        return self.endpoint_pause.opens_at() > now and self.unreachable_for(now) > max_unreachable
+
     def unreachable_for(self, now: float) -> float:
         """Seconds without a connection; infinity where none was ever made and the first few attempts failed."""
         if self.endpoint_pause.began_at is None:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from ._classify import meaning
-from ._errors import AccountBlocked, EndpointUnreachable, printable
 from ._outcome import Outcome
 from ._retry import GiveUp, History, HoldAccount, Retry, RetryPolicy
 
@@ -84,7 +83,7 @@ class Delivery:
             await self.places.in_flight.acquire()
             self.holds_place = True
         admission = self.limiter.admit(self.cost)
-        await self.limiter.enter(admission, front=self.history.outcome is not None)
+        await self.limiter.enter(admission, front=self.history.outcome is not None, patience=self.policy)
         self._admission = admission
         return admission
 
@@ -101,6 +100,7 @@ class Delivery:
         Raises:
             Exception: the last attempt's, unchanged, when the message is given up.
             AccountBlocked: the account is blocked.
+            QuotaExceeded: nothing is left of the day, and the policy does not wait for it.
             EndpointUnreachable: there was no connection for as long as the policy waits.
         """
         try:
@@ -142,17 +142,17 @@ class Delivery:
 
     async def _go_on(self, error: Exception) -> None:
         """Do as the policy decides; returns when there is to be another attempt."""
-        decision = self.policy.decide(self.history, asyncio.get_running_loop().time())
+        decision = self.policy.decide(self.history, _now())
         self.ended = isinstance(decision, GiveUp)
         if self.ended or self.last_attempt:
             raise error
         match decision:
             case HoldAccount():
-                raise AccountBlocked(_words(error)) from error
+                raise self.limiter.rest.stopped_by(self.history.outcome, _now()) from error
             case Retry(wait):
                 await self._back_off(wait)
             case _ if self.limiter.unreachable_for > self.policy.max_unreachable:
-                raise EndpointUnreachable(_words(error)) from error
+                raise self.limiter.rest.stopped_by(Outcome.NOT_SENT, _now()) from error
 
     async def _back_off(self, wait: float) -> None:
         if self.places is None or self.places.backing_off.locked():
@@ -169,5 +169,5 @@ class Delivery:
             self.limiter.conclude(admission, exc)
 
 
-def _words(error: Exception) -> str:
-    return printable(str(error) or type(error).__name__)
+def _now() -> float:
+    return asyncio.get_running_loop().time()

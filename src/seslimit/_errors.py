@@ -113,3 +113,22 @@ class AccountBlocked(SendingStopped):
 
 class EndpointUnreachable(SendingStopped):
     """No connection to the service could be made for as long as the retry policy waits; `__cause__` says why."""
+
+
+class QuotaExceeded(SendingStopped):
+    """
+    Nothing is left of the rolling 24 hours, and the retry policy does not wait for it.
+
+    Args:
+        reply: the service's words, or one sentence about what happened.
+        unsent: as for every `SendingStopped`.
+        retry_after: seconds after which it is worth trying again: until the oldest of what was sent leaves the 24
+            hours, where that is known, and until the next probe where it is not.
+    """
+
+    def __init__(self, reply: str, unsent: Sequence[Message] = (), *, retry_after: float = 0.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(reply, unsent)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.reply, self.unsent), self.__dict__)

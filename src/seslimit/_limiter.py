@@ -8,7 +8,6 @@ is in `_line`, the deciding in `_account`; what a loop over attempts looks like 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -19,14 +18,13 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from ._account import Account, Verdict
 from ._classify import meaning
 from ._delivery import Delivery
-from ._errors import AccountBlocked, ConfigurationError
+from ._errors import ConfigurationError
 from ._line import Line
 from ._outcome import Outcome
 from ._quota import SendQuota
 from ._rate import AdaptiveRate
+from ._rest import Rest
 from ._retry import History, RetryPolicy
-
-logger = logging.getLogger("seslimit")
 
 UNSETTLED = 1000
 """Admissions by `acquire` that are remembered for `accepted` and `throttled`: more than any loop has in flight."""
@@ -99,9 +97,8 @@ class Limiter:
         if rate is not None and max_rate is not None and rate > max_rate:
             raise ConfigurationError(f"rate {rate:g} is above max_rate {max_rate:g}: lower the one or raise the other.")
         self._account = Account(AdaptiveRate(rate, max_rate))
-        self._line = Line(self._account, self._refuse_if_blocked)
-        self._blocked_by: Exception | None = None
-        self._told: str | None = None
+        self._line = Line(self._account)
+        self.rest = Rest(self._account)
         self._by_hand: deque[Admission] = deque(maxlen=UNSETTLED)
         self._entered: dict[asyncio.Task[object] | None, list[Admission]] = {}
 
@@ -218,7 +215,7 @@ class Limiter:
         """Take the account's sending quota, fresh from the service: its rate caps ours, and it may end a pause."""
         self._account.figures(_now(), quota)
         self._line.changed()
-        self._tell_of_rest()
+        self.rest.tell(_now())
 
     def settle(
         self,
@@ -249,7 +246,7 @@ class Limiter:
         )
         self._account.settle(_now(), verdict)
         self._line.changed()
-        self._tell_of_rest()
+        self.rest.tell(_now())
 
     def conclude(self, admission: Admission, exc: BaseException | None) -> None:
         """Tell what became of an admission by what the attempt raised: None when it was accepted."""
@@ -257,8 +254,7 @@ class Limiter:
             self.settle(admission, Outcome.ACCEPTED)
         elif isinstance(exc, Exception):
             meant = meaning(exc)
-            if meant.outcome is Outcome.ACCOUNT_BLOCKED:
-                self._blocked_by = exc
+            self.rest.heard(meant.outcome, exc)
             self.settle(
                 admission,
                 meant.outcome,
@@ -277,27 +273,6 @@ class Limiter:
         self._line.changed()
         return admission
 
-    def _refuse_if_blocked(self) -> None:
-        """Send waiting messages back to their callers: an account that is blocked stays so until somebody acts."""
-        if self._account.blocked(_now()):
-            raise AccountBlocked(str(self._blocked_by or "The account is blocked.")) from self._blocked_by
-
-    def _tell_of_rest(self) -> None:
-        """Log that sending rests, and that it goes on, once each."""
-        if self.paused == self._told:
-            return
-        self._told = self.paused
-        if self._told is None:
-            logger.info("sending goes on")
-            return
-        frees_at = self._account.day.frees_at(_now())
-        sure = (
-            ""
-            if frees_at is None
-            else f"; what was sent first leaves the 24 hours in {(frees_at - _now()) / 3600:.1f} h"
-        )
-        logger.warning("sending rests, %s%s; one message at a time finds out when it is over", self._told, sure)
-
     def _oldest(self, recipients: int) -> Admission:
         if self._by_hand:
             return self._by_hand.popleft()
@@ -305,16 +280,24 @@ class Limiter:
         admission.admitted_at = _now()
         return admission
 
-    async def enter(self, admission: Admission, *, front: bool = False) -> None:
+    async def enter(self, admission: Admission, *, front: bool = False, patience: RetryPolicy | None = None) -> None:
         """
         Wait for an admission's turn; `admit` and `acquire` do so by themselves.
 
         Args:
             admission: what to admit.
             front: at the head of the line, for a message that had its turn before.
+            patience: says what is not waited out: an exceeded quota, a long time without a connection. Everybody is
+                asked at the head of the line, so those with less patience than the head learn it after the head.
+
+        Raises:
+            AccountBlocked: as `admit` does.
+            QuotaExceeded, EndpointUnreachable: as `patience` says.
         """
         admission.decided_at = None
-        admission.admitted_at = await self._line.go_through(admission.cost, front=front)
+        admission.admitted_at = await self._line.go_through(
+            admission.cost, front=front, refuse=lambda: self.rest.refuse(_now(), patience)
+        )
 
 
 def _now() -> float:

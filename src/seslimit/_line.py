@@ -44,12 +44,10 @@ class Line:
 
     Args:
         account: tells the rate in force and until when it rests.
-        refuse: called while somebody waits; raises to send everybody away.
     """
 
-    def __init__(self, account: Account, refuse: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, account: Account) -> None:
         self._account = account
-        self._refuse = refuse
         self._bucket = AsyncLimiter(DEPTH, DEPTH)
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._returning: deque[asyncio.Future[None]] = deque()
@@ -74,13 +72,14 @@ class Line:
             return seconds <= CRUMB
         return seconds <= DEPTH and self._bucket.has_capacity(seconds)
 
-    async def go_through(self, cost: int, *, front: bool = False) -> float:
+    async def go_through(self, cost: int, *, front: bool = False, refuse: Callable[[], None] = lambda: None) -> float:
         """
         Wait for the turn of a message of this cost.
 
         Args:
             cost: recipients; paid by those who come after.
             front: stand before everybody who does not, for a message that had its turn before.
+            refuse: called at the head of the line, whenever the account has changed; raises to wait no longer.
 
         Returns:
             the moment of the admission, seconds of the event loop's clock.
@@ -93,7 +92,7 @@ class Line:
         else:
             self._taken = True
         try:
-            waited = await self._pay()
+            waited = await self._pay(refuse)
             now = asyncio.get_running_loop().time()
             self._account.admitted(now, cost, waited=waited)
             self._owed += cost
@@ -124,13 +123,13 @@ class Line:
                     return
         self._taken = False
 
-    async def _pay(self) -> bool:
+    async def _pay(self, refuse: Callable[[], None]) -> bool:
         """Pay what is owed and sit out every rest; returns whether the rate was what held the message up."""
         loop = asyncio.get_running_loop()
         await self._credit_vacancy(loop.time())
         waited = False
         while True:
-            self._refuse()
+            refuse()
             now = loop.time()
             opens_at = self._account.opens_at()
             if opens_at > now:

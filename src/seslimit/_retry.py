@@ -103,6 +103,8 @@ class RetryPolicy:
         max_wait: upper bound of any wait, in seconds. SES's documents suggest 20 minutes.
         on_unknown: what to do when the connection broke after the content was handed over. "resend" tries again (RFC
             5321, 4.5.4.1: rather twice than never); "hold" never sends twice and reports `unknown`.
+        on_quota_exceeded: what to do when nothing is left of the rolling 24 hours. "wait" keeps the message until there
+            is; "stop" gives it back at once with `QuotaExceeded`, for a caller who has somebody else to tell.
         max_age: seconds after which a message is not tried again, None for no bound.
         max_unreachable: seconds without any connection after which sending stops with `EndpointUnreachable`. Where no
             connection was ever made, three failures are enough: then it is the configuration that is wrong.
@@ -113,6 +115,9 @@ class RetryPolicy:
     max_wait: float = attrs.field(default=1200.0, validator=attrs.validators.gt(0))
     on_unknown: Literal["resend", "hold"] = attrs.field(
         default="resend", validator=attrs.validators.in_(("resend", "hold"))
+    )
+    on_quota_exceeded: Literal["wait", "stop"] = attrs.field(
+        default="wait", validator=attrs.validators.in_(("wait", "stop"))
     )
     max_age: float | None = None
     max_unreachable: float = 900.0
@@ -127,6 +132,8 @@ class RetryPolicy:
         """
         match history.outcome:
             case Outcome.ACCOUNT_BLOCKED:
+                return HoldAccount()
+            case Outcome.QUOTA_EXCEEDED if self.on_quota_exceeded == "stop":
                 return HoldAccount()
             case Outcome.PERMANENT:
                 return GiveUp()

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TypeAlias
 
 from ._batch import Batch
+from ._calls import Calls, stopped
 from ._delivery import Delivery, Places
 from ._errors import ConfigurationError, SendFailed, SendingStopped
 from ._limiter import Admission, Limiter
@@ -76,6 +77,7 @@ class Sender:
         self._hooks = tuple(hooks)
         self._places = Places(max_in_flight, max_in_flight * BACKING_OFF_PER_PLACE)
         self._batches: set[Batch] = set()
+        self._calls = Calls()
         self._quota_watch = QuotaWatch(transport, self.limiter)
 
     async def __aenter__(self) -> Sender:
@@ -96,7 +98,8 @@ class Sender:
 
         Raises:
             SendFailed: the message was given up; its report says why.
-            AccountBlocked, EndpointUnreachable: sending has to stop; the message is unsent.
+            AccountBlocked, QuotaExceeded, EndpointUnreachable: sending has to stop; the message is unsent.
+            SendingStopped: the sender was stopped while the message waited; it is unsent.
 
         Cancelling:
             the attempt under way is dropped; the message may have been accepted.
@@ -104,9 +107,12 @@ class Sender:
         await self._quota_watch.first_answer()
         delivery = self._begin(message)
         try:
-            receipt = await self._deliver(message, delivery)
-        except SendingStopped as stopped:
-            stopped.unsent = (message,)
+            with self._calls.one(message, delivery):
+                receipt = await self._deliver(message, delivery)
+        except SendingStopped as stop:
+            if delivery.interrupted:
+                raise SendFailed(self._report(message, delivery, stop)) from stop
+            stop.unsent = (message,)
             raise
         except Exception as error:
             raise SendFailed(self._report(message, delivery, error)) from error
@@ -120,8 +126,9 @@ class Sender:
         Messages are pulled one by one, as there is a place in flight for them; memory does not grow with their number.
 
         Raises:
-            AccountBlocked, EndpointUnreachable: sending had to stop; raised after the reports of all that was under
-                way, with the messages that were taken and not sent.
+            AccountBlocked, QuotaExceeded, EndpointUnreachable: sending had to stop; raised after the reports of all
+                that was under way, with the messages that were taken and not sent.
+            SendingStopped: the sender was closed before.
             Exception: whatever the iterable raised, after the reports of all that it gave before.
 
         Cancelling:
@@ -129,6 +136,8 @@ class Sender:
             iterating and closes the generator.
         """
         await self._quota_watch.first_answer()
+        if self._calls.closed:
+            raise stopped()
         batch = Batch(messages, self._begin, self._deliver, self._report)
         self._batches.add(batch)
         try:
@@ -140,11 +149,12 @@ class Sender:
 
     def stop(self) -> None:
         """
-        Make no new attempt; `send_many` yields the reports of those under way and ends.
+        Make no new attempt for what was given so far; `send_many` yields the reports of those under way and ends.
 
         Messages that were taken and not sent are reported with what is known of them: `not_sent`, or their last
-        outcome.
+        outcome. A `send` that waits for its turn raises `SendingStopped`.
         """
+        self._calls.stop()
         for batch in self._batches:
             batch.stop()
 
@@ -156,7 +166,9 @@ class Sender:
         """
         self.stop()
         try:
-            late = await asyncio.gather(*(batch.drain(deadline) for batch in self._batches))
+            late = await asyncio.gather(
+                self._calls.drain(deadline), *(batch.drain(deadline) for batch in self._batches)
+            )
             self.unfinished = tuple(chain.from_iterable(late))
             if self.unfinished:
                 logger.warning("closed with %d attempts under way, their outcome is unknown", len(self.unfinished))

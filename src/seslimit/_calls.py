@@ -1,0 +1,99 @@
+"""
+The calls of `Sender.send` under way, so that a sender can end them together.
+
+Decides nothing about a message. A call runs in its caller's own task; one that waits is recalled by cancelling that
+task and turning the cancellation into an error on the way out, as `asyncio.timeout` does.
+
+Invariants: a cancellation that comes from elsewhere stays one; an attempt under way is not touched before the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+
+from ._delivery import Delivery
+from ._errors import SendingStopped
+from ._message import Message
+
+
+@attrs.define(eq=False)
+class _Call:
+    message: Message
+    delivery: Delivery
+    task: asyncio.Task[object]
+    ended: asyncio.Future[None]
+    recalled: bool = False
+
+    def recall(self) -> None:
+        if not self.recalled:
+            self.recalled = True
+            self.task.cancel()
+
+
+class Calls:
+    """The calls of one sender."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[_Call, None] = {}
+        self.closed = False
+        """Whether no call is let in any more."""
+
+    @contextmanager
+    def one(self, message: Message, delivery: Delivery) -> Iterator[None]:
+        """
+        Count one call, for as long as the block lasts.
+
+        Raises:
+            SendingStopped: the sender was stopped before the message was sent.
+        """
+        task = asyncio.current_task()
+        if self.closed or task is None:
+            raise stopped()
+        cancelled_before = task.cancelling()
+        call = _Call(message, delivery, task, asyncio.get_running_loop().create_future())
+        self._under_way[call] = None
+        try:
+            yield
+        except asyncio.CancelledError:
+            if call.recalled and task.uncancel() <= cancelled_before:
+                raise stopped() from None
+            raise
+        finally:
+            del self._under_way[call]
+            call.ended.set_result(None)
+
+    def stop(self) -> None:
+        """Send back the calls that wait; the attempts under way come to their end."""
+        for call in self._under_way:
+            call.delivery.last_attempt = True
+            if not call.delivery.attempting:
+                call.recall()
+
+    async def drain(self, deadline: float) -> list[Message]:
+        """
+        Stop, let no call in any more, and give attempts under way at most `deadline` seconds.
+
+        Returns:
+            the messages whose attempts had not ended by then; they may have been accepted.
+        """
+        self.closed = True
+        self.stop()
+        await self._ended(deadline)
+        late = list(self._under_way)
+        for call in late:
+            call.recall()
+        await self._ended(None)
+        return [call.message for call in late]
+
+    async def _ended(self, timeout: float | None) -> None:
+        if self._under_way:
+            await asyncio.wait([call.ended for call in self._under_way], timeout=timeout)
+
+
+def stopped() -> SendingStopped:
+    """The error for whoever comes after the end."""
+    return SendingStopped("The sender was stopped.")
