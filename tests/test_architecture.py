@@ -20,9 +20,9 @@ LAYERS = (
     ("values", ("_outcome", "_errors", "_message")),
     ("decisions", ("_replies", "_classify", "_evidence", "_rate", "_retry", "_pause", "_quota", "_account")),
     ("interface", ("transports", "transports._url")),
-    ("edge", ("_line", "_limiter", "_delivery", "transports.*")),
-    ("assembly", ("_batch", "_quota_watch", "_sender")),
-    ("surface", ("", "__main__", "cli", "cli.*", "testing", "testing.*")),
+    ("edge", ("_line", "_rest", "_limiter", "_delivery", "transports.*")),
+    ("assembly", ("_batch", "_calls", "_quota_watch", "_sender")),
+    ("surface", ("", "__main__", "cli", "cli.*", "companion", "companion.*", "testing", "testing.*")),
 )
 """From the top. A name counts before a pattern; the empty name is the package itself."""
 
@@ -135,3 +135,9 @@ def test_importing_the_package_imports_no_client_and_no_surface() -> None:
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {name.partition(".")[0] for name in printed} & set(HEAVY)
     assert not [name for name in printed if name.startswith(("seslimit.testing", "seslimit.cli"))]
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if module.startswith("companion")])
+def test_a_companion_uses_the_public_interface_alone(module: str) -> None:
+    """As any embedder: what `import seslimit` gives, and nothing behind it."""
+    assert all(name == "" or name.startswith("companion") for name in own(module))

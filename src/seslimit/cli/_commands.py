@@ -165,6 +165,73 @@ def doctor(to: str, as_json: bool) -> int:
     return found.status
 
 
+@seslimit.command()
+@click.option("--listen", required=True, metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
+@click.option(
+    "--to", required=True, metavar="URL", help="ses://REGION, smtp://USER:PASSWORD@HOST:587, smtps://, sim://"
+)
+@click.option("--rate", type=RATE, help="Recipients/s to start with; found out when left out.")
+@click.option("--max-rate", type=RATE, help="Recipients/s that are never exceeded.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="Certificate (PEM) for STARTTLS.")
+@click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="Its key, if not in the same file.")
+@click.option("--max-connections", type=click.IntRange(min=1), help="Clients at once; more wait.  [default: 500]")
+@click.option("--max-pending", type=click.IntRange(min=1), help="Messages held at once; more wait.  [default: 100]")
+@click.option("--max-size", type=click.IntRange(min=1), help="Bytes of a message.  [default: 40 MB, as SES]")
+@_JSON
+def relay(**options: Any) -> int:
+    """
+    Run an SMTP server in front of SES: what a program hands to it goes out at the account's rate.
+
+    The reply to a message comes when SES has accepted it, so a client is slowed down and never refused for the rate.
+
+    On loopback it needs nothing. On any other address it needs --tls-cert, and SESLIMIT_RELAY_USER and
+    SESLIMIT_RELAY_PASSWORD in the environment.
+
+    Ctrl-C or SIGTERM: no new message is taken, those under way are finished (at most 10 s), the others are told to come
+    back. A second one ends at once.
+
+    Exit status: 0 after Ctrl-C or SIGTERM; 2 wrong usage or configuration.
+    """
+    from ._relay import RelayCommand
+    from ._relay import relay as run_relay
+
+    return asyncio.run(run_relay(RelayCommand(**_given(options)), _console(as_json=False)))
+
+
+@seslimit.command()
+@click.option("--listen", required=True, metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
+@click.option(
+    "--to", required=True, metavar="URL", help="ses://REGION, smtp://USER:PASSWORD@HOST:587, smtps://, sim://"
+)
+@click.option("--root-url", required=True, metavar="URL", help="listmonk's own root URL, for List-Unsubscribe.")
+@click.option("--rate", type=RATE, help="Recipients/s to start with; found out when left out.")
+@click.option("--max-rate", type=RATE, help="Recipients/s that are never exceeded.")
+@click.option("--concurrency", type=click.IntRange(min=1), help="listmonk's Concurrency.  [default: 10, as listmonk]")
+@click.option("--message-rate", type=click.IntRange(min=1), help="listmonk's Message rate.  [default: 10, as listmonk]")
+@click.option(
+    "--timeout", type=RATE, help="Seconds of the messenger's time-out in listmonk.  [default: 5, as listmonk]"
+)
+@click.option("--max-size", type=click.IntRange(min=1), help="Bytes of one request.  [default: 55 MB]")
+@_JSON
+def listmonk(**options: Any) -> int:
+    """
+    Run listmonk's HTTP messenger in front of SES: what a campaign posts to it goes out at the account's rate.
+
+    The answer to a post comes when SES has accepted the message, so listmonk is slowed down and loses nothing. Says
+    which of listmonk's settings cannot work with the account's rate, and which do.
+
+    On any address but loopback it needs SESLIMIT_LISTMONK_USER and SESLIMIT_LISTMONK_PASSWORD in the environment.
+
+    Ctrl-C or SIGTERM: no new message is taken, those under way are finished (at most 10 s). A second one ends at once.
+
+    Exit status: 0 after Ctrl-C or SIGTERM; 2 wrong usage or configuration.
+    """
+    from ._listmonk import ListmonkCommand
+    from ._listmonk import listmonk as run_listmonk
+
+    return asyncio.run(run_listmonk(ListmonkCommand(**_given(options)), _console(as_json=False)))
+
+
 def _show(console: Console, text: str, style: str = "") -> None:
     console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 

@@ -1,0 +1,5 @@
+"""
+Servers in front of SES, for programs that cannot import seslimit: an SMTP relay, and a messenger for listmonk.
+
+They are embedders as any other: they use what `import seslimit` gives, and nothing behind it.
+"""
