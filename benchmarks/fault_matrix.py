@@ -733,15 +733,7 @@ def client_context() -> ssl.SSLContext:
     return context
 
 
-_REFUSED_GREETING = (
-    "the catalogue stops the account at a 5xx to EHLO, as where STARTTLS is missing; `_replies` gives the endpoint time"
-)
 KNOWN = {
-    **{
-        f"smtp-ehlo-{reply}-{connection}": _REFUSED_GREETING
-        for reply in ("502 Command not implemented", "554 Refused by policy")
-        for connection in ("fresh", "beside")
-    },
     "api-send-unsolicited HTTP/1.1 2-pooled": (
         "aiohttp forgets half a status line that came with the answer before, and uses the connection again; the next "
         "answer is read right"

@@ -643,7 +643,8 @@ SESSIONS = [
     ({"": "554 No service"}, 75, "greeting", "try again later"),
     ({"": "HTTP/1.1 400 Bad Request"}, 2, "greeting", "does not speak SMTP"),
     ({"": "x" * 100_000}, 2, "greeting", "does not speak SMTP"),
-    ({"EHLO": "421 Service not available"}, 75, "session", "refused EHLO"),
+    ({"EHLO": "421 Service not available"}, 75, "session", "try again later"),
+    ({"EHLO": "502 Command not implemented"}, 2, "session", "check host and port"),
     ({"EHLO": ""}, 75, "session", "broke off"),
 ]
 

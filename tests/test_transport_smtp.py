@@ -502,6 +502,16 @@ async def test_wrong_password() -> None:
     assert len(server.lines) == 1
 
 
+async def test_refused_greeting() -> None:
+    """What refuses EHLO for good is not the service that was meant: said to all who wait after one try."""
+    server = ScriptedServer({"ehlo": ["502 Command not implemented"] * 3})
+    async with serving(server, user="u", password=PASSWORD, max_connections=1) as transport:
+        errors = await asyncio.gather(*(outcome_of(transport) for _ in range(3)))
+    assert [(error.outcome, error.stage) for error in errors] == [(Outcome.ACCOUNT_BLOCKED, Stage.EHLO)] * 3
+    assert server.commands() == ["EHLO"]
+    assert len(server.lines) == 1
+
+
 @pytest.mark.parametrize(("offer", "lines"), [("AUTH LOGIN PLAIN", 1), ("AUTH LOGIN", 3)])
 async def test_login(offer: str, lines: int) -> None:
     """The login uses PLAIN, or LOGIN where there is no other."""
