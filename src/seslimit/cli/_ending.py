@@ -71,8 +71,8 @@ def ended_by(stopped_by: SESLimitError, url: str, remaining: str) -> tuple[Statu
             return Status.WRONG_USAGE, f"{shown(url)} refused the login ({reply}): {remedy}; {remaining}."
         case AccountBlocked() if isinstance(cause, TransportError) and cause.stage in _BEFORE_LOGIN:
             return Status.WRONG_USAGE, (
-                f"{shown(url)} does not do as SES's SMTP endpoint does ({reply}): check the host and the port, and whether "
-                f"something on the way answers in its place; {remaining}."
+                f"{shown(url)} does not do as SES's SMTP endpoint does ({reply}): check the host and the port, and "
+                f"whether something on the way answers in its place; {remaining}."
             )
         case AccountBlocked():
             return Status.ACCOUNT_BLOCKED, (

@@ -39,7 +39,7 @@ from ._labels import check_endpoint_id, check_name, check_tags, tags_from
 from ._refusal import error_of, words_of
 from ._ses_client import SharedClient
 from ._ses_errors import broken, ended, refused
-from ._ses_http import UnredirectedSession
+from ._ses_http import OneRequestSession
 from ._ses_request import CURRENT, Request, note_writing, put_content, request_of
 from ._smtp_options import is_loopback
 from ._url import TransportURL
@@ -83,7 +83,7 @@ async def _client_of(transport: SESTransport) -> AsyncIterator[SESV2Client]:
         read_timeout=transport.timeout,
         max_pool_connections=transport.max_connections,
         connector_args={"keepalive_timeout": KEEPALIVE},
-        http_session_cls=UnredirectedSession,
+        http_session_cls=OneRequestSession,
         parameter_validation=False,  # a message is checked when it is made
         user_agent=f"seslimit/{version('seslimit')}",  # botocore's own is put together anew for every request
         warm_up_loader_caches=True,  # else the service model is read from disk on the event loop
