@@ -527,6 +527,7 @@ def test_url() -> None:
         ("ses://eu-west-1?endpoint_url=http://example.org", "https"),
         ("ses://eu-west-1?endpoint_url=ftp://example.org", "https"),
         ("ses://eu-west-1?max_connections=0", "max_connections"),
+        ("ses://eu-west-1?max_connections=2.5", "whole number"),
     ],
 )
 def test_wrong_url(url: str, words: str) -> None:

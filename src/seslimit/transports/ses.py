@@ -293,7 +293,7 @@ def from_url(url: TransportURL) -> SESTransport:
         raise ConfigurationError(
             "a ses URL is ses://REGION: credentials come from the AWS chain, a port from endpoint_url."
         )
-    default = {field.name: cast("float", field.default) for field in attrs.fields(SESTransport)}
+    default = {field.name: field.default for field in attrs.fields(SESTransport)}
     return SESTransport(
         url.host or None,
         profile=options.get("profile"),
@@ -302,6 +302,6 @@ def from_url(url: TransportURL) -> SESTransport:
         tenant=options.get("tenant"),
         tags=tags_from(options.get("tags", "")),
         endpoint_id=options.get("endpoint_id"),
-        max_connections=int(url.number("max_connections", default["max_connections"], least=1)),
-        timeout=url.number("timeout", default["timeout"], least=0.1),
+        max_connections=url.count("max_connections", cast("int", default["max_connections"])),
+        timeout=url.number("timeout", cast("float", default["timeout"]), least=0.1),
     )

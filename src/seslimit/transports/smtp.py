@@ -163,4 +163,4 @@ def from_url(url: TransportURL) -> SMTPTransport:
 
 
 def _count(url: TransportURL, name: str) -> int:
-    return int(url.number(name, getattr(attrs.fields(SMTPOptions), name).default, least=1))
+    return url.count(name, getattr(attrs.fields(SMTPOptions), name).default)
