@@ -237,6 +237,13 @@ async def test_refused(status: int, error: str, words: str, outcome: str, stage:
     assert simulator.counts.api_requests == 1
 
 
+@pytest.mark.parametrize("size", [1_000, 3_000_000])
+async def test_too_long(size: int) -> None:
+    """A message that is too long, also one whose request is not even read, will never be accepted."""
+    async with serving(Simulator(1000, api=APIRules(max_size=100))) as transport:
+        assert (await outcome_of(transport, message(content=b"x" * size))).outcome is Outcome.PERMANENT
+
+
 async def test_throttled_by_the_bucket() -> None:
     """The second message in an empty bucket is throttled."""
     async with serving(Simulator(1, depth=1)) as transport:
