@@ -91,5 +91,7 @@ class OneRequestSession(AIOHTTPSession):  # type: ignore[misc] # aiobotocore has
 
     async def _get_session(self, proxy_url: str | None) -> Any:
         session = await super()._get_session(proxy_url)
-        session.connector._factory = partial(AnswersOnly, asyncio.get_running_loop())  # noqa: SLF001 - no public way
+        # There is no public way to have connections of one's own kind.
+        connector: Any = session.connector
+        connector._factory = partial(AnswersOnly, asyncio.get_running_loop())  # noqa: SLF001
         return SimpleNamespace(request=partial(session.request, allow_redirects=False))
