@@ -9,6 +9,7 @@ Invariant: an address that leaves this module can be written to another envelope
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import attrs
 
@@ -56,7 +57,10 @@ def reverse_path(argument: str, max_size: int) -> ReversePath:
             raise Refused("550 5.6.7 SES takes ASCII addresses only: write domains in Punycode (xn--), no SMTPUTF8")
         elif parameter not in _BODIES and name != "AUTH":
             raise Refused(f"555 5.5.4 The parameter {name} of MAIL is not known")
-    _check(address, "550 5.1.7", as_recipient=False)
+    try:
+        _check_sender(address)
+    except InvalidMessage as error:
+        raise Refused(f"550 5.1.7 {error}") from None
     if size is not None and size > max_size:
         raise too_long(max_size)
     return ReversePath(address, size)
@@ -72,7 +76,10 @@ def forward_path(argument: str) -> str:
     address, parameters = _path(argument, "TO")
     if parameters:
         raise Refused(f"555 5.5.4 The parameter {parameters[0]} of RCPT is not known")
-    _check(address, "550 5.1.3", as_recipient=True)
+    try:
+        Message(_SOMEBODY, (address,), b"")
+    except InvalidMessage as error:
+        raise Refused(f"550 5.1.3 {error}") from None
     return address
 
 
@@ -89,8 +96,7 @@ def _path(argument: str, word: str) -> tuple[str, list[str]]:
     return found[1], (found[2] or "").upper().split()
 
 
-def _check(address: str, code: str, *, as_recipient: bool) -> None:
-    try:
-        Message(*((_SOMEBODY, (address,)) if as_recipient else (address, (_SOMEBODY,))), b"")
-    except InvalidMessage as error:
-        raise Refused(f"{code} {error}") from None
+@lru_cache(maxsize=256)
+def _check_sender(address: str) -> None:
+    # Most messages of a program have the same one.
+    Message(address, (_SOMEBODY,), b"")

@@ -88,6 +88,7 @@ class RelaySession(SMTP):
     def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
         self._desk = desk
         self._options = desk.options
+        self._tls_required = desk.options.tls_required
         self._wire: asyncio.BaseTransport | None = None
         self._transaction: _Transaction | None = None
         self._errand: Errand | None = None
@@ -116,7 +117,7 @@ class RelaySession(SMTP):
             data_size_limit=self._options.max_size,
             hostname=HOST_NAME,
             tls_context=desk.tls_context,
-            auth_require_tls=self._options.tls_required,
+            auth_require_tls=self._tls_required,
             authenticator=self._authenticate_login,
             loop=loop,
         )
@@ -275,7 +276,7 @@ class RelaySession(SMTP):
         command = self._commands.get(name)
         if command is None:
             raise Refused("500 5.5.2 Command not recognized")
-        if self._options.tls_required and self._tls_protocol is None and name not in _BEFORE_TLS:
+        if self._tls_required and self._tls_protocol is None and name not in _BEFORE_TLS:
             raise Refused("530 5.7.0 Must issue a STARTTLS command first")
         if name in _IDLE:
             self._idle_commands += 1
@@ -306,7 +307,7 @@ class RelaySession(SMTP):
             lines += ["8BITMIME", f"SIZE {self._options.max_size}", "PIPELINING"]
             if self.tls_context and self._tls_protocol is None:
                 lines.append("STARTTLS")
-            if self._options.user and not (self._options.tls_required and self._tls_protocol is None):
+            if self._options.user and not (self._tls_required and self._tls_protocol is None):
                 lines.append("AUTH PLAIN LOGIN")
         last = len(lines) - 1
         await self.push("\r\n".join(f"250{' ' if at == last else '-'}{line}" for at, line in enumerate(lines)))
