@@ -60,9 +60,17 @@ class Relay:
         transport: makes the attempts; closed together with the relay.
         options: where to listen, whom to let in, how much to take.
         limiter: the account's limiter; a new one that finds the rate when left out.
+        retry: the retry policy, `POLICY` when left out; what it waits for, the client waits for.
     """
 
-    def __init__(self, transport: Transport, options: RelayOptions, *, limiter: Limiter | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        options: RelayOptions,
+        *,
+        limiter: Limiter | None = None,
+        retry: RetryPolicy = POLICY,
+    ) -> None:
         self.options = options
         self.limiter = limiter or Limiter()
         self.counts = Counts()
@@ -70,7 +78,7 @@ class Relay:
         self._sender = Sender(
             AttendedTransport(transport, self.counts),
             limiter=self.limiter,
-            retry=POLICY,
+            retry=retry,
             max_in_flight=options.max_pending,
         )
         self._desk: Desk | None = None
