@@ -1,11 +1,11 @@
 """
-Servers that want a password without being who they should be: `python -m benchmarks.hostile_tls`.
+Servers that want a password without being who they should be: `python -m benchmarks.hostile_tls [--count N]`.
 
 Eight set-ups, one of them in three forms, each met by `smtp://` (STARTTLS) and by `smtps://` (TLS from the first byte,
-with the same deed in the way that this door allows), two attempts over each. Printed is whether it was refused, and how
-many bytes of the login the server saw, in clear or inside TLS, or any log, repr or traceback with its variables showed.
-Two honest servers show that what is looked for would be found. The exit status is 1 where one was not refused, or a
-byte was seen.
+with the same deed in the way that this door allows), several attempts over each. Printed is whether it was refused, and
+how many bytes of the login the server saw, in clear or inside TLS, or any log, repr or traceback with its variables
+showed. Two honest servers show that what is looked for would be found. The exit status is 1 where one was not refused,
+or a byte was seen.
 
 Source:
     RFC 3207, 4.2 and 6; failures.md, sections 3 (#4, #5, #6) and 5, read 2026-11.
@@ -46,6 +46,8 @@ USER = "AKIAQ3CANARYUSER7KLM"
 PASSWORD = "BCanary0Secret9Password7OfNobody5Zz1QwErTy"
 MESSAGE = Message("sender@example.org", ["reader@example.com"], b"Subject: x\r\n\r\nHello.\r\n")
 ATTEMPTS = 2
+"""Over one transport: what was refused once must not be let in the next time."""
+
 PATIENCE = 10.0
 """Seconds for a connection, where the server does not stall."""
 
@@ -337,8 +339,8 @@ async def attempt(transport: SMTPTransport) -> tuple[str, str, str, str]:
     return "accepted", "", receipt.message_id, f"{receipt!r}{transport!r}"
 
 
-async def meet(set_up: SetUp, scheme: str) -> Row:
-    """Meet a server, over one transport, as often as `ATTEMPTS` says."""
+async def meet(set_up: SetUp, scheme: str, attempts: int = ATTEMPTS) -> Row:
+    """Meet a server so many times over one transport."""
     server = HostileServer(set_up, implicit=scheme == "smtps")
     log, handler = _listening()
     try:
@@ -346,7 +348,7 @@ async def meet(set_up: SetUp, scheme: str) -> Row:
             url = f"{scheme}://{USER}:{PASSWORD}@{HOST}:{server.port}"
             made = cast("SMTPTransport", transport_from_url(url))
             transport = attrs.evolve(made, connect_timeout=set_up.patience)
-            results = [await attempt(transport) for _ in range(ATTEMPTS)]
+            results = [await attempt(transport) for _ in range(attempts)]
             await transport.aclose()
     finally:
         _stop_listening(handler)
@@ -389,18 +391,18 @@ def trusting() -> Iterator[None]:
                 os.environ["SSL_CERT_FILE"] = before
 
 
-async def meet_all() -> AsyncIterator[Row]:
+async def meet_all(attempts: int) -> AsyncIterator[Row]:
     """All set-ups on both doors, and the honest servers at the end."""
     for set_up in (*SET_UPS, HONEST):
         for scheme in ("smtp", "smtps"):
-            yield await meet(set_up, scheme)
+            yield await meet(set_up, scheme, attempts)
 
 
-async def run() -> int:
+async def run(attempts: int) -> int:
     """Print the table; how many rows break a promise."""
     rows = list[Row]()
     print(f"| | set-up | door | refused | outcome, stage | login seen by server | in logs and errors |\n{'|---' * 7}|")
-    async for row in meet_all():
+    async for row in meet_all(attempts):
         rows.append(row)
         refused = "yes" if row.refused else "no"
         outcome = f"{row.outcomes[-1]} {row.stages[-1]}".strip()
@@ -426,11 +428,11 @@ async def run() -> int:
 
 def main(arguments: list[str]) -> int:
     """Print the table; 1 where a promise is broken."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(
-        arguments
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=ATTEMPTS, help="attempts of each set-up on each door")
+    asked = parser.parse_args(arguments)
     with trusting():
-        return int(asyncio.run(run(), debug=True) > 0)
+        return int(asyncio.run(run(asked.count), debug=True) > 0)
 
 
 if __name__ == "__main__":
