@@ -30,6 +30,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 
 import seslimit.testing
 from seslimit._errors import ConfigurationError
+from seslimit._smtp_content import Content
 from seslimit.testing import (
     APIReply,
     APIRules,
@@ -44,7 +45,6 @@ from seslimit.testing import (
     Stage,
     Tally,
 )
-from seslimit.testing._content import Content
 
 pytest_plugins = ["pytester"]
 

@@ -1,7 +1,7 @@
 """
 The replies of an SMTP service, read strictly: one for each command, or the connection is of no more use.
 
-Decides what is a reply and what is none. It must not know what a reply means, nor how long anybody waits for one.
+Decides what is a reply and what is none, and when one is overdue. It must not know what a reply means.
 
 Invariants: bytes that come while no reply is awaited end the conversation, so that no reply is taken for the answer to
 another command; all lines of a reply have the same code; at most `MAX_REPLY` bytes are kept. A conversation that has
@@ -11,11 +11,15 @@ ended stays so, and says why.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from typing import NamedTuple
 
 MAX_REPLY = 32 * 1024
 """Bytes of one reply; the longest real one, to EHLO, has under 1 KiB."""
+
+_WHOLE = re.compile(rb"([2-5]\d\d) ([^\n]*?)\r?\n")
+"""A reply of one line, as nearly all are."""
 
 _LINE = re.compile(rb"(?P<code>[2-5]\d\d)(?:(?P<more>-)|[ ]|(?=\r?\n))(?P<text>[^\n]*?)\r?\n")
 
@@ -39,6 +43,9 @@ class SMTPReplies(asyncio.Protocol):
         self._buffer = bytearray()
         self._waiter: asyncio.Future[SMTPReply] | None = None
         self._failure: BrokenConversation | None = None
+        self._due = math.inf
+        self._patience = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -47,14 +54,28 @@ class SMTPReplies(asyncio.Protocol):
         """Whether the connection stands, and nothing came that nobody asked for."""
         return self._failure is None and not self._buffer
 
-    def expect(self) -> asyncio.Future[SMTPReply]:
-        """The next reply; to be called before the command is written, which must not be where it has failed already."""
+    def expect(self, patience: float = math.inf) -> asyncio.Future[SMTPReply]:
+        """
+        The next reply; to be called before the command is written, which must not be where it has failed already.
+
+        Args:
+            patience: seconds after which it is a `TimeoutError` instead.
+        """
         self._waiter = self._loop.create_future()
+        self.be_patient(patience)
         if self._buffer:
             self._fail("The service said something that nobody asked for.")
         elif self._failure is not None:
             self._tell(self._failure)
         return self._waiter
+
+    def be_patient(self, seconds: float) -> None:
+        """Wait so long from now for the reply that is expected."""
+        self._patience = seconds
+        self._due = self._loop.time() + seconds
+        # The timer stays where it is and looks at `_due`: one for each command would cost more than reading its reply.
+        if self._timer is None or self._timer.when() > self._due:
+            self._set_timer()
 
     async def drained(self) -> None:
         """Wait until more can be written, or nothing more ever will."""
@@ -83,6 +104,8 @@ class SMTPReplies(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the connection is gone."""
         self._fail(f"The connection was lost: {exc}" if exc else "The connection was closed.")
+        if self._timer is not None:
+            self._timer.cancel()
 
     def pause_writing(self) -> None:
         """Note that enough is buffered."""
@@ -91,6 +114,26 @@ class SMTPReplies(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Note that what was buffered is written."""
         self._writable.set()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if self._due == math.inf else self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() < self._due:
+            self._set_timer()
+        else:
+            # The loop may have been held up past the deadline with the reply already there: it is read first.
+            self._loop.call_soon(self._give_up, self._waiter)
+
+    def _give_up(self, waiter: asyncio.Future[SMTPReply]) -> None:
+        if not waiter.done():
+            waiter.set_exception(TimeoutError(f"no reply within {self._patience:g} s"))
+            waiter.exception()  # as in `_tell`
 
     def _next(self) -> SMTPReply | None:
         """
@@ -102,6 +145,10 @@ class SMTPReplies(asyncio.Protocol):
         Source:
             RFC 5321, 4.2.1: every line of a reply has its code.
         """
+        if (whole := _WHOLE.fullmatch(self._buffer)) and len(self._buffer) <= MAX_REPLY:
+            reply = SMTPReply(int(whole[1]), whole[2].decode("utf-8", "replace").strip())
+            self._buffer.clear()
+            return reply
         codes, texts, end = set[bytes](), list[str](), 0
         while (line_end := self._buffer.find(b"\n", end)) >= 0:
             line = _LINE.fullmatch(self._buffer, end, line_end + 1)
