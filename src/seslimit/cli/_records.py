@@ -22,7 +22,7 @@ import attrs
 
 from .._errors import InvalidMessage, printable
 from .._message import Message, check_address
-from ._compose import (
+from ..companion._compose import (
     Part,
     address_line,
     alternatives,

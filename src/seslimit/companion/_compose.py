@@ -15,10 +15,11 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from email.header import Header
+from email.utils import formataddr
 
 import attrs
 
-from .._errors import InvalidMessage, printable
+from seslimit import InvalidMessage
 
 LONGEST_LINE = 998
 """Octets of a line without its end. Source: RFC 5322, 2.1.1."""
@@ -29,6 +30,7 @@ LONGEST_HEADER = 900
 _NAME = re.compile(r"[!-9;-~]{1,76}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:; ?[A-Za-z0-9-]+=[A-Za-z0-9._/+-]+)*")
+_CONTENT_ID = re.compile(r"[!-;=?-~]{1,200}")
 _LONG_LINE = re.compile(rb"[^\r\n]{%d}" % (LONGEST_LINE + 1))
 
 
@@ -51,7 +53,7 @@ def header_line(name: str, value: str) -> bytes:
         InvalidMessage: the name is none, or the value holds CR, LF, NUL or another control character.
     """
     if not _NAME.fullmatch(name):
-        raise InvalidMessage(f"header {printable(name)!r} is not a name of printable ASCII without a colon.")
+        raise InvalidMessage(f"header {_shown(name)} is not a name of printable ASCII without a colon.")
     if _CONTROL.search(value):
         raise InvalidMessage(f"header {name} holds CR, LF or another control character: remove it from the value.")
     if not value.isascii() or len(value) > LONGEST_HEADER:
@@ -65,6 +67,16 @@ def address_line(name: str, mailboxes: Sequence[str]) -> bytes:
     if any(_CONTROL.search(mailbox) for mailbox in mailboxes):
         raise InvalidMessage(f"header {name} holds CR, LF or another control character: remove it from the value.")
     return "{}: {}\r\n".format(name, ",\r\n ".join(mailboxes)).encode("ascii") if mailboxes else b""
+
+
+def mailbox_line(name: str, display: str, address: str) -> bytes:
+    """A header with one mailbox; the display name may be empty, or in any script."""
+    if _CONTROL.search(display) or _CONTROL.search(address):
+        raise InvalidMessage(f"header {name} holds CR, LF or another control character: remove it from the value.")
+    if display.isascii():
+        return f"{name}: {formataddr((display, address))}\r\n".encode("ascii")
+    encoded = Header(display, "utf-8", header_name=name).encode(linesep="\r\n")
+    return f"{name}: {encoded}\r\n <{address}>\r\n".encode("ascii")
 
 
 def text_part(text: str, subtype: str) -> Part:
@@ -83,28 +95,35 @@ def text_part(text: str, subtype: str) -> Part:
     return Part(head.encode("ascii"), body)
 
 
-def attachment_part(filename: str, content_type: str, content: bytes) -> Part:
+def attachment_part(filename: str, content_type: str, content: bytes, content_id: str = "") -> Part:
     """
-    An attachment, in base64.
+    An attachment, in base64; with a content id (without its brackets) one that the HTML shows.
 
     Raises:
         InvalidMessage: the content type is none, or the file name holds a control character.
     """
     if not _TYPE.fullmatch(content_type):
-        raise InvalidMessage(f"content_type {printable(content_type)!r} is not of the form application/pdf.")
+        raise InvalidMessage(f"content_type {_shown(content_type)} is not of the form application/pdf.")
     if _CONTROL.search(filename) or not filename:
-        raise InvalidMessage(f"filename {printable(filename)!r} is empty or holds a control character.")
+        raise InvalidMessage(f"filename {_shown(filename)} is empty or holds a control character.")
+    if content_id and not _CONTENT_ID.fullmatch(content_id):
+        raise InvalidMessage(f"content id {_shown(content_id)} is not of printable ASCII without brackets.")
     head = (
         f"Content-Type: {content_type}\r\n"
-        f"Content-Disposition: attachment; {_parameter('filename', filename)}\r\n"
+        f"Content-Disposition: {'inline' if content_id else 'attachment'}; {_parameter('filename', filename)}\r\n"
         "Content-Transfer-Encoding: base64\r\n"
-    )
+    ) + (f"Content-ID: <{content_id}>\r\n" if content_id else "")
     return Part(head.encode("ascii"), base64.encodebytes(content))
 
 
 def alternatives(parts: Sequence[Part]) -> Part:
     """The same content in several forms, the best one last."""
     return parts[0] if len(parts) == 1 else _multipart("alternative", parts)
+
+
+def with_inline(html: Part, inline: Sequence[Part]) -> Part:
+    """HTML together with the images that it shows."""
+    return _multipart("related", [html, *inline]) if inline else html
 
 
 def with_attachments(body: Part, attachments: Sequence[Part]) -> Part:
@@ -134,3 +153,7 @@ def _parameter(name: str, value: str) -> str:
         for octet in value.encode("utf-8")
     )
     return f"{name}*=utf-8''{encoded}"
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:200])

@@ -1,0 +1,162 @@
+"""`seslimit listmonk`: the messenger, until it is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from rich.console import Console
+
+from .._errors import ConfigurationError
+from .._limiter import Limiter
+from ..companion._address import Address
+from ..transports import transport_from_url
+from ._ending import Status, shown
+from ._signals import stop_signals
+from ._view import duration, per_second
+
+if TYPE_CHECKING:
+    from ..companion.listmonk import Counts, ListmonkMessenger
+
+STATUS_EVERY = 10.0
+"""Seconds between two status lines, where there is anything new."""
+
+DRAIN = 10.0
+"""Seconds that what is held is given after the first signal."""
+
+
+@attrs.frozen(kw_only=True)
+class ListmonkCommand:
+    """
+    What `seslimit listmonk` is asked to do.
+
+    Args:
+        listen: HOST:PORT; port 0 takes a free one.
+        to: the transport's URL.
+        root_url: listmonk's own root URL.
+        rate, max_rate: recipients/s to start with, and that are never exceeded.
+        concurrency, message_rate, timeout: listmonk's settings.
+        max_size: bytes of one request.
+        as_json: whether the address and the end are JSON.
+    """
+
+    listen: str
+    to: str
+    root_url: str
+    rate: float | None = None
+    max_rate: float | None = None
+    concurrency: int | None = None
+    message_rate: int | None = None
+    timeout: float | None = None
+    max_size: int | None = None
+    as_json: bool = False
+
+
+async def listmonk(command: ListmonkCommand, console: Console) -> int:
+    """
+    Serve until a signal comes; the totals are the last thing that is printed.
+
+    Args:
+        command: what to do.
+        console: where to print.
+
+    Returns:
+        the exit status.
+
+    Raises:
+        ConfigurationError: an option is wrong, the address cannot be had, the login is missing where there has to be
+            one, or the extra `seslimit[listmonk]` is not installed.
+    """
+    messenger = _messenger(command)
+    stopped = asyncio.Event()
+    with stop_signals(stopped.set, Status.ALL_ACCEPTED):
+        try:
+            await _open(messenger, command.listen)
+            _print(console, _address(command, messenger.port))
+            await _watch(messenger, console, stopped, quiet=command.as_json)
+            if messenger.held and not command.as_json:
+                _print(console, f"Stopping: {_messages(messenger.held)} held, for at most {DRAIN:.0f} s.")
+        finally:
+            await messenger.aclose(DRAIN)
+    counts = messenger.counts
+    _print(console, json.dumps(attrs.asdict(counts)) if command.as_json else _told(counts))
+    return Status.ALL_ACCEPTED
+
+
+def _messenger(command: ListmonkCommand) -> ListmonkMessenger:
+    try:
+        from ..companion.listmonk import ListmonkMessenger, ListmonkOptions, Settings
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "aiohttp":
+            raise
+        raise ConfigurationError(
+            f"the messenger needs the package {error.name}: run  pip install 'seslimit[listmonk]'."
+        ) from None
+    names = ("concurrency", "message_rate", "timeout")
+    options = ListmonkOptions(
+        listen=Address.parse(command.listen),
+        root_url=command.root_url,
+        user=os.environ.get("SESLIMIT_LISTMONK_USER", ""),
+        password=os.environ.get("SESLIMIT_LISTMONK_PASSWORD", ""),
+        settings=Settings(**_given(command, *names)),
+        **_given(command, "max_size"),
+    )
+    limiter = Limiter(command.rate, max_rate=command.max_rate)
+    return ListmonkMessenger(transport_from_url(command.to), options, limiter=limiter)
+
+
+def _given(command: ListmonkCommand, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(command, name)) is not None}
+
+
+async def _open(messenger: ListmonkMessenger, listen: str) -> None:
+    try:
+        await messenger.open()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{listen} cannot be listened on ({error.strerror or error}): give another address with --listen."
+        ) from None
+
+
+def _address(command: ListmonkCommand, port: int) -> str:
+    listen = attrs.evolve(Address.parse(command.listen), port=port)
+    url = f"http://{listen}/"
+    if command.as_json:
+        return json.dumps({"listen": str(listen), "url": url})
+    return f"A messenger for listmonk at {url} in front of {shown(command.to)}; Ctrl-C ends it."
+
+
+async def _watch(messenger: ListmonkMessenger, console: Console, stopped: asyncio.Event, *, quiet: bool) -> None:
+    began_at = asyncio.get_running_loop().time()
+    told = _told(messenger.counts)
+    while not stopped.is_set():
+        try:
+            async with asyncio.timeout(STATUS_EVERY):
+                await stopped.wait()
+        except TimeoutError:
+            words = _told(messenger.counts)
+            if words != told and not quiet:
+                told = words
+                elapsed = duration(round(asyncio.get_running_loop().time() - began_at))
+                limiter = messenger.limiter
+                now = f"paused: {limiter.paused}" if limiter.paused else f"at {per_second(limiter.rate)}"
+                _print(console, f"{elapsed}: {words}; {_messages(messenger.held)} held, {now}")
+
+
+def _told(counts: Counts) -> str:
+    parts = [f"{_messages(counts.posts)} posted", f"{counts.accepted:,} accepted", f"{counts.throttled:,} throttled"]
+    others = ("repeated", "refused", "unsent", "invalid", "late")
+    parts += [f"{getattr(counts, name):,} {name}" for name in others if getattr(counts, name)]
+    return f"{', '.join(parts)}; longest hold {duration(counts.longest_hold)}"
+
+
+def _messages(count: int) -> str:
+    return f"{count:,} message" if count == 1 else f"{count:,} messages"
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.file.flush()

@@ -1,0 +1,111 @@
+"""
+Whether listmonk's settings work with the account's rate, and which do.
+
+listmonk has C workers; each posts R messages as fast as they are answered and then sleeps one second, so that it posts
+at most C·R / (1 + R·L) messages/s, with L the seconds that one takes. A post is held until its turn comes: C / rate
+seconds. Pure arithmetic and the words for it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+LATENCY = 0.2
+"""Seconds from handing one message to SES to its answer, at the slower door."""
+
+RETRY_TIME = 15.0
+"""Seconds that a message may take longer than its turn because SES has to be asked again: four waits, 1 + 2 + 4 + 8."""
+
+HEADROOM = 1.2
+"""How much faster than the account listmonk should be able to post, so that it is never what is waited for."""
+
+TIMEOUT_STEP = 30
+"""Seconds. The time-outs that are recommended are multiples of it, and twice what is needed."""
+
+
+@attrs.frozen
+class Settings:
+    """
+    listmonk's settings that count here; the defaults are its own.
+
+    Args:
+        concurrency: Settings, Performance, Concurrency: workers.
+        message_rate: Settings, Performance, Message rate: messages that a worker posts between two naps of a second.
+        timeout: Settings, Messengers, Idle timeout: seconds that listmonk waits for an answer.
+    """
+
+    concurrency: int = 10
+    message_rate: int = 10
+    timeout: float = 5.0
+
+
+@attrs.frozen
+class Advice:
+    """
+    What is wrong with the settings, and settings with which it is not.
+
+    Args:
+        problems: one clause for each; empty where nothing is wrong.
+        better: settings that work; those that were asked about where they do.
+    """
+
+    problems: tuple[str, ...]
+    better: Settings
+
+    def sentence(self) -> str:
+        """For the log; empty where nothing is wrong."""
+        if not self.problems:
+            return ""
+        better = self.better
+        return (
+            f"listmonk's settings do not fit the account's rate: {'; '.join(self.problems)}. Set in listmonk: "
+            f"Concurrency {better.concurrency}, Message rate {better.message_rate}; and for this messenger: "
+            f"Timeout {better.timeout:.0f}s, Max. connections {max(25, better.concurrency)}."
+        )
+
+
+def posted(settings: Settings) -> float:
+    """Messages/s that listmonk posts at most with these settings, when none has to wait for its turn."""
+    return settings.concurrency * settings.message_rate / (1 + settings.message_rate * LATENCY)
+
+
+def needed_timeout(rate: float, concurrency: int) -> float:
+    """Seconds in which a post is answered: its turn among as many as there are workers, and time to try again."""
+    return concurrency / rate + RETRY_TIME
+
+
+def advice(rate: float, settings: Settings) -> Advice:
+    """
+    Whether listmonk's settings work at this rate.
+
+    Args:
+        rate: recipients/s that the account takes.
+        settings: listmonk's.
+    """
+    problems = []
+    better = settings
+    if posted(settings) < rate:
+        problems.append(
+            f"with Concurrency {settings.concurrency} and Message rate {settings.message_rate} it posts at most "
+            f"{posted(settings):.3g} messages/s, and the account takes {rate:.3g}/s"
+        )
+        better = _fast_enough(rate, settings)
+    if needed_timeout(rate, better.concurrency) > settings.timeout:
+        problems.append(
+            f"with Concurrency {better.concurrency} a post is held for up to {better.concurrency / rate:.2g} s until "
+            f"its turn, and for {RETRY_TIME:.0f} s more where SES has to be asked again, and listmonk gives up after "
+            f"{settings.timeout:g} s"
+        )
+        enough = 2 * needed_timeout(rate, better.concurrency)
+        better = attrs.evolve(better, timeout=float(math.ceil(enough / TIMEOUT_STEP) * TIMEOUT_STEP))
+    return Advice(tuple(problems), better)
+
+
+def _fast_enough(rate: float, settings: Settings) -> Settings:
+    wanted = HEADROOM * rate
+    # Twice the workers that would do if they never slept: then half of each worker's time may go to sleep.
+    concurrency = max(settings.concurrency, math.ceil(2 * wanted * LATENCY))
+    message_rate = max(settings.message_rate, math.ceil(wanted / (concurrency - wanted * LATENCY)))
+    return attrs.evolve(settings, concurrency=concurrency, message_rate=message_rate)

@@ -1,0 +1,110 @@
+"""
+The message that a post comes to: its envelope, its headers, its text, its HTML and its files.
+
+Decides how the parts are put together. It must not know where a post came from, nor what time it is.
+
+Invariants: whatever listmonk's own e-mail would have and the post does not bring is put back: a plain alternative, the
+date, the way to unsubscribe, the campaign's headers.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import attrs
+
+from seslimit import InvalidMessage, Message
+
+from ._compose import (
+    Part,
+    alternatives,
+    attachment_part,
+    composed,
+    header_line,
+    mailbox_line,
+    text_part,
+    with_attachments,
+    with_inline,
+)
+from ._listmonk_headers import CampaignHeaders, campaign_headers
+from ._listmonk_post import BadPost, Post
+from ._plain_text import plain_text
+
+STAND_IN = "5e511317-0000-4000-8000-000000000000"
+"""Stands for the subscriber's uuid while text is made: pages that differ in nothing else are read once."""
+
+_PAGE = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[A-Za-z!/]")
+
+
+@attrs.frozen
+class Composed:
+    """A message, and a sentence for each thing of the post that was left out."""
+
+    message: Message
+    dropped: tuple[str, ...]
+
+
+def compose(post: Post, root_url: str, date: str) -> Composed:
+    """
+    The message of a post.
+
+    Args:
+        post: what listmonk posted.
+        root_url: listmonk's own, without a slash at the end.
+        date: for the Date header, as RFC 5322 writes it.
+
+    Raises:
+        BadPost: no message can be made of it.
+    """
+    headers = campaign_headers(post, root_url)
+    try:
+        content = composed(_head(post, headers, date), _body(post))
+        envelope = (headers.return_path or post.from_address, (post.recipient.email, *headers.copies))
+        return Composed(Message(*envelope, content, post.label), headers.dropped)
+    except InvalidMessage as error:
+        raise BadPost("", f"makes no message: {error}") from None
+
+
+def _head(post: Post, headers: CampaignHeaders, date: str) -> list[bytes]:
+    return [
+        mailbox_line("From", post.from_name, post.from_address),
+        mailbox_line("To", post.recipient.name, post.recipient.email),
+        header_line("Subject", post.subject),
+        header_line("Date", date),
+        *(header_line(name, value) for name, value in headers.lines),
+    ]
+
+
+def _body(post: Post) -> Part:
+    files = [(each, bool(each.content_id) and is_html(post)) for each in post.attachments]
+    inline = [
+        attachment_part(each.name, each.content_type, each.content, each.content_id) for each, shown in files if shown
+    ]
+    attached = [attachment_part(each.name, each.content_type, each.content) for each, shown in files if not shown]
+    if not is_html(post):
+        return with_attachments(text_part(post.body, "plain"), attached)
+    html = with_inline(text_part(post.body, "html"), inline)
+    text = _alternative(post.body, post.recipient.uuid)
+    # Nothing but pictures: an empty text would be shown in their place.
+    parts = [text_part(text, "plain"), html] if text else [html]
+    return with_attachments(alternatives(parts), attached)
+
+
+def is_html(post: Post) -> bool:
+    """Whether the body is HTML: a "plain" campaign is, too, where its template is a page."""
+    if post.content_type == "plain":
+        return bool(_PAGE.match(post.body))
+    return bool(post.content_type) or bool(_TAG.search(post.body))
+
+
+def _alternative(html: str, uuid: str) -> str:
+    if not uuid or STAND_IN in html:
+        return plain_text(html)
+    return _text_of(html.replace(uuid, STAND_IN)).replace(STAND_IN, uuid)
+
+
+@lru_cache(maxsize=4)
+def _text_of(html: str) -> str:
+    return plain_text(html)

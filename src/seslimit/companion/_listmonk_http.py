@@ -1,0 +1,190 @@
+"""
+The HTTP surface of the messenger: who is let in, what is read, and what is answered before anybody looks at a message.
+
+It must not know what a message is: a body goes in, an answer comes out.
+
+Invariants: a request that is refused is not read; a body is never longer than allowed, and never unpacked; whoever goes
+away before the answer does not end what was begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import attrs
+from aiohttp import web
+
+from ._address import Address
+
+KEEP_ALIVE = 3600.0
+"""Seconds that an idle connection stays open: longer than any time-out of listmonk, which would lose a message to a
+connection that closes under it."""
+
+READ_TIME = 60.0
+"""Seconds in which a body has to arrive."""
+
+ANSWER_TIME = 1.0
+"""Seconds for the last answers to be written when the door closes."""
+
+POSTS: Final = ("/", "/messenger")
+HEALTH: Final = "/health"
+METHODS: Final = dict.fromkeys(POSTS, ("POST",)) | {HEALTH: ("GET", "HEAD")}
+
+
+@attrs.frozen
+class Answer:
+    """
+    What a request is told.
+
+    Args:
+        status: the HTTP status.
+        body: goes out as JSON.
+        headers: further headers.
+        last: whether the connection ends with it.
+    """
+
+    status: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    last: bool = False
+
+    @classmethod
+    def refusal(cls, status: int, error: str, **more: Any) -> Answer:
+        """An answer that says what is wrong."""
+        return cls(status, {"error": error, **more})
+
+
+@attrs.frozen
+class Login:
+    """Who may post."""
+
+    user: str
+    password: str = attrs.field(repr=False)
+
+    def admits(self, authorization: str) -> bool:
+        """Whether an Authorization header holds this login; takes as long for a wrong one as for a nearly right one."""
+        scheme, _, encoded = authorization.partition(" ")
+        try:
+            given = base64.b64decode(encoded.strip(), validate=True) if scheme.lower() == "basic" else b""
+        except (binascii.Error, ValueError):
+            given = b""
+        return hmac.compare_digest(given, f"{self.user}:{self.password}".encode())
+
+
+class Door:
+    """
+    Listens, and hands each body that may come in to `post`.
+
+    Args:
+        address: where to listen.
+        login: who may post; None for everybody.
+        max_size: bytes of a body.
+        post: answers a body.
+        health: answers whether all is well.
+        left: called for each body whose sender had gone when the answer came.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        login: Login | None,
+        max_size: int,
+        *,
+        post: Callable[[bytes], Awaitable[Answer]],
+        health: Callable[[], Answer],
+        left: Callable[[Answer], None],
+    ) -> None:
+        self.port = address.port
+        self._address = address
+        self._login = login
+        self._max_size = max_size
+        self._post = post
+        self._health = health
+        self._left = left
+        self._runner: web.ServerRunner | None = None
+        self._site: web.TCPSite | None = None
+
+    async def open(self) -> None:
+        """Listen; raises OSError where the address cannot be had."""
+        server = web.Server(
+            self._answer, access_log=None, keepalive_timeout=KEEP_ALIVE, auto_decompress=False, lingering_time=2.0
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=ANSWER_TIME)
+        await self._runner.setup()
+        self._site = web.TCPSite(self._runner, self._address.host, self._address.port, backlog=1024)
+        await self._site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def shut(self) -> None:
+        """Let no new connection in; those that are there stay."""
+        if self._site is not None:
+            await self._site.stop()
+            self._site = None
+
+    async def close(self) -> None:
+        """End every connection, those with an answer to write as soon as it is written."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        answer = self._refused(request)
+        if answer is None and request.path == HEALTH:
+            answer = self._health()
+        if answer is None:
+            answer = await self._read_and_post(request)
+            if request.transport is None:
+                self._left(answer)
+        response = web.Response(
+            status=answer.status,
+            text=json.dumps(answer.body),
+            content_type="application/json",
+            headers={**answer.headers, "Cache-Control": "no-store", "Server": "seslimit"},
+        )
+        if answer.last:
+            response.force_close()
+        return response
+
+    def _refused(self, request: web.BaseRequest) -> Answer | None:
+        """What is wrong with a request as far as its head tells; None where nothing is."""
+        allowed = METHODS.get(request.path)
+        if allowed is None:
+            return Answer.refusal(404, f"There is nothing at this path: post messages to {POSTS[0]}.")
+        if request.method not in allowed:
+            return Answer(405, {"error": f"Use {allowed[0]}."}, {"Allow": ", ".join(allowed)}, last=True)
+        if request.path == HEALTH:
+            return None
+        if self._login is not None and not self._login.admits(request.headers.get("Authorization", "")):
+            challenge = {"WWW-Authenticate": 'Basic realm="seslimit", charset="UTF-8"'}
+            return Answer(401, {"error": "User or password is missing or wrong."}, challenge, last=True)
+        return self._unreadable(request)
+
+    def _unreadable(self, request: web.BaseRequest) -> Answer | None:
+        if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
+            return attrs.evolve(Answer.refusal(415, "Post application/json in UTF-8."), last=True)
+        if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            return attrs.evolve(Answer.refusal(415, "Post the body as it is, without Content-Encoding."), last=True)
+        if (request.content_length or 0) > self._max_size:
+            return self._too_large()
+        return None
+
+    def _too_large(self) -> Answer:
+        return attrs.evolve(Answer.refusal(413, f"The body has more than {self._max_size:,} bytes."), last=True)
+
+    async def _read_and_post(self, request: web.BaseRequest) -> Answer:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(READ_TIME):
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > self._max_size:
+                        return self._too_large()
+        except TimeoutError:
+            return attrs.evolve(Answer.refusal(408, f"The body did not come within {READ_TIME:.0f} s."), last=True)
+        return await self._post(bytes(body))
