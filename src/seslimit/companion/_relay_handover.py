@@ -115,6 +115,9 @@ class AttendedTransport:
         """Make one attempt; see `Transport.send`."""
         errand = message.key
         assert isinstance(errand, Errand)  # noqa: S101  # for the type checkers: nobody else uses this transport
+        if errand.gone or errand.overdue:
+            # It was called back while nothing was waited for, and hears of it here.
+            await asyncio.sleep(0)
         self.counts.attempts += 1
         errand.attempting = True
         try:
