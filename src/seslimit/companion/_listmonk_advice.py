@@ -89,7 +89,7 @@ def advice(rate: float, settings: Settings) -> Advice:
     if posted(settings) < rate:
         problems.append(
             f"with Concurrency {settings.concurrency} and Message rate {settings.message_rate} it posts at most "
-            f"{posted(settings):.3g} messages/s, and the account takes {rate:.3g}/s"
+            f"{_figure(posted(settings))} messages/s, and the account takes {_figure(rate)}/s"
         )
         better = _fast_enough(rate, settings)
     if needed_timeout(rate, better.concurrency) > settings.timeout:
@@ -101,6 +101,10 @@ def advice(rate: float, settings: Settings) -> Advice:
         enough = 2 * needed_timeout(rate, better.concurrency)
         better = attrs.evolve(better, timeout=float(math.ceil(enough / TIMEOUT_STEP) * TIMEOUT_STEP))
     return Advice(tuple(problems), better)
+
+
+def _figure(rate: float) -> str:
+    return f"{rate:.3g}" if rate < 100 else f"{rate:,.0f}"
 
 
 def _fast_enough(rate: float, settings: Settings) -> Settings:

@@ -32,9 +32,9 @@ READ_TIME = 60.0
 ANSWER_TIME = 1.0
 """Seconds for the last answers to be written when the door closes."""
 
-POSTS: Final = ("/", "/messenger")
+MESSAGES: Final = "/"
 HEALTH: Final = "/health"
-METHODS: Final = dict.fromkeys(POSTS, ("POST",)) | {HEALTH: ("GET", "HEAD")}
+METHODS: Final = {MESSAGES: ("POST",), HEALTH: ("GET", "HEAD")}
 
 
 @attrs.frozen
@@ -155,7 +155,7 @@ class Door:
         """What is wrong with a request as far as its head tells; None where nothing is."""
         allowed = METHODS.get(request.path)
         if allowed is None:
-            return Answer.refusal(404, f"There is nothing at this path: post messages to {POSTS[0]}.")
+            return Answer.refusal(404, f"There is nothing at this path: post messages to {MESSAGES}")
         if request.method not in allowed:
             return Answer(405, {"error": f"Use {allowed[0]}."}, {"Allow": ", ".join(allowed)}, last=True)
         if request.path == HEALTH:
