@@ -472,7 +472,7 @@ class Session:
             await self.reply(250)
         except Refused:
             # smtppool v2.0.0 closes the content again on its way out: a dot that the server takes for a command.
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(Refused, OSError, EOFError):
                 await self.command(".", 250)
             raise
 

@@ -247,6 +247,16 @@ async def test_a_throttle_loses_the_message_and_is_followed_by_a_stray_dot() -> 
     assert [accepted.recipients for accepted in server.accepted] == [(Subscriber(2).email,)]
 
 
+async def test_a_refusal_that_ends_the_connection_is_a_refusal() -> None:
+    """What becomes of the stray dot does not matter."""
+    server = SMTPServer(plan={"dot": Act(b"421 4.3.2 Stopping\r\n", then=Then.CLOSE)})
+    async with server.running():
+        pool = MailPool("127.0.0.1", server.port)
+        with pytest.raises(Refused, match="421"):
+            await pool.push(ADA)
+        await pool.aclose()
+
+
 async def test_the_end_of_the_connection_before_the_content_is_a_reason_for_another_attempt() -> None:
     """On a new connection, at once."""
     server = SMTPServer(plan={"rcpt": Act(b"", then=Then.CLOSE)})
