@@ -6,7 +6,7 @@ MOST_KEPT = 64 * 1024
 """Bytes that may be kept at any moment."""
 
 SLOWEST = 2.0
-"""Seconds that one chunking, or one conversation, may take on a busy machine; reading lines twice would take minutes."""
+"""Seconds that one chunking, or one conversation, may take on a busy machine; reading a line twice takes minutes."""
 
 
 class Watched(bytearray):
