@@ -29,6 +29,7 @@ class Outside:
     """The simulator as its clients see it."""
 
     pipe: Connection = attrs.field(repr=False)
+    pid: int
     smtp_port: int
     smtp_url: str
     api_url: str
@@ -42,6 +43,11 @@ class Outside:
     def doubled(self) -> int:
         """Messages that were accepted more than once."""
         return int(self._ask("doubled"))
+
+    def arrivals(self) -> list[tuple[str, float]]:
+        """Every recipient of an accepted message, and when it was, in seconds; as far as the ledger is kept."""
+        arrivals: list[tuple[str, float]] = self._ask("arrivals")
+        return arrivals
 
     def tally(self, begin: float, end: float) -> Tally:
         """What was decided from `begin` to `end`, in seconds since the first decision."""
@@ -59,7 +65,8 @@ def simulated(**options: Any) -> Iterator[Outside]:
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, options), daemon=True)
     process.start()
-    yield Outside(here, *here.recv())
+    assert process.pid is not None
+    yield Outside(here, process.pid, *here.recv())
     here.send(("stop",))
     process.join()
 
@@ -76,6 +83,7 @@ async def _answer(pipe: Connection, options: dict[str, Any]) -> None:
         answers: dict[str, Any] = {
             "counts": lambda: simulator.counts,
             "doubled": lambda: sum(simulator.duplicates().values()),
+            "arrivals": lambda: [(to, message.at) for message in simulator.accepted for to in message.recipients],
             "tally": simulator.tally,
         }
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -21,3 +24,16 @@ settings.load_profile("suite")
 def _seeded() -> None:
     """Begin each test with the same random numbers: the jitter of a backoff is drawn from the global ones."""
     random.seed(0)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a skipped test fail where `SESLIMIT_NO_SKIPS` is 1: where everything is installed, none has a reason."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("SESLIMIT_NO_SKIPS") == "1":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"SESLIMIT_NO_SKIPS=1, and this test was skipped: {reason}"
+    return report

@@ -21,6 +21,8 @@ MAX_REPLY_LENGTH = 512
 
 def printable(text: str) -> str:
     """The text on one line, control characters escaped, at most `MAX_REPLY_LENGTH` characters."""
+    if len(text) <= MAX_REPLY_LENGTH and text.isprintable():
+        return text
     escaped = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     return escaped if len(escaped) <= MAX_REPLY_LENGTH else escaped[: MAX_REPLY_LENGTH - 1] + "…"
 

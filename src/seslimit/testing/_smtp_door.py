@@ -24,8 +24,8 @@ from typing import Any, Final
 import attrs
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, TLSSetupException, syntax
 
+from .._smtp_content import Content
 from ._account import Verdict
-from ._content import Content
 from ._faults import End, Fault, Stage
 from ._ledger import Submission
 from ._rules import SMTPRules

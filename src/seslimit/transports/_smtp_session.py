@@ -50,7 +50,6 @@ class SMTPSession:
         self._transport = transport
         self._replies = replies
         self._loop = asyncio.get_running_loop()
-        self._deadline = asyncio.timeout(None)
         self._stage = Stage.MAIL
         self._decided_at: float | None = None
         self._reset_needed = False
@@ -95,8 +94,7 @@ class SMTPSession:
         self.usable = False
         self._decided_at = None
         try:
-            async with asyncio.timeout(None) as self._deadline:
-                receipt = await self._transact(message, content)
+            receipt = await self._transact(message, content)
         except OSError as error:
             raise self._broken(error) from error
         except TransportError as error:
@@ -144,8 +142,7 @@ class SMTPSession:
 
     async def _command(self, stage: Stage, *parts: bytes) -> SMTPReply:
         self._stage = stage
-        self._deadline.reschedule(self._loop.time() + self._options.command_timeout)
-        reply = self._replies.expect()
+        reply = self._replies.expect(self._options.command_timeout)
         if not reply.done():
             self._transport.write(b" ".join(parts) + b"\r\n")
         return await reply
@@ -156,20 +153,23 @@ class SMTPSession:
             raise self._refusal(message, reply)
 
     async def _hand_over(self, content: bytes) -> SMTPReply:
-        self._deadline.reschedule(self._loop.time() + self._options.content_timeout)
-        reply = self._replies.expect()
+        reply = self._replies.expect(self._options.content_timeout)
         if reply.done():
             return await reply
         if len(content) > CHUNK:
             await self._upload(memoryview(content)[: -len(DOT)], reply)
             if reply.done():
                 return self._unasked(reply.result())
+            if not self._replies.in_step:
+                # What comes after the dot would complete it, and could turn a refusal into an acceptance.
+                self.abort()
+                raise BrokenConversation("The service began to speak in the middle of the content.")
             content = DOT
         self._transport.write(content)
         self._decided_at = self._loop.time()
         self._stage = Stage.DOT
-        self._deadline.reschedule(None)
-        return await self._final_reply(reply)
+        self._replies.be_patient(self._options.dot_timeout)
+        return await reply
 
     async def _upload(self, content: memoryview, reply: asyncio.Future[SMTPReply]) -> None:
         """Write all but the dot as fast as it is taken, until the service replies: then it does not want the rest."""
@@ -200,16 +200,6 @@ class SMTPSession:
         if reply.code < 400:
             raise BrokenConversation(f"{reply.code} {reply.message}, in the middle of the content")
         return reply
-
-    async def _final_reply(self, reply: asyncio.Future[SMTPReply]) -> SMTPReply:
-        # Not awaited itself: a time-out that cancelled it could throw away a reply that has just arrived.
-        await asyncio.wait((reply,), timeout=self._options.dot_timeout)
-        if not reply.done():
-            # The loop may have been held up past the deadline with the reply already there: read once more.
-            await asyncio.sleep(0)
-        if not reply.done():
-            raise TimeoutError(f"no reply within {self._options.dot_timeout:g} s")
-        return reply.result()
 
     def _reply(self, reply: SMTPReply) -> Reply:
         return Reply(Door.SMTP, self._stage, str(reply.code), reply.message)

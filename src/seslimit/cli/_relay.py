@@ -1,0 +1,149 @@
+"""`seslimit relay`: an SMTP server in front of SES, until it is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+from rich.console import Console
+
+from .._limiter import Limiter
+from ..companion._address import Address
+from ..companion._relay_options import PASSWORD, USER
+from ..companion.relay import Relay, RelayOptions
+from ..transports import transport_from_url
+from ._ending import Status, shown
+from ._signals import stop_signals
+from ._view import duration, per_second
+
+STATUS_EVERY = 10.0
+"""Seconds between two status lines, where there is anything new."""
+
+
+@attrs.frozen(kw_only=True)
+class RelayCommand:
+    """
+    What `seslimit relay` is asked to do.
+
+    Args:
+        listen: where to listen.
+        to: the transport's URL.
+        rate: recipients/s to start with; None when unknown.
+        max_rate: recipients/s that are never exceeded; None for no bound.
+        tls_cert, tls_key, max_connections, max_pending, max_size: as in `RelayOptions`; None for its defaults.
+        as_json: whether the address and the end are JSON.
+    """
+
+    listen: str
+    to: str = attrs.field(repr=False)
+    rate: float | None = None
+    max_rate: float | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    max_connections: int | None = None
+    max_pending: int | None = None
+    max_size: int | None = None
+    as_json: bool = False
+
+    def options(self) -> RelayOptions:
+        """The relay's options, with the login from the environment."""
+        names = ("tls_cert", "tls_key", "max_connections", "max_pending", "max_size")
+        given: dict[str, Any] = {name: value for name in names if (value := getattr(self, name)) is not None}
+        user, password = os.environ.get(USER), os.environ.get(PASSWORD)
+        return RelayOptions(listen=Address.parse(self.listen), user=user, password=password, **given)
+
+
+async def relay(command: RelayCommand, console: Console) -> int:
+    """
+    Serve until a signal comes; what became of the messages is the last thing that is printed.
+
+    Args:
+        command: what to do.
+        console: where to print.
+
+    Raises:
+        ConfigurationError: the relay could not begin.
+    """
+    options = command.options()
+    limiter = Limiter(command.rate, max_rate=command.max_rate)
+    server = Relay(transport_from_url(command.to), options, limiter=limiter)
+    stopped = asyncio.Event()
+    began_at = asyncio.get_running_loop().time()
+    with _warnings(), stop_signals(stopped.set, Status.ALL_ACCEPTED):
+        await server.open()
+        try:
+            _print(console, _address(command, server))
+            await _watch(server, console, stopped, quiet=command.as_json)
+        finally:
+            await server.aclose()
+    seconds = asyncio.get_running_loop().time() - began_at
+    figures = json.dumps(_figures(server, seconds))
+    _print(console, figures if command.as_json else f"{duration(seconds)}: {_told(server)}")
+    return Status.ALL_ACCEPTED
+
+
+def _address(command: RelayCommand, server: Relay) -> str:
+    listen = str(attrs.evolve(server.options.listen, port=server.port))
+    if command.as_json:
+        return json.dumps({"listen": listen})
+    return f"Listening on {listen} for mail to {shown(command.to)}; Ctrl-C ends it."
+
+
+async def _watch(server: Relay, console: Console, stopped: asyncio.Event, *, quiet: bool) -> None:
+    began_at = asyncio.get_running_loop().time()
+    told = _told(server)
+    while not stopped.is_set():
+        try:
+            async with asyncio.timeout(STATUS_EVERY):
+                await stopped.wait()
+        except TimeoutError:
+            words = _told(server)
+            if words != told and not quiet:
+                told = words
+                now = asyncio.get_running_loop().time()
+                _print(console, f"{duration(round(now - began_at))}: {words}{_state(server)}")
+
+
+def _told(server: Relay) -> str:
+    counts = server.counts
+    return (
+        f"{counts.accepted:,} accepted ({counts.recipients:,} recipients), {counts.throttled:,} throttled, "
+        f"{counts.refused:,} refused, {counts.deferred:,} to come back"
+    )
+
+
+def _state(server: Relay) -> str:
+    limiter = server.limiter
+    paused = f", paused: {limiter.paused}" if limiter.paused else ""
+    return f"; {server.held:,} held, {server.connections:,} clients, rate {per_second(limiter.rate)}{paused}"
+
+
+def _figures(server: Relay, seconds: float) -> dict[str, Any]:
+    rate = server.counts.recipients / seconds if seconds else 0.0
+    return {**attrs.asdict(server.counts), "seconds": round(seconds, 3), "rate": round(rate, 3)}
+
+
+@contextmanager
+def _warnings() -> Iterator[None]:
+    """What the library has to say, on standard error."""
+    told = logging.StreamHandler(sys.stderr)
+    told.setLevel(logging.WARNING)
+    told.setFormatter(logging.Formatter("seslimit: %(message)s"))
+    logger = logging.getLogger("seslimit")
+    logger.addHandler(told)
+    try:
+        yield
+    finally:
+        logger.removeHandler(told)
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

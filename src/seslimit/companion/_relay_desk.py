@@ -1,0 +1,62 @@
+"""
+What the conversations of one relay share: their limits, the room for contents, the way to SES, and their number.
+
+Invariant: a connection is counted once when it arrives and once when it has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ._relay_handover import Handover
+from ._relay_options import RelayOptions
+from ._relay_room import Room
+
+if TYPE_CHECKING:
+    from ._relay_session import RelaySession
+
+
+@attrs.define(eq=False)
+class Desk:
+    """
+    The shared side of all sessions of one relay.
+
+    Args:
+        options: their limits.
+        tls_context: for STARTTLS; None for no TLS.
+        handover: takes messages to SES.
+    """
+
+    options: RelayOptions
+    tls_context: ssl.SSLContext | None
+    handover: Handover
+    room: Room = attrs.field(init=False)
+    free: asyncio.Semaphore = attrs.field(init=False)
+    """Connections that may still be accepted."""
+    sessions: set[RelaySession] = attrs.field(factory=set, init=False)
+    empty: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    """Set while nobody is connected."""
+    stopping: bool = attrs.field(default=False, init=False)
+    """Whether no message is taken any more."""
+
+    def __attrs_post_init__(self) -> None:
+        self.room = Room(self.options.max_pending, self.options.max_size)
+        self.free = asyncio.Semaphore(self.options.max_connections)
+        self.empty.set()
+
+    def arrived(self, session: RelaySession) -> None:
+        """A connection was accepted."""
+        self.sessions.add(session)
+        self.empty.clear()
+
+    def left(self, session: RelaySession) -> None:
+        """A connection is no more."""
+        if session in self.sessions:
+            self.sessions.remove(session)
+            self.free.release()
+            if not self.sessions:
+                self.empty.set()

@@ -1,0 +1,102 @@
+"""
+The envelope as clients write it: the arguments of MAIL and RCPT.
+
+Decides what is an address, and what of it SES could take. Pure: it knows no connection.
+
+Invariant: an address that leaves this module can be written to another envelope.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import attrs
+
+from seslimit import InvalidMessage, Message
+
+from ._relay_replies import Refused
+
+_PATH = re.compile(r'\s*<((?:"(?:\\.|[^"\\])*"@)?[^<>\s"]*)>(?:\s+(.*))?')
+_BODIES = ("BODY=7BIT", "BODY=8BITMIME")
+_SIZE_DIGITS = 20
+"""Digits of SIZE. Source: RFC 1870, 4."""
+_SOMEBODY = "somebody@example.org"
+
+
+@attrs.frozen
+class ReversePath:
+    """
+    What MAIL says.
+
+    Args:
+        address: the return address.
+        size: bytes that the content will have about; None where it is not said.
+    """
+
+    address: str
+    size: int | None
+
+
+def reverse_path(argument: str, max_size: int) -> ReversePath:
+    """
+    Read the argument of MAIL.
+
+    Raises:
+        Refused: it is malformed, SES could not take it, or the message is too long.
+    """
+    address, parameters = _path(argument, "FROM")
+    if not address:
+        raise Refused("550 5.1.7 SES takes no message without a return address: bounces cannot be sent through it")
+    size = None
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "SIZE" and value.isdigit() and len(value) <= _SIZE_DIGITS:
+            size = int(value)
+        elif name == "SMTPUTF8":
+            raise Refused("550 5.6.7 SES takes ASCII addresses only: write domains in Punycode (xn--), no SMTPUTF8")
+        elif parameter not in _BODIES and name != "AUTH":
+            raise Refused(f"555 5.5.4 The parameter {name} of MAIL is not known")
+    try:
+        _check_sender(address)
+    except InvalidMessage as error:
+        raise Refused(f"550 5.1.7 {error}") from None
+    if size is not None and size > max_size:
+        raise too_long(max_size)
+    return ReversePath(address, size)
+
+
+def forward_path(argument: str) -> str:
+    """
+    The recipient in the argument of RCPT.
+
+    Raises:
+        Refused: it is malformed, or SES could not take it.
+    """
+    address, parameters = _path(argument, "TO")
+    if parameters:
+        raise Refused(f"555 5.5.4 The parameter {parameters[0]} of RCPT is not known")
+    try:
+        Message(_SOMEBODY, (address,), b"")
+    except InvalidMessage as error:
+        raise Refused(f"550 5.1.3 {error}") from None
+    return address
+
+
+def too_long(max_size: int) -> Refused:
+    """The refusal of a message that is beyond the limit."""
+    return Refused(f"552 5.3.4 The message is longer than {max_size} bytes")
+
+
+def _path(argument: str, word: str) -> tuple[str, list[str]]:
+    keyword, _, rest = argument.partition(":")
+    found = _PATH.fullmatch(rest)
+    if keyword.strip().upper() != word or found is None:
+        raise Refused(f"501 5.5.4 Syntax: {'MAIL' if word == 'FROM' else 'RCPT'} {word}:<local@domain>")
+    return found[1], (found[2] or "").upper().split()
+
+
+@lru_cache(maxsize=256)
+def _check_sender(address: str) -> None:
+    # Most messages of a program have the same one.
+    Message(address, (_SOMEBODY,), b"")

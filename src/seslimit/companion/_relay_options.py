@@ -1,0 +1,109 @@
+"""
+What the relay is made with, checked; nothing here opens or reads a connection.
+
+Invariant: on any address but loopback there is a certificate and a login, or there is no relay.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import attrs
+from attrs.validators import ge, gt
+
+from seslimit import ConfigurationError
+
+from ._address import Address
+
+USER = "SESLIMIT_RELAY_USER"
+"""Environment variable with the user that clients log in as."""
+
+PASSWORD = "SESLIMIT_RELAY_PASSWORD"  # noqa: S105  # a variable's name
+"""Environment variable with that user's password."""
+
+MAX_SIZE = 40 * 1024 * 1024
+"""Bytes of one message. Source: Amazon SES Developer Guide, "Service quotas" (40 MB), read 2026-11."""
+
+
+def _address(value: Address | str) -> Address:
+    return Address.parse(value) if isinstance(value, str) else value
+
+
+@attrs.frozen(kw_only=True)
+class RelayOptions:
+    """
+    The options of `Relay`.
+
+    Args:
+        listen: where to listen: "HOST:PORT", or an `Address`; port 0 takes a free one.
+        tls_cert: certificate (PEM) for STARTTLS; None offers no TLS.
+        tls_key: its key (PEM), where it is not in the same file.
+        user, password: the login that clients need; None for both lets everybody in, on loopback.
+        max_connections: clients at once; more wait to be accepted.
+        max_pending: messages that are received or held at once; more wait for the go-ahead to DATA.
+        max_size: bytes of one message.
+        max_recipients: recipients of one transaction; the client is told to send the rest in another one.
+        idle_timeout: seconds without a word of the client, while a word of it is awaited, until it is sent away.
+        content_timeout: seconds for one content to arrive.
+        patience: seconds that a message is held while it waits; below the ten minutes that a client waits for the reply
+            (RFC 5321, 4.5.3.2.6), so that it hears that the message was not sent.
+
+    Raises:
+        ConfigurationError: an option is wrong, or something is missing without which anybody could send.
+    """
+
+    listen: Address = attrs.field(converter=_address)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    user: str | None = None
+    password: str | None = attrs.field(default=None, repr=False)
+    max_connections: int = attrs.field(default=500, validator=ge(1))
+    max_pending: int = attrs.field(default=100, validator=ge(1))
+    max_size: int = attrs.field(default=MAX_SIZE, validator=ge(1))
+    max_recipients: int = attrs.field(default=1000, validator=ge(1))
+    idle_timeout: float = attrs.field(default=300.0, validator=gt(0))
+    content_timeout: float = attrs.field(default=600.0, validator=gt(0))
+    patience: float = attrs.field(default=540.0, validator=gt(0))
+
+    def __attrs_post_init__(self) -> None:
+        if bool(self.user) is not bool(self.password):
+            raise ConfigurationError(f"a login is a user and a password: set both {USER} and {PASSWORD}, or neither.")
+        if self.tls_key and not self.tls_cert:
+            raise ConfigurationError("there is a TLS key without its certificate: give --tls-cert as well.")
+        missing = [
+            words
+            for words, there in (("--tls-cert", self.tls_cert), (f"a login ({USER} and {PASSWORD})", self.user))
+            if not there
+        ]
+        if missing and self.tls_required:
+            raise ConfigurationError(
+                f"{self.listen} can be reached from other machines, and that needs {' and '.join(missing)}: give it, "
+                "or listen on 127.0.0.1."
+            )
+
+    @property
+    def tls_required(self) -> bool:
+        """Whether nothing is said without TLS; a login is then required too."""
+        return not self.listen.is_loopback
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """
+        The server's side of TLS, 1.2 at least; None where there is no certificate.
+
+        Raises:
+            ConfigurationError: certificate or key cannot be used.
+        """
+        if self.tls_cert is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            # Without the empty password, an encrypted key would be asked for on the terminal.
+            context.load_cert_chain(self.tls_cert, self.tls_key, password="")
+        except (OSError, ValueError) as error:
+            named = self.tls_cert if self.tls_key is None else f"{self.tls_cert} with {self.tls_key}"
+            raise ConfigurationError(
+                f"the certificate {named} cannot be used ({error}): give PEM files, the key without a passphrase."
+            ) from None
+        return context

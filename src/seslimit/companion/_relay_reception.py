@@ -1,0 +1,117 @@
+"""
+Where clients arrive: the listening socket, and how many are let in.
+
+Decides when the next connection is accepted and when one has lasted too long. It must not know what is said.
+
+Invariant: no connection is accepted for which there is no place; it waits in the system's queue, and costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+
+from seslimit import ConfigurationError
+
+from ._address import Address
+from ._relay_desk import Desk
+from ._relay_session import RelaySession
+
+logger = logging.getLogger("seslimit")
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at how long everybody has been waiting, and never more than a quarter of what is waited."""
+
+OUT_OF_FILES = 1.0
+"""Seconds before the next attempt to accept, when the system has no more files for it."""
+
+
+class Reception:
+    """
+    Accepts the connections of one relay.
+
+    Args:
+        desk: what their sessions share.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._socket: socket.socket | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def port(self) -> int:
+        """The port; 0 while it is not open."""
+        return self._socket.getsockname()[1] if self._socket else 0
+
+    async def open(self, address: Address) -> None:
+        """
+        Listen.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            self._socket = await _listening(address)
+        except OSError as error:
+            # asyncio and socket.create_server put the address into their words, once more.
+            words = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+            raise ConfigurationError(
+                f"{address} cannot be listened on ({words}): give another HOST:PORT, or port 0 for a free one."
+            ) from None
+        self._tasks = [loop.create_task(self._accept(self._socket)), loop.create_task(self._look())]
+
+    async def close(self) -> None:
+        """Accept no more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self._socket is not None:
+            self._socket.close()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._desk.free.acquire()
+            try:
+                accepted, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                self._desk.free.release()
+                if not isinstance(error, ConnectionError):
+                    logger.warning("no connection can be accepted now: %s", error)
+                    await asyncio.sleep(OUT_OF_FILES)
+                continue
+            session = RelaySession(self._desk, loop)
+            try:
+                await loop.connect_accepted_socket(lambda: session, accepted)  # noqa: B023  # it is called at once
+            except OSError:
+                accepted.close()
+                if not session.arrived:
+                    self._desk.free.release()
+
+    async def _look(self) -> None:
+        loop, options = asyncio.get_running_loop(), self._desk.options
+        shortest = min(options.idle_timeout, options.content_timeout, options.patience)
+        while True:
+            await asyncio.sleep(min(LOOK_EVERY, shortest / 4))
+            now = loop.time()
+            for session in list(self._desk.sessions):
+                session.look(now)
+
+
+async def _listening(address: Address) -> socket.socket:
+    """One socket: a name of several addresses, as "localhost", is listened on at its first one of IPv4."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, _, _, _, where = min(found, key=lambda each: each[0] != socket.AF_INET)
+    listening = socket.create_server(where[:2], family=family, backlog=BACKLOG)
+    listening.setblocking(False)
+    return listening

@@ -1,0 +1,173 @@
+"""
+The relay: an SMTP server in front of SES, for programs that speak SMTP and cannot wait for a rate by themselves.
+
+Puts together where clients arrive (`_relay_reception`), what is said (`_relay_session`) and how a message gets to SES
+(`_relay_handover`).
+
+Invariant: a message is answered 250 after SES has accepted it, and never before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from seslimit import ConfigurationError, Limiter, RetryPolicy, Sender, Transport
+
+from ._relay_handover import AttendedTransport, Counts, Handover
+from ._relay_options import RelayOptions
+from ._relay_replies import STOPPING
+
+if TYPE_CHECKING:
+    from ._relay_desk import Desk
+    from ._relay_reception import Reception
+
+__all__ = ["Counts", "Relay", "RelayOptions"]
+
+POLICY = RetryPolicy(
+    max_attempts=5,
+    first_wait=5.0,
+    max_wait=60.0,
+    on_unknown="hold",
+    on_quota_exceeded="stop",
+    max_unreachable=60.0,
+)
+"""The client is somebody who can be told, and who waits for ten minutes at most: five attempts with at most 75 s of
+waits among them, then it hears of the failure and comes back later. Whether a message is sent again that may have been
+accepted is the client's to decide; it will, and twice is enough."""
+
+GOODBYE = 2.0
+"""Seconds for the last replies to be written when the relay stops."""
+
+
+class Relay:
+    """
+    An SMTP server that answers a message when SES has accepted it.
+
+    A client is slowed to the account's rate by waiting for its replies, and is never refused for it. Use as an
+    asynchronous context manager, or call `open` and `aclose`.
+
+    The content goes through as it came, byte for byte: only a bare CR or LF becomes CRLF, and lines of any length are
+    left to SES to judge. The envelope says who gets it; a Bcc header is part of the content, as for every SMTP server.
+
+    Memory: contents take at most `max_pending` times 1 MiB, and 4 times `max_size` for those that are longer; each
+    connection up to 160 KiB, over TLS 420 KiB. While it is sent, the transport has up to two copies of a content
+    in addition over SMTP, and three over the API. Messages beyond that wait before they are received.
+
+    Args:
+        transport: makes the attempts; closed together with the relay.
+        options: where to listen, whom to let in, how much to take.
+        limiter: the account's limiter; a new one that finds the rate when left out.
+        retry: the retry policy, `POLICY` when left out; what it waits for, the client waits for.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        options: RelayOptions,
+        *,
+        limiter: Limiter | None = None,
+        retry: RetryPolicy = POLICY,
+    ) -> None:
+        self.options = options
+        self.limiter = limiter or Limiter()
+        self.counts = Counts()
+        """What became of the messages so far."""
+        self._sender = Sender(
+            AttendedTransport(transport, self.counts),
+            limiter=self.limiter,
+            retry=retry,
+            max_in_flight=options.max_pending,
+        )
+        self._desk: Desk | None = None
+        self._reception: Reception | None = None
+
+    async def __aenter__(self) -> Relay:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; 0 while it is not open."""
+        return self._reception.port if self._reception else 0
+
+    @property
+    def held(self) -> int:
+        """Messages that are received or held now."""
+        return self._desk.room.held if self._desk else 0
+
+    @property
+    def connections(self) -> int:
+        """Clients that are connected now."""
+        return len(self._desk.sessions) if self._desk else 0
+
+    async def open(self) -> None:
+        """
+        Listen.
+
+        Raises:
+            ConfigurationError: the address is taken, the certificate cannot be used, or `seslimit[relay]` is not
+                installed. The transport is then closed.
+        """
+        try:
+            desk, reception = _parts(self.options, Handover(self._sender, self.counts))
+            await reception.open(self.options.listen)
+        except BaseException:
+            await self._sender.aclose()
+            raise
+        self._desk, self._reception = desk, reception
+
+    async def aclose(self, deadline: float = 10.0) -> None:
+        """
+        Take no more messages, finish and answer those whose attempt is under way, and tell the others to come back.
+
+        Args:
+            deadline: seconds that the attempts under way are given.
+        """
+        desk, reception = self._desk, self._reception
+        if desk is None or reception is None:
+            await self._sender.aclose(deadline)
+            return
+        desk.stopping = True
+        for session in list(desk.sessions):
+            session.dismiss(STOPPING)
+        try:
+            await self._sender.aclose(deadline)
+            await _last_words(desk)
+        finally:
+            await reception.close()
+            await _cut(desk)
+
+
+def _parts(options: RelayOptions, handover: Handover) -> tuple[Desk, Reception]:
+    try:
+        from ._relay_desk import Desk
+        from ._relay_reception import Reception
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "aiosmtpd":
+            raise
+        raise ConfigurationError("the relay needs the package aiosmtpd: run  pip install 'seslimit[relay]'.") from None
+    desk = Desk(options, options.tls_context(), handover)
+    return desk, Reception(desk)
+
+
+async def _last_words(desk: Desk) -> None:
+    """Wait until everybody has heard the last reply and gone, but not for ever."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GOODBYE):
+            await desk.empty.wait()
+
+
+async def _cut(desk: Desk) -> None:
+    conversations = [each.conversation for each in desk.sessions if each.conversation is not None]
+    for session in list(desk.sessions):
+        session.cut()
+    await asyncio.gather(*conversations, return_exceptions=True)
+    await asyncio.sleep(0)

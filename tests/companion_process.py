@@ -1,0 +1,104 @@
+"""
+A companion in a process of its own, started by its command, as people start it.
+
+Decides nothing about what it does. Its first line of output says where it listens; what it writes to standard error is
+kept, to be shown when something went wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from typing import IO
+
+import attrs
+
+BEGINS_WITHIN = 30.0
+"""Seconds until it listens, on a busy machine."""
+
+ENDS_WITHIN = 15.0
+"""Seconds from SIGTERM to its end; it promises ten."""
+
+
+@attrs.frozen(eq=False)
+class Companion:
+    """
+    A running companion.
+
+    Args:
+        process: its process.
+        host, port: where it listens.
+    """
+
+    process: asyncio.subprocess.Process
+    host: str
+    port: int
+    _errors: IO[bytes]
+
+    @property
+    def errors(self) -> str:
+        """What it has written to standard error."""
+        self._errors.seek(0)
+        return self._errors.read().decode("utf-8", "replace")
+
+    async def ended(self, send: signal.Signals | None = signal.SIGTERM) -> int:
+        """
+        Send a signal, and wait for the end.
+
+        Returns:
+            The exit status.
+
+        Raises:
+            TimeoutError: it did not end.
+        """
+        if send is not None and self.process.returncode is None:
+            self.process.send_signal(send)
+        async with asyncio.timeout(ENDS_WITHIN):
+            # What it still has to say is read, or it might wait for a reader.
+            await self.process.communicate()
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+
+@contextlib.asynccontextmanager
+async def companion(command: str, to: str, *options: str, **environment: str) -> AsyncIterator[Companion]:
+    """
+    Start `seslimit COMMAND` on a free port of loopback, and end it at the end.
+
+    Args:
+        command: "relay" or "listmonk".
+        to: URL of the service.
+        options: more options of the command.
+        environment: variables to set.
+    """
+    arguments = [command, "--listen", "127.0.0.1:0", "--to", to, "--json", *options]
+    with tempfile.TemporaryFile() as errors:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "seslimit", *arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            env=os.environ | environment,
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(BEGINS_WITHIN):
+                line = await process.stdout.readline()
+            if not line:
+                errors.seek(0)
+                raise RuntimeError(f"seslimit {command} did not begin: {errors.read().decode()}")
+            host, _, port = json.loads(line)["listen"].rpartition(":")
+            running = Companion(process, host, int(port), errors)
+            yield running
+            await running.ended()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
