@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import socket
+from contextlib import suppress
 
 from seslimit import ConfigurationError
 
@@ -81,7 +82,7 @@ class Reception:
         while True:
             await self._desk.free.acquire()
             try:
-                accepted, _ = await loop.sock_accept(listening)
+                accepted = await _next(listening)
             except OSError as error:
                 self._desk.free.release()
                 if not isinstance(error, ConnectionError):
@@ -104,6 +105,25 @@ class Reception:
             now = loop.time()
             for session in list(self._desk.sessions):
                 session.look(now)
+
+
+async def _next(listening: socket.socket) -> socket.socket:
+    """
+    The next connection.
+
+    Cancelling:
+        no connection is taken. (That of asyncio's `sock_accept` can come in the moment in which it has taken one.)
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        with suppress(BlockingIOError):
+            return listening.accept()[0]
+        arrived = asyncio.Event()
+        loop.add_reader(listening, arrived.set)
+        try:
+            await arrived.wait()
+        finally:
+            loop.remove_reader(listening)
 
 
 async def _listening(address: Address) -> socket.socket:
