@@ -17,7 +17,7 @@ import seslimit
 PACKAGE = Path(seslimit.__file__).parent
 
 LAYERS = (
-    ("values", ("_outcome", "_errors", "_message")),
+    ("values", ("_outcome", "_errors", "_serialisation", "_message")),
     (
         "decisions",
         ("_replies", "_classify", "_evidence", "_rate", "_retry", "_pause", "_quota", "_account", "_smtp_content"),

@@ -39,6 +39,18 @@ def test_the_demo_accepts_everything(capsys: pytest.CaptureFixture[str], transpo
     assert "seslimit" not in captured.err.splitlines()[-1]
 
 
+def test_the_demo_needs_no_other_smtp_client() -> None:
+    """Neither does the plain loop."""
+    script = (
+        "import sys; sys.modules['aiosmtplib'] = None\n"
+        "from seslimit.cli._commands import run\n"
+        "sys.exit(run(['demo', '--rate', '150', '--messages', '30', '--json']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout)["plain"]["attempts"] == 30
+
+
 def test_the_plain_loop_of_the_demo_loses_what_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """Over SMTP each refusal is a lost message, and the table says so."""
     assert run(["demo", "--rate", "100", "--messages", "150"]) == 0

@@ -621,6 +621,15 @@ def test_no_login_for_a_server_that_is_not_ses(doctor: Doctor) -> None:
     assert "no SIZE" in said.words("offers")[1]
 
 
+def test_a_login_that_is_not_offered(doctor: Doctor) -> None:
+    """That does not pass with time, and it is not the password."""
+    with Served(smtp_talk({"EHLO": "250 localhost"})).running() as server:
+        said = doctor(f"smtp://{LOGIN}127.0.0.1:{server.port}?tls=none")
+    assert (said.status, said.words("login")[0]) == (2, "wrong")
+    assert "offers no login by password" in said.words("login")[1]
+    assert "is it the SMTP endpoint of SES?" in said.words("login")[1]
+
+
 def test_a_user_without_a_password(doctor: Doctor) -> None:
     """Both or neither."""
     said = doctor("smtp://smtpuser@127.0.0.1:587")
@@ -643,7 +652,8 @@ SESSIONS = [
     ({"": "554 No service"}, 75, "greeting", "try again later"),
     ({"": "HTTP/1.1 400 Bad Request"}, 2, "greeting", "does not speak SMTP"),
     ({"": "x" * 100_000}, 2, "greeting", "does not speak SMTP"),
-    ({"EHLO": "421 Service not available"}, 75, "session", "refused EHLO"),
+    ({"EHLO": "421 Service not available"}, 75, "session", "try again later"),
+    ({"EHLO": "502 Command not implemented"}, 2, "session", "check host and port"),
     ({"EHLO": ""}, 75, "session", "broke off"),
 ]
 
@@ -850,4 +860,5 @@ def test_what_is_left_of_a_quota(most: float, sent: float, state: str) -> None:
 
 def test_a_refusal_that_nobody_knows() -> None:
     """It is not SES that speaks so."""
+    assert (refusal_of("429", 429).name, refusal_of("429", 429).state) == ("account", State.WARNING)
     assert (refusal_of("Teapot", 418).name, refusal_of("Teapot", 500).status) == ("answer", Status.REMAINING)

@@ -372,6 +372,17 @@ def test_a_blocked_account_is_status_3_and_keeps_what_was_accepted(
     assert len({line["key"] for line in _report(report)}) == 60
 
 
+def test_a_greeting_that_is_refused_is_status_2(
+    tmp_path: Path, ses_simulator: Callable[..., Simulator], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not the account is wrong, but the place: the sentence says what to look at, and everything remains."""
+    simulator = ses_simulator(FAST, faults=[Fault("ehlo", reply="502 Command not implemented", times=None)])
+    report = tmp_path / "report.jsonl"
+    assert run(["send", str(_list(tmp_path, 5)), "--to", simulator.smtp_url, "--report", str(report)]) == 2
+    _one_sentence(capsys, "502 Command not implemented", "check the host and the port", "5 messages remain")
+    assert _outcomes(report) == {"not_sent": 5}
+
+
 def test_no_network_is_status_75(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody listens: the sentence names the host, and everything remains."""
     report = tmp_path / "report.jsonl"

@@ -6,14 +6,15 @@ import asyncio
 import random
 import re
 import time
+from collections.abc import Iterable
 from email.message import EmailMessage
 from typing import Any
 
 import pytest
 from benchmarks.fault_matrix import session
+from benchmarks.simulator_process import simulated
 
 from seslimit import ConfigurationError, InvalidMessage, Message
-from seslimit.testing import Simulator
 from seslimit.transports import Transport, transport_from_url
 from seslimit.transports.ses import SESTransport
 from seslimit.transports.smtp import SMTPTransport
@@ -179,45 +180,46 @@ def large_email() -> EmailMessage:
     return content
 
 
-async def held_up(door: str, content: bytes | EmailMessage) -> tuple[float, float]:
+async def held_up(transport: Transport, content: bytes | EmailMessage) -> tuple[float, float]:
     """The longest time, in seconds, that sending held up the loop: by the clock, and computed by the loop's thread."""
-    sent = Message("a@example.org", ["b@example.com"], content)
-    simulator = Simulator(1000)
-    with simulator.in_thread():
-        transport: Transport
-        if door == "smtp":
-            transport = transport_from_url(simulator.smtp_url)
-        else:
-            transport = SESTransport("us-east-1", endpoint_url=simulator.api_url, session=session())
-        await transport.send(Message("a@example.org", ["b@example.com"], HEAD))
-        sending = asyncio.create_task(transport.send(sent))
-        waited, computed = 0.0, 0.0
-        clock, thread = time.perf_counter(), time.thread_time()
-        while not sending.done():
-            await asyncio.sleep(0)
-            waited, clock = max(waited, time.perf_counter() - clock), time.perf_counter()
-            computed, thread = max(computed, time.thread_time() - thread), time.thread_time()
-        await transport.aclose()
+    sending = asyncio.create_task(transport.send(Message("a@example.org", ["b@example.com"], content)))
+    waited, computed = 0.0, 0.0
+    clock, thread = time.perf_counter(), time.thread_time()
+    while not sending.done():
+        await asyncio.sleep(0)
+        waited, clock = max(waited, time.perf_counter() - clock), time.perf_counter()
+        computed, thread = max(computed, time.thread_time() - thread), time.thread_time()
     assert sending.result().message_id
     return waited, computed
+
+
+async def least_held_up(door: str, contents: Iterable[bytes | EmailMessage]) -> tuple[float, float]:
+    """The same for several, the least of each: what a busy machine adds is not ours."""
+    # The simulator's own work on ten megabytes would be counted too, were it in this process.
+    with simulated(rate=1000, ledger_limit=0) as service:
+        transport: Transport
+        if door == "smtp":
+            transport = transport_from_url(service.smtp_url)
+        else:
+            transport = SESTransport("us-east-1", endpoint_url=service.api_url, session=session())
+        await transport.send(Message("a@example.org", ["b@example.com"], HEAD))
+        found = [await held_up(transport, content) for content in contents]
+        await transport.aclose()
+    return min(waited for waited, _ in found), min(computed for _, computed in found)
 
 
 @pytest.mark.parametrize("door", ["smtp", "api"])
 async def test_large_bytes_leave_the_loop_free(door: str) -> None:
     """Sending ten megabytes of bytes never holds up the loop for 50 ms, in the best of five on a busy machine."""
     content = HEAD + b".123456789abcdef\r\n" * 550_000
-    found = [await held_up(door, content) for _ in range(5)]
-    assert min(waited for waited, _ in found) < 0.05
-    assert min(computed for _, computed in found) < 0.01
+    waited, computed = await least_held_up(door, [content] * 5)
+    assert waited < 0.05
+    assert computed < 0.01
 
 
 @pytest.mark.parametrize("door", ["smtp", "api"])
-async def test_a_large_object_is_serialised_elsewhere(door: str) -> None:
-    """
-    Ten megabytes as an object are not serialised by the loop's thread.
-
-    By the clock the loop is still held up for 60 to 90 ms: the email package makes single calls on the whole content,
-    during which no other thread runs.
-    """
-    found = [await held_up(door, large_email()) for _ in range(3)]
-    assert min(computed for _, computed in found) < 0.01
+async def test_a_large_object_leaves_the_loop_free(door: str) -> None:
+    """Neither do ten megabytes as an object, which are serialised first."""
+    waited, computed = await least_held_up(door, [large_email() for _ in range(5)])
+    assert waited < 0.05
+    assert computed < 0.01

@@ -1168,6 +1168,32 @@ async def test_requests_that_make_no_sense(body: bytes, words: str) -> None:
         assert (simulator.counts.accepted, simulator.counts.invalid) == (0, 1)
 
 
+@pytest.mark.parametrize("head", [b"Content-Length: 999999999", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("path", [SEND, "/v2/email/unheard-of"])
+async def test_a_request_that_is_too_long(head: bytes, path: str) -> None:
+    """It is not read to its end: the answer comes before, and nothing of it is kept."""
+    chunk = b"%x\r\n%s\r\n" % (2**20, b"x" * 2**20) if head.startswith(b"Transfer") else b"x" * 2**20
+    async with Simulator(FAST, api=APIRules(max_size=100)) as simulator:
+        reader, writer = await asyncio.open_connection("127.0.0.1", simulator.api_port)
+        writer.write(b"POST %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n" % (path.encode(), head))
+        for _ in range(4):
+            writer.write(chunk)
+        async with asyncio.timeout(5):
+            answer = await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+        assert status(answer) == (413 if path == SEND else 404)
+        assert simulator.counts.invalid == (path == SEND)
+
+
+async def test_a_request_as_long_as_it_may_be() -> None:
+    """A message of the greatest size goes through with all that may be beside it; a byte more does not."""
+    async with Simulator(FAST, api=APIRules(max_size=3_000)) as simulator:
+        beside = [f"{'r' * 200}{number}@example.org" for number in range(50)]
+        assert status(await request(simulator, body=raw(*beside, content="x" * 3_000))) == 200
+        answer = await request(simulator, body=raw(content="x" * 3_001))
+        assert told(answer)["message"] == "Message length is more than 3000 bytes long: '3001'."
+
+
 async def test_a_large_message() -> None:
     """Ten megabytes go through either door."""
     content = CONTENT + "x" * 78 * 128_000 + "\r\n"

@@ -25,6 +25,7 @@ from seslimit._quota import SendQuota
 from seslimit.testing import APIReply, APIRules, Fault, Simulator
 from seslimit.transports import KnowsQuota, ses, transport_from_url
 from seslimit.transports.ses import SESTransport, session_with
+from tests.scripted_server import Conversation, Server, refusal
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 CONTENT = b"From: sender@example.org\r\nSubject: hello\r\n\r\nGood morning.\r\n"
@@ -236,6 +237,13 @@ async def test_refused(status: int, error: str, words: str, outcome: str, stage:
     assert simulator.counts.api_requests == 1
 
 
+@pytest.mark.parametrize("size", [1_000, 3_000_000])
+async def test_too_long(size: int) -> None:
+    """A message that is too long, also one whose request is not even read, will never be accepted."""
+    async with serving(Simulator(1000, api=APIRules(max_size=100))) as transport:
+        assert (await outcome_of(transport, message(content=b"x" * size))).outcome is Outcome.PERMANENT
+
+
 async def test_throttled_by_the_bucket() -> None:
     """The second message in an empty bucket is throttled."""
     async with serving(Simulator(1, depth=1)) as transport:
@@ -266,6 +274,86 @@ async def test_no_word_after_the_request(answer: bytes) -> None:
     assert error.outcome is Outcome.UNKNOWN
     assert error.decided_at is not None
     assert len(service.requests) == 1
+
+
+# What the service says beside its answers.
+
+
+@attrs.define(eq=False)
+class TalkingService(Server):
+    """An HTTP server that keeps its connections: it answers a request in pieces, and refuses those after it."""
+
+    pieces: list[bytes]
+    refuses: bool = True
+
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, conversation: Conversation
+    ) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            await reader.readexactly(int(re.findall(rb"(?i)content-length: (\d+)", head)[0]))
+            answer = self.pieces
+            if self.refuses:
+                self.pieces = [refusal(400, "MessageRejected", "no")]
+            for piece in answer:
+                writer.write(piece)
+                await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def talking(service: TalkingService) -> AsyncIterator[SESTransport]:
+    """A transport with one connection to such a server."""
+    async with service.running():
+        transport = SESTransport("us-east-1", endpoint_url=f"http://127.0.0.1:{service.port}", max_connections=1)
+        try:
+            yield transport
+        finally:
+            await transport.aclose()
+
+
+STALE = b'HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n{"MessageId":"stale"}'
+CHUNKED = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n{"MessageId":"id-1"}\r\n0\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [ACCEPTED, STALE],
+        [ACCEPTED + STALE],
+        [ACCEPTED[:-3], ACCEPTED[-3:] + STALE],
+        [CHUNKED[:-3], CHUNKED[-3:] + CHUNKED],
+        [ACCEPTED, b"HTTP/1.1 2"],
+        [ACCEPTED + b"HTTP/1.1 2"],
+        [ACCEPTED[:-3], ACCEPTED[-3:] + b"H"],
+        [ACCEPTED, b"\r\n"],
+    ],
+)
+async def test_more_than_an_answer(pieces: list[bytes]) -> None:
+    """What comes beside an answer is never taken for the next one's: the next request goes over a new connection."""
+    service = TalkingService(pieces)
+    async with talking(service) as transport:
+        assert (await transport.send(message())).message_id == "id-1"
+        await asyncio.sleep(0.05)
+        error = await outcome_of(transport)
+    assert (error.outcome, error.reply) == (Outcome.PERMANENT, "MessageRejected no")
+    assert len(service.conversations) == 2
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [ACCEPTED],
+        [ACCEPTED[:20], ACCEPTED[20:50], ACCEPTED[50:]],
+        [CHUNKED],
+        [CHUNKED[:60], CHUNKED[60:-2], CHUNKED[-2:]],
+        [b"HTTP/1.1 103 Early Hints\r\n\r\n", CHUNKED],
+    ],
+)
+async def test_one_connection_for_whole_answers(pieces: list[bytes]) -> None:
+    """A connection on which nothing but answers came is used again."""
+    service = TalkingService(pieces, refuses=False)
+    async with talking(service) as transport:
+        assert [(await transport.send(message())).message_id for _ in range(3)] == ["id-1"] * 3
+    assert len(service.conversations) == 1
 
 
 async def test_nobody_listens() -> None:
@@ -446,6 +534,7 @@ def test_url() -> None:
         ("ses://eu-west-1?endpoint_url=http://example.org", "https"),
         ("ses://eu-west-1?endpoint_url=ftp://example.org", "https"),
         ("ses://eu-west-1?max_connections=0", "max_connections"),
+        ("ses://eu-west-1?max_connections=2.5", "whole number"),
     ],
 )
 def test_wrong_url(url: str, words: str) -> None:

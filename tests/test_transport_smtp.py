@@ -502,6 +502,16 @@ async def test_wrong_password() -> None:
     assert len(server.lines) == 1
 
 
+async def test_refused_greeting() -> None:
+    """What refuses EHLO for good is not the service that was meant: said to all who wait after one try."""
+    server = ScriptedServer({"ehlo": ["502 Command not implemented"] * 3})
+    async with serving(server, user="u", password=PASSWORD, max_connections=1) as transport:
+        errors = await asyncio.gather(*(outcome_of(transport) for _ in range(3)))
+    assert [(error.outcome, error.stage) for error in errors] == [(Outcome.ACCOUNT_BLOCKED, Stage.EHLO)] * 3
+    assert server.commands() == ["EHLO"]
+    assert len(server.lines) == 1
+
+
 @pytest.mark.parametrize(("offer", "lines"), [("AUTH LOGIN PLAIN", 1), ("AUTH LOGIN", 3)])
 async def test_login(offer: str, lines: int) -> None:
     """The login uses PLAIN, or LOGIN where there is no other."""
@@ -767,6 +777,17 @@ def unverifying() -> ssl.SSLContext:
     return context
 
 
+async def test_no_authorities_without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without TLS the certificate authorities of this machine are not read, which takes some 20 ms."""
+    read: list[str] = []
+    monkeypatch.setattr(ssl, "create_default_context", lambda *_, **__: read.append("authorities"))
+    server = ScriptedServer()
+    async with serving(server) as transport:
+        assert transport.tls == "none"
+        assert (await transport.send(message())).message_id
+    assert read == []
+
+
 def test_context_must_verify() -> None:
     """A TLS context that verifies nothing is refused."""
     with pytest.raises(ConfigurationError, match="verify"):
@@ -817,6 +838,9 @@ def test_login_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("smtp://example.org?tls=maybe", "starttls"),
         ("smtp://example.org?colour=red", "colour"),
         ("smtp://example.org?max_connections=0", "max_connections"),
+        ("smtp://example.org?max_connections=2.5", "whole number"),
+        ("smtp://example.org?max_messages_per_connection=2.5", "whole number"),
+        ("smtp://example.org:0", "port 0"),
         ("smtp://example.org?configuration_set=a%0d%0aBcc:x", "configuration_set"),
         ("smtp://example.org?tags=a", "name=value"),
         ("smtp://example.org?tags=a=b%0d%0a", "tag"),

@@ -96,15 +96,24 @@ def test_a_url_without_a_scheme_is_refused(url: str) -> None:
         f"smtp://user:1/{PASSWORD}@host",
         f"smtp://user:1#{PASSWORD}@host",
         f"smtp://user:{PASSWORD}/x@host",
+        f"smtp://user:12?{PASSWORD}@host",
+        f"smtp://user:12?a=1&{PASSWORD}=2@host",
+        f"smtp://us?er:{PASSWORD}@host",
+        f"smtp://user:p@12?{PASSWORD}@host",
+        f"smtp://user:12/?{PASSWORD}@host",
+        f"ses://AKIA:12?{PASSWORD}@eu-west-1",
         "smtp://host/path",
         "smtp://host:587#x",
         "smtp://host:none",
     ],
 )
 def test_a_password_that_was_not_encoded_is_refused_with_the_remedy(url: str) -> None:
-    """A part of it would be the host."""
-    with pytest.raises(ConfigurationError, match="percent-encode"):
+    """A part of it would be the host, the options or a path; nothing of it is shown."""
+    with pytest.raises(ConfigurationError, match="percent-encode") as refusal:
         TransportURL.parse(url)
+    assert PASSWORD not in str(refusal.value)
+    assert "12" not in str(refusal.value)
+    assert len(str(refusal.value).split(". ")) == 1
 
 
 @pytest.mark.parametrize(
@@ -134,6 +143,26 @@ def test_a_wrong_url_is_refused_without_its_password(url: str) -> None:
 def test_the_password_is_not_shown() -> None:
     """Not in a traceback with locals either."""
     assert PASSWORD not in repr(TransportURL.parse(f"smtp://user:{PASSWORD}@host"))
+
+
+def test_port_0_is_refused() -> None:
+    """It does not stand for the usual one."""
+    with pytest.raises(ConfigurationError, match="port 0"):
+        transport_from_url("plugin://host:0")
+
+
+@pytest.mark.parametrize(("text", "count"), [("1", 1), ("250", 250), ("1e3", 1000)])
+def test_a_count_is_read_from_an_option(text: str, count: int) -> None:
+    """Or the default is taken."""
+    url = TransportURL.parse(f"smtp://host?max_connections={text}")
+    assert (url.count("max_connections", 7), url.count("max_messages_per_connection", 7)) == (count, 7)
+
+
+@pytest.mark.parametrize("text", ["2.5", "0", "0.5", "-1", "many", "inf"])
+def test_a_count_that_is_none_is_refused(text: str) -> None:
+    """A fraction is not cut."""
+    with pytest.raises(ConfigurationError, match=r"max_connections.*write a"):
+        TransportURL.parse(f"smtp://host?max_connections={text}").count("max_connections", 7)
 
 
 def test_a_number_is_read_from_an_option() -> None:

@@ -102,6 +102,8 @@ SMTP: tuple[Row, ...] = (
     Row("535|530|534|538", "", _CREDENTIALS, _SMTP_GUIDE),
     Row("4..", "", _LOGIN, f"{_SMTP_GUIDE}; RFC 4954, 4.7.0", (Stage.AUTH,)),
     Row("5..", "", _CREDENTIALS, "RFC 4954, 6", (Stage.AUTH,)),
+    # What does not know our greeting, or refuses it, is not the service that was meant: waiting mends nothing.
+    Row("5..", "", _ACCOUNT, f"{_RFC}.1: EHLO not implemented or refused", (Stage.EHLO,)),
     Row("[45]..", "", _ENDPOINT, f"{_SMTP_GUIDE}; RFC 3207, 4", _OPENING),
     # The connection is at its end; a new one mends it.
     Row("421", "too many (concurrent )?(smtp )?connections", _ENDPOINT, f"{_SMTP_GUIDE}; {_CAPTURED}"),

@@ -90,6 +90,8 @@ def refusal_of(code: str, http_status: int) -> Check:
     """What a refusal means."""
     if code in REFUSALS:
         return REFUSALS[code]
+    if http_status == 429:
+        return _TOO_OFTEN
     if http_status >= 500:
         return Check("account", State.WRONG, "the service has a fault: try again later", Status.REMAINING)
     return Check(

@@ -7,12 +7,13 @@ Invariants: the login is made by the code that makes it for messages; the passwo
 from __future__ import annotations
 
 import base64
+import re
 import ssl
 
 import attrs
 
 from .._errors import TransportError
-from .._outcome import Stage
+from .._outcome import Outcome, Stage
 from ..transports._smtp_opening import open_connection
 from ..transports.smtp import PASSWORD, USER, SMTPTransport
 from ._doctor_checks import Diagnosis
@@ -67,8 +68,11 @@ def _refused(transport: SMTPTransport, error: TransportError, found: Diagnosis) 
     reply = found.quote(error)
     if error.stage is not Stage.AUTH:
         found.wrong("login", f"the second connection, for the login, failed ({reply}): try again", Status.REMAINING)
-    elif not reply.startswith("5"):
+    elif error.outcome is not Outcome.ACCOUNT_BLOCKED:
         found.wrong("login", f"no login now ({reply}): try again in a minute", Status.REMAINING)
+    elif not re.match(r"5\d\d ", reply):
+        # Nothing was refused: the transport found nothing to log in with, and says what to look at.
+        found.wrong("login", reply)
     elif "not subscribed" in reply.lower():
         found.wrong("login", f"the AWS account is not signed up for SES ({reply}): open the SES console once")
     else:

@@ -119,7 +119,11 @@ async def _greeted(talk: Talk, found: Diagnosis) -> Words | None:
     offers = await talk.command("EHLO [127.0.0.1]")
     if offers.code == 250:
         return offers
-    found.wrong("session", f"the service refused EHLO ({found.quote(offers)}): try again later", Status.REMAINING)
+    if offers.code >= 500:
+        remedy, status = "check host and port; does something on the way answer in its place?", Status.WRONG_USAGE
+    else:
+        remedy, status = "try again later", Status.REMAINING
+    found.wrong("session", f"the service refused EHLO ({found.quote(offers)}): {remedy}", status)
     return None
 
 

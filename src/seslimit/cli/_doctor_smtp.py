@@ -10,7 +10,7 @@ import re
 import ssl
 
 from ..transports._ses_inquiry import known_regions
-from ..transports._smtp_options import verifying_context
+from ..transports._smtp_options import untrusting_context, verifying_context
 from ..transports.smtp import SMTPTransport
 from ._doctor_checks import Diagnosis
 from ._doctor_login import hide_login, logged_in
@@ -44,7 +44,7 @@ async def examine_smtp(transport: SMTPTransport, found: Diagnosis, patience: flo
     hide_login(transport, found)
     region = _region(transport, found)
     place = Place(transport.host, transport.port, patience)
-    context = transport.tls_context or verifying_context()
+    context = transport.tls_context or (untrusting_context() if transport.tls == "none" else verifying_context())
     offers = None
     if _port(transport, found):
         offers = await _looked_at(transport, place, context, found, mistyped=region not in (None, *known_regions()))

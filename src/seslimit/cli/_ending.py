@@ -42,6 +42,9 @@ _LOGIN = {
 }
 """The remedy for a login that was refused, by the scheme of the URL."""
 
+_BEFORE_LOGIN = (Stage.CONNECT, Stage.EHLO, Stage.STARTTLS)
+"""Stages at which the service does not know yet whose account it is."""
+
 
 def shown(url: str) -> str:
     """A transport's URL without user, password and options."""
@@ -66,6 +69,11 @@ def ended_by(stopped_by: SESLimitError, url: str, remaining: str) -> tuple[Statu
         case AccountBlocked() if isinstance(cause, TransportError) and cause.stage is Stage.AUTH:
             remedy = _LOGIN.get(TransportURL.parse(url).scheme, "check the credentials")
             return Status.WRONG_USAGE, f"{shown(url)} refused the login ({reply}): {remedy}; {remaining}."
+        case AccountBlocked() if isinstance(cause, TransportError) and cause.stage in _BEFORE_LOGIN:
+            return Status.WRONG_USAGE, (
+                f"{shown(url)} does not do as SES's SMTP endpoint does ({reply}): check the host and the port, and "
+                f"whether something on the way answers in its place; {remaining}."
+            )
         case AccountBlocked():
             return Status.ACCOUNT_BLOCKED, (
                 f"the service accepts nothing from this account ({reply}): see the SES console; {remaining}."

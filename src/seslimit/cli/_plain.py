@@ -7,8 +7,11 @@ Written as such loops are: one connection a worker, an exception is logged and t
 from __future__ import annotations
 
 import asyncio
+import smtplib
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, TypeAlias
 
 from .._classify import classify
@@ -30,12 +33,14 @@ async def plain_loop(messages: Iterator[Message], simulator: Simulator, door: st
     Args:
         messages: what to send; shared by the workers.
         simulator: runs already.
-        door: "smtp" for aiosmtplib, "ses" for aiobotocore, each with its own defaults.
+        door: "smtp" for smtplib in threads, "ses" for aiobotocore, each with its own defaults.
         tally: counts.
     """
     async with AsyncExitStack() as stack:
         if door == "smtp":
-            hands = [await _by_smtp(stack, simulator) for _ in range(WORKERS)]
+            threads = ThreadPoolExecutor(WORKERS)
+            stack.callback(threads.shutdown, wait=False)
+            hands = [await _by_smtp(stack, simulator, threads) for _ in range(WORKERS)]
         else:
             hands = [await _by_api(stack, simulator)] * WORKERS
         async with asyncio.TaskGroup() as workers:
@@ -60,19 +65,12 @@ async def _work(messages: Iterator[Message], hand: Hand, tally: Tally) -> None:
             tally.ended_recipients += message.cost
 
 
-async def _by_smtp(stack: AsyncExitStack, simulator: Simulator) -> Hand:
-    import aiosmtplib
-
-    client = await stack.enter_async_context(
-        aiosmtplib.SMTP(
-            hostname="127.0.0.1",
-            port=simulator.smtp_port,
-            start_tls=False,
-            username="user",
-            password="password",  # noqa: S106
-        )
-    )
-    return lambda message: client.sendmail(message.mail_from, message.recipients, message.as_bytes())
+async def _by_smtp(stack: AsyncExitStack, simulator: Simulator, threads: Executor) -> Hand:
+    in_thread = partial(asyncio.get_running_loop().run_in_executor, threads)
+    client = await in_thread(smtplib.SMTP, "127.0.0.1", simulator.smtp_port)
+    stack.callback(client.close)
+    await in_thread(client.login, "user", "password")
+    return lambda message: in_thread(client.sendmail, message.mail_from, message.recipients, message.as_bytes())
 
 
 async def _by_api(stack: AsyncExitStack, simulator: Simulator) -> Hand:

@@ -155,7 +155,7 @@ class Door:
         """What is wrong with a request as far as its head tells; None where nothing is."""
         allowed = METHODS.get(request.path)
         if allowed is None:
-            return Answer.refusal(404, f"There is nothing at this path: post messages to {MESSAGES}")
+            return Answer.refusal(404, f"There is nothing at this path; messages are posted to {MESSAGES} alone.")
         if request.method not in allowed:
             return Answer(405, {"error": f"Use {allowed[0]}."}, {"Allow": ", ".join(allowed)}, last=True)
         if request.path == HEALTH:

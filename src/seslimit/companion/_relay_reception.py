@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 
 from seslimit import ConfigurationError
@@ -59,9 +60,10 @@ class Reception:
         try:
             self._socket = await _listening(address)
         except OSError as error:
+            # asyncio and socket.create_server put the address into their words, once more.
+            words = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
             raise ConfigurationError(
-                f"{address} cannot be listened on ({error.strerror or error}): give another HOST:PORT, or port 0 for a "
-                "free one."
+                f"{address} cannot be listened on ({words}): give another HOST:PORT, or port 0 for a free one."
             ) from None
         self._tasks = [loop.create_task(self._accept(self._socket)), loop.create_task(self._look())]
 

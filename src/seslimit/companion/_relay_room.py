@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 import attrs
 
@@ -52,24 +51,14 @@ class Room:
     def __attrs_post_init__(self) -> None:
         self._free = LARGE * self.max_size
 
-    @asynccontextmanager
-    async def place(self, declared: int | None) -> AsyncIterator[Place]:
+    def place(self, declared: int | None) -> Place:
         """
-        A place for one message, for as long as the block lasts.
+        A place for one message, an asynchronous context manager.
 
         Args:
             declared: the size that the client told; None where it told none.
         """
-        async with self.places:
-            place = Place(self)
-            self.held += 1
-            try:
-                if declared is not None and declared > SMALL:
-                    await place.take(min(declared + declared // 8 + SLACK, self.max_size))
-                yield place
-            finally:
-                self.held -= 1
-                place.give_back()
+        return Place(self, declared)
 
     async def take(self, size: int) -> None:
         """Take so many bytes of what large messages share, when it is this one's turn."""
@@ -101,10 +90,28 @@ class Room:
 
 @attrs.define(eq=False)
 class Place:
-    """The place of one message."""
+    """The place of one message, for as long as the block lasts."""
 
     _room: Room
+    _declared: int | None
     _taken: int = attrs.field(default=0, init=False)
+
+    async def __aenter__(self) -> Place:
+        await self._room.places.acquire()
+        self._room.held += 1
+        declared = self._declared or 0
+        if declared > SMALL:
+            try:
+                await self._take(min(declared + declared // 8 + SLACK, self._room.max_size))
+            except BaseException:
+                self._leave()
+                raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leave()
 
     def fits(self, size: int) -> bool:
         """Whether there is room for a content of this size."""
@@ -119,14 +126,14 @@ class Place:
         """
         if self._taken:
             raise OutOfRoom
-        await self.take(self._room.max_size)
+        await self._take(self._room.max_size)
 
-    async def take(self, size: int) -> None:
-        """Take room for a content of this size."""
+    async def _take(self, size: int) -> None:
         await self._room.take(size)
         self._taken = size
 
-    def give_back(self) -> None:
-        """Give the room back."""
-        self._room.give_back(self._taken)
-        self._taken = 0
+    def _leave(self) -> None:
+        self._room.held -= 1
+        self._room.places.release()
+        if self._taken:
+            self._room.give_back(self._taken)

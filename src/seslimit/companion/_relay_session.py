@@ -1,9 +1,8 @@
 """
 One client's conversation with the relay.
 
-aiosmtpd does AUTH and STARTTLS, and gives the connection its shape. Reading and deciding commands is done here: what is
-a command, in which order, how much of it and for how long. What an address is, is in `_relay_envelope`; what becomes of
-a message, in `_relay_handover`.
+aiosmtpd does AUTH and STARTTLS, and gives the connection its shape. Decides how much is read and for how long. What may
+be said, and in which order, is in `_relay_dialogue`; what becomes of a message, in `_relay_handover`.
 
 Invariants: a content ends with CRLF.CRLF and with nothing else; nothing that came before TLS is read after it; the idle
 time runs only while the client is waited for; a message is answered exactly once, or its client has gone.
@@ -14,27 +13,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
-import attrs
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword, Session, TLSSetupException
 
 from .._smtp_content import Content
 from ._relay_desk import Desk
-from ._relay_envelope import ReversePath, forward_path, reverse_path, too_long
+from ._relay_dialogue import HOST_NAME, TOO_LONG, Command, Dialogue, Transaction
+from ._relay_envelope import too_long
 from ._relay_handover import Errand
 from ._relay_replies import STOPPING, Refused
 from ._relay_room import OutOfRoom, Place
 
 logger = logging.getLogger("seslimit")
-
-HOST_NAME: Final = "seslimit-relay"
-"""Not the machine's own name: a mail server that is greeted with its own name believes to talk to itself."""
-
-COMMAND_LENGTH: Final = 4096
-"""Bytes of one command; the longest legal addresses fit."""
 
 BUFFER: Final = 2**15
 """Bytes after which nothing more is read for now."""
@@ -45,32 +37,17 @@ READ: Final = 2**16
 CHUNK: Final = 2**22
 """More than the reader can hold, so that one `read` empties it."""
 
-MAX_ERRORS: Final = 20
-"""Commands that may be refused in one connection."""
-
-MAX_IDLE_COMMANDS: Final = 100
-"""Commands in a row that come to nothing: more than any client needs between two messages."""
-
 LINGER: Final = 5.0
 """Seconds for the last words to be read, after which the connection is cut."""
 
-_BEFORE_TLS: Final = frozenset({b"EHLO", b"HELO", b"STARTTLS", b"NOOP", b"RSET", b"QUIT"})
-_IDLE: Final = frozenset({b"EHLO", b"HELO", b"NOOP", b"RSET", b"VRFY", b"HELP"})
-_HTTP: Final = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"PATCH", b"DELETE", b"CONNECT"})
-"""What a browser begins with. A page that somebody visits can make it talk to this machine, and would otherwise send
-mail through the lines of its request."""
+_AT_ONCE: Final = frozenset({b"MAIL", b"RCPT"})
+"""Commands that every message has and that need no waiting."""
 
 
 class _Login(Session):
     """aiosmtpd's state of a session, without the warning about an attribute that it sets itself at every login."""
 
     login_data: Any = None
-
-
-@attrs.define
-class _Transaction:
-    path: ReversePath
-    recipients: list[str] = attrs.field(factory=list)
 
 
 class RelaySession(SMTP):
@@ -88,36 +65,21 @@ class RelaySession(SMTP):
     def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
         self._desk = desk
         self._options = desk.options
-        self._tls_required = desk.options.tls_required
+        self._dialogue = Dialogue(desk.options, desk.tls_context is not None)
         self._wire: asyncio.BaseTransport | None = None
-        self._transaction: _Transaction | None = None
         self._errand: Errand | None = None
-        self._errors = 0
-        self._idle_commands = 0
+        self._awaits_command = False
+        self._congested = False
         self._idle_since: float | None = None
         self._content_since: float | None = None
         self._ended_at: float | None = None
         self._last_words: str | None = None
-        self._commands: dict[bytes, Callable[[str], Awaitable[None]]] = {
-            b"EHLO": self._ehlo,
-            b"HELO": self._helo,
-            b"STARTTLS": self._starttls,
-            b"AUTH": self._auth,
-            b"MAIL": self._mail,
-            b"RCPT": self._rcpt,
-            b"DATA": self._data,
-            b"RSET": self._rset,
-            b"NOOP": self._noop,
-            b"VRFY": self._vrfy,
-            b"HELP": self._help,
-            b"QUIT": self._quit,
-        }
         super().__init__(
             object(),
             data_size_limit=self._options.max_size,
             hostname=HOST_NAME,
             tls_context=desk.tls_context,
-            auth_require_tls=self._tls_required,
+            auth_require_tls=self._options.tls_required,
             authenticator=self._authenticate_login,
             loop=loop,
         )
@@ -157,10 +119,6 @@ class RelaySession(SMTP):
 
     def _create_session(self) -> Session:
         return _Login(self.loop)
-
-    def _set_rset_state(self) -> None:
-        self._transaction = None
-        super()._set_rset_state()  # type: ignore[no-untyped-call]
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         # The desk looks at every connection once a second, which costs less than a timer for each command.
@@ -236,55 +194,34 @@ class RelaySession(SMTP):
 
     # Commands in, replies out
 
-    async def _converse(self) -> None:
-        if self._desk.stopping:
-            self._last_words = STOPPING
-            return
-        await self.push(f"220 {HOST_NAME} ESMTP")
-        while self._last_words is None:
-            line = await self._read_line()
-            try:
-                await self._step(line)
-            except Refused as refused:
-                self._errors += 1
-                await self.push(refused.reply)
-                if refused.last:
-                    return
-            if self._errors > MAX_ERRORS:
-                self._last_words = "421 4.7.0 Too many errors"
-            elif self._idle_commands > MAX_IDLE_COMMANDS:
-                self._last_words = "421 4.7.0 Too many commands without a message"
+    def data_received(self, data: bytes) -> None:
+        """Answer where it arrives what needs no waiting: to wake the conversation for it costs as much again."""
+        if (
+            self._awaits_command
+            and data[:4].upper() in _AT_ONCE
+            and data.find(b"\n") == len(data) - 1
+            and not (self._congested or self._buffered or self._last_words)
+        ):
+            with suppress(Refused):
+                self._writer.write(f"{self._dialogue.answer(data)}\r\n".encode("ascii"))
+                self._idle_since = self.loop.time()
+                return
+        # Refused, it is answered there, once more and for good.
+        super().data_received(data)
 
-    async def _read_line(self) -> bytes:
-        self._idle_since = self.loop.time()
-        try:
-            return await self._reader.readuntil(b"\n")
-        except asyncio.LimitOverrunError:
-            # Where this line ends is nothing to wait for.
-            self._last_words = "500 5.5.2 Line too long"
-            raise ConnectionResetError from None
-        finally:
-            self._idle_since = None
+    @property
+    def _buffered(self) -> bool:
+        return bool(self._reader._buffer)  # type: ignore[attr-defined]  # noqa: SLF001  # it has no such question
 
-    async def _step(self, line: bytes) -> None:
-        word, _, rest = line.rstrip(b"\r\n").partition(b" ")
-        name = word.upper()
-        if len(line) > COMMAND_LENGTH:
-            raise Refused("500 5.5.2 Line too long")
-        if name in _HTTP or name.endswith(b":"):
-            raise Refused("421 4.7.0 This is no HTTP server", last=True)
-        command = self._commands.get(name)
-        if command is None:
-            raise Refused("500 5.5.2 Command not recognized")
-        if self._tls_required and self._tls_protocol is None and name not in _BEFORE_TLS:
-            raise Refused("530 5.7.0 Must issue a STARTTLS command first")
-        if name in _IDLE:
-            self._idle_commands += 1
-        try:
-            argument = rest.decode("ascii").strip()
-        except UnicodeDecodeError:
-            raise Refused("553 5.6.7 SES takes ASCII addresses only: write domains in Punycode (xn--)") from None
-        await command(argument)
+    def pause_writing(self) -> None:
+        """Note that the client does not read what it is told."""
+        self._congested = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that it does again."""
+        self._congested = False
+        super().resume_writing()
 
     async def push(self, status: Any) -> None:
         """Send a reply; a client that does not read it is idle."""
@@ -293,56 +230,72 @@ class RelaySession(SMTP):
         self._writer.write(data + b"\r\n")
         await self._writer.drain()
 
-    # Commands
+    async def _converse(self) -> None:
+        if self._desk.stopping:
+            self._last_words = STOPPING
+            return
+        await self.push(f"220 {HOST_NAME} ESMTP")
+        while self._last_words is None:
+            line = await self._read_line()
+            try:
+                answer = self._dialogue.answer(line)
+                if isinstance(answer, str):
+                    await self.push(answer)
+                else:
+                    await self._carry_out(answer)
+            except Refused as refused:
+                self._dialogue.errors += 1
+                await self.push(refused.reply)
+                if refused.last:
+                    return
+            self._last_words = self._last_words or self._dialogue.enough
 
-    async def _hello(self, argument: str, *, extended: bool) -> None:
-        if not argument:
-            raise Refused("501 5.5.4 Syntax: EHLO hostname")
-        self._transaction = None
-        session: Any = self.session
-        session.extended_smtp = extended
-        session.host_name = argument
-        lines = [HOST_NAME]
-        if extended:
-            lines += ["8BITMIME", f"SIZE {self._options.max_size}", "PIPELINING"]
-            if self.tls_context and self._tls_protocol is None:
-                lines.append("STARTTLS")
-            if self._options.user and not (self._tls_required and self._tls_protocol is None):
-                lines.append("AUTH PLAIN LOGIN")
-        last = len(lines) - 1
-        await self.push("\r\n".join(f"250{' ' if at == last else '-'}{line}" for at, line in enumerate(lines)))
+    async def _read_line(self) -> bytes:
+        self._idle_since = self.loop.time()
+        self._awaits_command = True
+        try:
+            return await self._reader.readuntil(b"\n")
+        except asyncio.LimitOverrunError:
+            # Where this line ends is nothing to wait for.
+            self._last_words = TOO_LONG
+            raise ConnectionResetError from None
+        finally:
+            self._awaits_command = False
+            self._idle_since = None
 
-    async def _ehlo(self, argument: str) -> None:
-        await self._hello(argument, extended=True)
+    async def _carry_out(self, command: Command) -> None:
+        match command.name:
+            case b"DATA":
+                await self._data(command.argument)
+            case b"AUTH":
+                await self._auth(command.argument)
+            case b"STARTTLS":
+                await self._starttls(command.argument)
+            case _:
+                self._last_words = "221 2.0.0 Bye"
 
-    async def _helo(self, argument: str) -> None:
-        await self._hello(argument, extended=False)
+    # Commands that take time
 
     async def _starttls(self, argument: str) -> None:
-        if argument:
-            raise Refused("501 5.5.4 Syntax: STARTTLS")
-        if self.tls_context is None or self._tls_protocol is not None:
-            raise Refused("503 5.5.1 TLS is not offered here, or is there already")
+        self._dialogue.check_tls(argument)
         if self._buffered:
             # It was not said over TLS, and would be taken as if it were.
             raise Refused("554 5.7.0 Commands after STARTTLS, before TLS", last=True)
         await super().smtp_STARTTLS("")
-
-    @property
-    def _buffered(self) -> bool:
-        return bool(self._reader._buffer)  # type: ignore[attr-defined]  # noqa: SLF001  # StreamReader has no such question
+        self._dialogue.now_secure()
 
     async def _auth(self, argument: str) -> None:
+        self._dialogue.check_login()
         session: Any = self.session
-        if not self._options.user:
-            raise Refused("503 5.5.1 There is no login here")
+        session.host_name, session.extended_smtp = "client", self._dialogue.extended
         mechanism, *initial = argument.split()[:3] or [""]
         try:
             await super().smtp_AUTH(" ".join([mechanism.upper(), *initial]))
         except ValueError:
-            raise Refused("500 5.5.2 Line too long", last=True) from None
+            raise Refused(TOO_LONG, last=True) from None
         finally:
-            self._errors += not session.authenticated
+            self._dialogue.authenticated = bool(session.authenticated)
+            self._dialogue.errors += not session.authenticated
 
     def _authenticate_login(
         self, server: Any, session: Any, envelope: Any, mechanism: str, login: LoginPassword
@@ -351,34 +304,9 @@ class RelaySession(SMTP):
         right = hmac.compare_digest(login.login, user) & hmac.compare_digest(login.password, password)
         return AuthResult(success=bool(right), handled=False)
 
-    async def _mail(self, argument: str) -> None:
-        session: Any = self.session
-        if not session.host_name:
-            raise Refused("503 5.5.1 Send EHLO first")
-        if self._options.user and not session.authenticated:
-            raise Refused("530 5.7.0 Authentication required")
-        if self._transaction is not None:
-            raise Refused("503 5.5.1 Sender already specified")
-        self._transaction = _Transaction(reverse_path(argument, self._options.max_size))
-        await self.push("250 2.1.0 Ok")
-
-    async def _rcpt(self, argument: str) -> None:
-        if self._transaction is None:
-            raise Refused("503 5.5.1 Send MAIL first")
-        recipient = forward_path(argument)
-        if len(self._transaction.recipients) >= self._options.max_recipients:
-            await self.push("452 4.5.3 Too many recipients: send to the others in another transaction")
-            return
-        self._transaction.recipients.append(recipient)
-        await self.push("250 2.1.5 Ok")
-
     async def _data(self, argument: str) -> None:
-        if argument:
-            raise Refused("501 5.5.4 Syntax: DATA")
-        if self._transaction is None or not self._transaction.recipients:
-            raise Refused("503 5.5.1 Send MAIL and RCPT first")
-        transaction, self._transaction = self._transaction, None
-        async with self._desk.room.place(transaction.path.size) as place:
+        transaction = self._dialogue.begin_content(argument)
+        async with self._desk.room.place(transaction.size) as place:
             await self.push("354 End data with <CR><LF>.<CR><LF>")
             reply = await self._hand_over(transaction, await self._read_content(place))
         if reply.startswith("421"):
@@ -386,13 +314,12 @@ class RelaySession(SMTP):
         else:
             await self.push(reply)
 
-    async def _hand_over(self, transaction: _Transaction, content: bytes) -> str:
+    async def _hand_over(self, transaction: Transaction, content: bytes) -> str:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # for the type checkers
         self._errand = errand = Errand(task, self.loop.time())
-        self._idle_commands = 0
         try:
-            return await self._desk.handover.take(transaction.path.address, transaction.recipients, content, errand)
+            return await self._desk.handover.take(transaction.mail_from, transaction.recipients, content, errand)
         finally:
             self._errand = None
 
@@ -403,46 +330,36 @@ class RelaySession(SMTP):
         Raises:
             Refused: it is too long; what came of it was passed over.
         """
-        limit = self._options.max_size
-        content = Content(limit)
-        refusal = too_long(limit)
+        content = Content(self._options.max_size)
+        lied = False
         self._content_since = self.loop.time()
         while not content.ended:
-            self._idle_since = self.loop.time()
-            chunk = await self._reader.read(CHUNK)
-            self._idle_since = None
-            if not chunk:
-                raise ConnectionResetError
-            content.feed(chunk)
-            if content.rest:
-                self._reader.feed_data(content.rest)
-            if content.size > 2 * limit:
-                raise Refused(refusal.reply, last=True)
+            await self._read_more(content)
             if not content.too_long and not place.fits(content.size):
                 self._content_since = None
                 try:
                     await place.grow()
                 except OutOfRoom:
-                    refusal = Refused("552 5.3.4 The message is longer than its SIZE said")
+                    lied = True
                     content.limit = 0
                 self._content_since = self.loop.time()
         self._content_since = None
+        if lied:
+            raise Refused("552 5.3.4 The message is longer than its SIZE said")
         if content.too_long:
-            raise refusal
+            raise too_long(self._options.max_size)
         return content.unstuffed()
 
-    async def _rset(self, argument: str) -> None:
-        self._transaction = None
-        await self.push("250 2.0.0 Ok")
-
-    async def _noop(self, argument: str) -> None:
-        await self.push("250 2.0.0 Ok")
-
-    async def _vrfy(self, argument: str) -> None:
-        await self.push("252 2.5.0 SES knows when it has the message")
-
-    async def _help(self, argument: str) -> None:
-        await self.push("214 2.0.0 MAIL, RCPT and DATA: the reply comes when SES has accepted the message")
-
-    async def _quit(self, argument: str) -> None:
-        self._last_words = "221 2.0.0 Bye"
+    async def _read_more(self, content: Content) -> None:
+        self._idle_since = self.loop.time()
+        chunk = await self._reader.read(CHUNK)
+        self._idle_since = None
+        if not chunk:
+            raise ConnectionResetError
+        content.feed(chunk)
+        if content.rest:
+            self._reader.feed_data(content.rest)
+        if content.size > 2 * self._options.max_size:
+            refused = too_long(self._options.max_size)
+            refused.last = True
+            raise refused

@@ -369,9 +369,10 @@ class ListmonkMessenger:
             if self.counts.late > told_late:
                 told_late = self.counts.late
                 logger.warning(
-                    "%d messages were sent although listmonk had given up on them, and counts them as failed: raise "
-                    "the messenger's Timeout in listmonk.",
+                    "sent although listmonk had given up on them: %d %s, which it counts as failed. Raise the "
+                    "messenger's Timeout in listmonk.",
                     told_late,
+                    "messages" if told_late > 1 else "message",
                 )
             await asyncio.sleep(WATCH_EVERY)
 

@@ -4,33 +4,27 @@ The API door: SendEmail and GetAccount of the SES API v2, over HTTP without TLS.
 Reads requests, hands messages to the service, and answers in the JSON that the AWS SDKs read. It knows nothing of
 signatures: whether credentials are good is a rule.
 
-Invariants: a message is decided when its request has been read, before the reply's latency.
+Invariants: a message is decided when its request has been read, before the reply's latency; of a request beyond the
+limit nothing is kept.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import email.message
-import email.parser
-import email.policy
-import email.utils
 import json
 import socket
 import struct
 import uuid
-from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import attrs
 from aiohttp import web
 
 from ._account import SimulatedAccount, Verdict
+from ._api_request import Malformed, submission
 from ._faults import APIReply, End, Fault, Stage
-from ._ledger import Submission
 from ._rules import APIRules
-from ._service import MAX_RECIPIENTS, Service
+from ._service import Service
 from ._texts import QUOTA_EXCEEDED, RATE_EXCEEDED, REQUEST_RATE_EXCEEDED
 
 STAGES: Final = {
@@ -38,6 +32,12 @@ STAGES: Final = {
     ("GET", "/v2/email/account"): Stage.ACCOUNT,
 }
 UNKNOWN: Final = APIReply(404, "UnknownOperationException", "The simulator has SendEmail and GetAccount only.")
+
+BESIDE_CONTENT: Final = 2 * 1024 * 1024
+"""Bytes of a request beside its message in base64: addresses, labels, and the slashes that some clients escape."""
+
+TOO_LARGE: Final = APIReply(413, message="Request Entity Too Large")
+"""To a request that no message within the limit can have. Source: RFC 9110, 15.5.14; what SES says is not known."""
 
 FORCED_AFTER: Final = 0.05
 """Seconds from breaking the connections off to giving up on what still answers them; 0 would wait for ever."""
@@ -55,10 +55,6 @@ ACCOUNT_REFUSED: Final = {
     "denied": APIReply(403, "AccessDeniedException", "User is not authorized to perform: ses:GetAccount"),
     "throttled": APIReply(429, TOO_MANY, REQUEST_RATE_EXCEEDED),
 }
-
-
-class _Malformed(Exception):
-    """A request that SES answers with BadRequestException."""
 
 
 @attrs.define(eq=False)
@@ -103,7 +99,7 @@ class APIDoor:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.service.ledger.counts.api_requests += 1
-        content = await request.content.read()
+        content = await _read(request, self._longest_request)
         stage = STAGES.get((request.method, request.path))
         fault = None if stage is None else self.service.faults.draw(stage)
         if fault is not None and not fault.decided:
@@ -121,19 +117,26 @@ class APIDoor:
                 return await _struck(request, fault)
         return _response(reply)
 
-    def _reply(self, stage: Stage | None, content: bytes) -> APIReply:
+    @property
+    def _longest_request(self) -> int:
+        return (self.rules.max_size + 2) // 3 * 4 + BESIDE_CONTENT
+
+    def _reply(self, stage: Stage | None, content: bytes | None) -> APIReply:
         if stage is None:
             return UNKNOWN
         if self.rules.credentials != "accepted":
             return CREDENTIALS[self.rules.credentials]
         if stage is Stage.ACCOUNT:
             return self._account()
+        if content is None:
+            self.service.ledger.counts.invalid += 1
+            return TOO_LARGE
         try:
-            submission = _submission(content, self.rules.max_size)
-        except _Malformed as error:
+            asked = submission(content, self.rules.max_size)
+        except Malformed as error:
             self.service.ledger.counts.invalid += 1
             return APIReply(400, "BadRequestException", str(error))
-        decision = self.service.decide(asyncio.get_running_loop().time(), submission)
+        decision = self.service.decide(asyncio.get_running_loop().time(), asked)
         if decision.verdict is Verdict.ACCEPTED:
             return APIReply(200, body=json.dumps({"MessageId": decision.message_id}).encode())
         return THROTTLED[decision.verdict]
@@ -164,6 +167,18 @@ class APIDoor:
         if self._told is None or now - self._told[0] >= self.rules.sent_lag:
             self._told = (now, self.service.account.sent(now))
         return self._told[1]
+
+
+async def _read(request: web.BaseRequest, limit: int) -> bytes | None:
+    """The request's content; None where it is beyond the limit, and the rest is thrown away as it comes."""
+    if (request.content_length or 0) > limit:
+        return None
+    content = bytearray()
+    async for chunk in request.content.iter_any():
+        content += chunk
+        if len(content) > limit:
+            return None
+    return bytes(content)
 
 
 async def _struck(request: web.BaseRequest, fault: Fault) -> web.StreamResponse:
@@ -202,34 +217,3 @@ def _response(reply: APIReply) -> web.Response:
     if reply.error is not None:
         headers["x-amzn-ErrorType"] = reply.error
     return web.Response(status=reply.status, body=reply.payload(), headers=headers, content_type="application/json")
-
-
-def _submission(content: bytes, max_size: int) -> Submission:
-    """The message of a SendEmail request."""
-    try:
-        request = json.loads(content)
-        raw = base64.b64decode(request["Content"]["Raw"]["Data"], validate=True)
-        destination = dict(request.get("Destination") or {})
-    except (ValueError, KeyError, TypeError, binascii.Error):
-        raise _Malformed("The simulator takes JSON with Content.Raw.Data in base64.") from None
-    if len(raw) > max_size:
-        raise _Malformed("Message length is more than the allowed size.")
-    headers = email.parser.BytesHeaderParser(policy=email.policy.compat32).parsebytes(raw)
-    recipients = _recipients(destination, headers)
-    if not recipients:
-        raise _Malformed("Missing required destination.")
-    if len(recipients) > MAX_RECIPIENTS:
-        raise _Malformed(f"Recipient count exceeds {MAX_RECIPIENTS}.")
-    if not all("@" in recipient for recipient in recipients):
-        raise _Malformed("Missing final '@domain'")
-    mail_from = request.get("FromEmailAddress") or headers.get("From", "")
-    return Submission("api", str(mail_from), tuple(recipients), raw)
-
-
-def _recipients(destination: Mapping[str, Any], headers: email.message.Message) -> list[str]:
-    fields = ("ToAddresses", "CcAddresses", "BccAddresses")
-    named = [str(address) for field in fields for address in destination.get(field) or ()]
-    if named:
-        return named
-    values = [str(value) for name in ("To", "Cc", "Bcc") for value in headers.get_all(name, [])]
-    return [address for _, address in email.utils.getaddresses(values) if address]

@@ -161,6 +161,9 @@ class _Session(SMTP):
     # The connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # More at once, and the system maps and unmaps memory for every read.
+        with suppress(AttributeError):
+            transport.max_size = BUFFER  # type: ignore[attr-defined]
         super().connection_made(transport)
         self._door.sessions.add(self)
 

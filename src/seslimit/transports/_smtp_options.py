@@ -56,6 +56,11 @@ def verifying_context() -> ssl.SSLContext:
     return context
 
 
+def untrusting_context() -> ssl.SSLContext:
+    """A TLS context that trusts no authority, for connections without TLS: it is there at once, and lets nobody in."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 @attrs.frozen(eq=False)
 class SMTPOptions:
     """

@@ -20,7 +20,7 @@ from aiolimiter import AsyncLimiter
 from .._errors import TransportError
 from .._outcome import Outcome
 from ._smtp_opening import open_connection
-from ._smtp_options import SMTPOptions, verifying_context
+from ._smtp_options import SMTPOptions, untrusting_context, verifying_context
 from ._smtp_session import SMTPSession
 
 OPENINGS = 50
@@ -184,7 +184,9 @@ class SMTPPool:
             self._refused(failure)
 
     async def _context(self) -> ssl.SSLContext:
-        if self._tls_context is None:
+        if self._tls_context is None and self._options.tls == "none":
+            self._tls_context = untrusting_context()
+        elif self._tls_context is None:
             # Reading the certificate authorities takes tens of milliseconds.
             self._tls_context = await asyncio.to_thread(verifying_context)
         return self._tls_context

@@ -4,8 +4,8 @@ The replies of an SMTP service, read strictly: one for each command, or the conn
 Decides what is a reply and what is none, and when one is overdue. It must not know what a reply means.
 
 Invariants: bytes that come while no reply is awaited end the conversation, so that no reply is taken for the answer to
-another command; all lines of a reply have the same code; at most `MAX_REPLY` bytes are kept. A conversation that has
-ended stays so, and says why.
+another command; all lines of a reply have the same code and end in CRLF; at most `MAX_REPLY` bytes are kept, however
+many come at once, and a line is read once, however few do. A conversation that has ended stays so, and says why.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 MAX_REPLY = 32 * 1024
 """Bytes of one reply; the longest real one, to EHLO, has under 1 KiB."""
 
-_WHOLE = re.compile(rb"([2-5]\d\d) ([^\n]*?)\r?\n")
-"""A reply of one line, as nearly all are."""
+_LINE = re.compile(rb"(?P<code>[2-5]\d\d)(?:(?P<more>-)|[ ]|(?=\r))(?P<text>[\t\x20-\x7e\x80-\xff]*)\r\n")
+"""One line. Source: RFC 5321, 2.3.8 (nothing but CRLF ends a line) and 4.2 (the characters; those beyond ASCII, which
+RFC 6531 allows, are taken in any encoding, since nothing hangs on them)."""
 
-_LINE = re.compile(rb"(?P<code>[2-5]\d\d)(?:(?P<more>-)|[ ]|(?=\r?\n))(?P<text>[^\n]*?)\r?\n")
+_UNASKED = "The service said something that nobody asked for."
 
 
 class SMTPReply(NamedTuple):
@@ -41,6 +44,9 @@ class SMTPReplies(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
+        self._room = MAX_REPLY
+        self._code = b""
+        self._texts: list[str] = []
         self._waiter: asyncio.Future[SMTPReply] | None = None
         self._failure: BrokenConversation | None = None
         self._due = math.inf
@@ -51,8 +57,8 @@ class SMTPReplies(asyncio.Protocol):
 
     @property
     def in_step(self) -> bool:
-        """Whether the connection stands, and nothing came that nobody asked for."""
-        return self._failure is None and not self._buffer
+        """Whether the connection stands, and nothing was read that is not yet, or will never be, a reply."""
+        return self._failure is None and self._room == MAX_REPLY
 
     def expect(self, patience: float = math.inf) -> asyncio.Future[SMTPReply]:
         """
@@ -62,11 +68,12 @@ class SMTPReplies(asyncio.Protocol):
             patience: seconds after which it is a `TimeoutError` instead.
         """
         self._waiter = self._loop.create_future()
-        self.be_patient(patience)
-        if self._buffer:
-            self._fail("The service said something that nobody asked for.")
-        elif self._failure is not None:
+        if self._failure is not None:
             self._tell(self._failure)
+        elif not self.in_step:
+            self._fail(_UNASKED)
+        else:
+            self.be_patient(patience)
         return self._waiter
 
     def be_patient(self, seconds: float) -> None:
@@ -81,14 +88,23 @@ class SMTPReplies(asyncio.Protocol):
         """Wait until more can be written, or nothing more ever will."""
         await self._writable.wait()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Have no more read at once than a reply may have, where asyncio lets itself be told."""
+        # It makes room for 256 KiB before every read, and the system has to map, clear and unmap that memory each time:
+        # without TLS a sixth of all that a message costs.
+        with suppress(AttributeError):
+            transport.max_size = MAX_REPLY  # type: ignore[attr-defined]
+
     def data_received(self, data: bytes) -> None:
         """Take what came."""
         if self._failure is not None:
             return
-        self._buffer += data
         if self._waiter is None or self._waiter.done():
-            self._fail("The service said something that nobody asked for.")
+            self._fail(_UNASKED)
             return
+        taken = data[: self._room]
+        self._room -= len(taken)
+        self._buffer += taken
         try:
             reply = self._next()
         except ValueError as error:
@@ -96,6 +112,11 @@ class SMTPReplies(asyncio.Protocol):
             return
         if reply is not None:
             self._waiter.set_result(reply)
+            if self._buffer or len(taken) < len(data):
+                self._fail(_UNASKED)
+            self._room = MAX_REPLY
+        elif len(taken) < len(data):
+            self._fail("The service gave a reply without an end.")
 
     def eof_received(self) -> None:
         """Note that the service said its last word; the transport then closes."""
@@ -120,24 +141,23 @@ class SMTPReplies(asyncio.Protocol):
             self._timer.cancel()
         self._timer = None if self._due == math.inf else self._loop.call_at(self._due, self._look)
 
-    def _look(self) -> None:
+    def _look(self, *, again: bool = False) -> None:
         self._timer = None
-        if self._waiter is None or self._waiter.done():
+        waiter = self._waiter
+        if waiter is None or waiter.done():
             return
         if self._loop.time() < self._due:
             self._set_timer()
-        else:
+        elif not again:
             # The loop may have been held up past the deadline with the reply already there: it is read first.
-            self._loop.call_soon(self._give_up, self._waiter)
-
-    def _give_up(self, waiter: asyncio.Future[SMTPReply]) -> None:
-        if not waiter.done():
+            self._loop.call_soon(partial(self._look, again=True))
+        else:
             waiter.set_exception(TimeoutError(f"no reply within {self._patience:g} s"))
             waiter.exception()  # as in `_tell`
 
     def _next(self) -> SMTPReply | None:
         """
-        The reply that the buffer begins with; None while it is not complete.
+        Take the lines that the buffer begins with; the reply, where they complete it.
 
         Raises:
             ValueError: what is there is no reply.
@@ -145,33 +165,29 @@ class SMTPReplies(asyncio.Protocol):
         Source:
             RFC 5321, 4.2.1: every line of a reply has its code.
         """
-        if (whole := _WHOLE.fullmatch(self._buffer)) and len(self._buffer) <= MAX_REPLY:
-            reply = SMTPReply(int(whole[1]), whole[2].decode("utf-8", "replace").strip())
-            self._buffer.clear()
-            return reply
-        codes, texts, end = set[bytes](), list[str](), 0
-        while (line_end := self._buffer.find(b"\n", end)) >= 0:
-            line = _LINE.fullmatch(self._buffer, end, line_end + 1)
+        begin = 0
+        while (end := self._buffer.find(b"\n", begin) + 1) > 0:
+            line = _LINE.fullmatch(self._buffer, begin, end)
             if line is None:
                 raise ValueError("The service said something that is no reply.")
-            codes.add(line["code"])
-            texts.append(line["text"].decode("utf-8", "replace").strip())
-            end = line_end + 1
-            if len(codes) > 1:
+            if self._texts and line["code"] != self._code:
                 raise ValueError("The service gave a reply of two codes.")
-            if end > MAX_REPLY:
-                break
+            self._code = line["code"]
+            self._texts.append(line["text"].decode("utf-8", "replace").strip())
+            begin = end
             if not line["more"]:
+                reply = SMTPReply(int(self._code), "\n".join(self._texts))
+                self._texts.clear()
                 del self._buffer[:end]
-                return SMTPReply(int(codes.pop()), "\n".join(texts))
-        if len(self._buffer) > MAX_REPLY:
-            raise ValueError("The service gave a reply without an end.")
+                return reply
+        del self._buffer[:begin]
         return None
 
     def _fail(self, words: str) -> None:
         if self._failure is None:
             self._failure = BrokenConversation(words)
             self._buffer.clear()
+            self._texts.clear()
             self._tell(self._failure)
         self._writable.set()
 

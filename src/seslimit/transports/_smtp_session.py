@@ -160,6 +160,10 @@ class SMTPSession:
             await self._upload(memoryview(content)[: -len(DOT)], reply)
             if reply.done():
                 return self._unasked(reply.result())
+            if not self._replies.in_step:
+                # What comes after the dot would complete it, and could turn a refusal into an acceptance.
+                self.abort()
+                raise BrokenConversation("The service began to speak in the middle of the content.")
             content = DOT
         self._transport.write(content)
         self._decided_at = self._loop.time()

@@ -10,7 +10,7 @@ import attrs
 
 from .._errors import ConfigurationError, printable
 
-_ENCODE = "percent-encode /, ?, # and @ in user and password"
+_ENCODE = "percent-encode /, ?, # and @ in user and password, and @ in options"
 
 
 @attrs.frozen
@@ -40,7 +40,8 @@ class TransportURL:
         Take a URL apart.
 
         Raises:
-            ConfigurationError: it has no scheme, a port that is no number, or an option twice.
+            ConfigurationError: it has no scheme, a port that is none, an option twice, or an "@" behind its host; the
+                sentence shows nothing of the URL but its scheme.
         """
         scheme, separator, _ = url.partition("://")
         if not separator or not scheme.isascii() or not scheme.replace("-", "").replace("+", "").isalnum():
@@ -51,8 +52,11 @@ class TransportURL:
         except ValueError:
             # The message of urlsplit may quote the whole network location, password included.
             raise ConfigurationError(f"the {scheme} URL has a malformed host or port: {_ENCODE}.") from None
-        if parts.path.strip("/") or parts.fragment:
+        # Of a password with ?, # or / in it everything from there on would be options or a path, and be told as such.
+        if parts.path.strip("/") or parts.fragment or "@" in parts.query:
             raise ConfigurationError(f"the {scheme} URL has more than options after its host: {_ENCODE}.")
+        if port == 0:
+            raise ConfigurationError(f"the {scheme} URL has port 0: write one from 1 to 65535, or leave it out.")
         options = parse_qsl(parts.query, keep_blank_values=True)
         if len(dict(options)) < len(options):
             raise ConfigurationError(f"the {scheme} URL has an option twice.")
@@ -97,3 +101,15 @@ class TransportURL:
                 f"write a number of at least {least:g}."
             )
         return value
+
+    def count(self, name: str, default: int) -> int:
+        """
+        An option as a whole number of at least 1.
+
+        Raises:
+            ConfigurationError: it is not.
+        """
+        value = float(self.number(name, default, least=1))
+        if not value.is_integer():
+            raise ConfigurationError(f"option {name!r} of the {self.scheme} URL is {value:g}: write a whole number.")
+        return int(value)

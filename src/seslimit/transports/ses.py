@@ -39,7 +39,7 @@ from ._labels import check_endpoint_id, check_name, check_tags, tags_from
 from ._refusal import error_of, words_of
 from ._ses_client import SharedClient
 from ._ses_errors import broken, ended, refused
-from ._ses_http import UnredirectedSession
+from ._ses_http import OneRequestSession
 from ._ses_request import CURRENT, Request, note_writing, put_content, request_of
 from ._smtp_options import is_loopback
 from ._url import TransportURL
@@ -83,7 +83,7 @@ async def _client_of(transport: SESTransport) -> AsyncIterator[SESV2Client]:
         read_timeout=transport.timeout,
         max_pool_connections=transport.max_connections,
         connector_args={"keepalive_timeout": KEEPALIVE},
-        http_session_cls=UnredirectedSession,
+        http_session_cls=OneRequestSession,
         parameter_validation=False,  # a message is checked when it is made
         user_agent=f"seslimit/{version('seslimit')}",  # botocore's own is put together anew for every request
         warm_up_loader_caches=True,  # else the service model is read from disk on the event loop
@@ -293,7 +293,7 @@ def from_url(url: TransportURL) -> SESTransport:
         raise ConfigurationError(
             "a ses URL is ses://REGION: credentials come from the AWS chain, a port from endpoint_url."
         )
-    default = {field.name: cast("float", field.default) for field in attrs.fields(SESTransport)}
+    default = {field.name: field.default for field in attrs.fields(SESTransport)}
     return SESTransport(
         url.host or None,
         profile=options.get("profile"),
@@ -302,6 +302,6 @@ def from_url(url: TransportURL) -> SESTransport:
         tenant=options.get("tenant"),
         tags=tags_from(options.get("tags", "")),
         endpoint_id=options.get("endpoint_id"),
-        max_connections=int(url.number("max_connections", default["max_connections"], least=1)),
-        timeout=url.number("timeout", default["timeout"], least=0.1),
+        max_connections=url.count("max_connections", cast("int", default["max_connections"])),
+        timeout=url.number("timeout", cast("float", default["timeout"]), least=0.1),
     )

@@ -14,20 +14,14 @@ from typing import cast
 
 import attrs
 
-from .._errors import ConfigurationError, TransportError
+from .._errors import TransportError
 from .._message import Message, Receipt
 from .._outcome import Outcome
 from ._content import prepared
 from ._labels import header_lines, tags_from
 from ._smtp_options import TLS, SMTPOptions
+from ._smtp_pool import SMTPPool
 from ._url import TransportURL
-
-try:
-    from ._smtp_pool import SMTPPool
-except ModuleNotFoundError as error:
-    if error.name != "aiosmtplib":
-        raise
-    raise ConfigurationError("SMTP needs the package aiosmtplib: run  pip install 'seslimit[smtp]'.") from None
 
 __all__ = ["SMTPTransport", "from_url"]
 
@@ -163,4 +157,4 @@ def from_url(url: TransportURL) -> SMTPTransport:
 
 
 def _count(url: TransportURL, name: str) -> int:
-    return int(url.number(name, getattr(attrs.fields(SMTPOptions), name).default, least=1))
+    return url.count(name, getattr(attrs.fields(SMTPOptions), name).default)

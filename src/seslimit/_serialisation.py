@@ -1,0 +1,61 @@
+"""
+An `EmailMessage` as bytes, made in steps short enough for other threads to run in between.
+
+The email package's own generator hands a whole content to single calls of the interpreter, during which no other thread
+runs: ten megabytes would hold up an event loop for 60 ms, wherever they are serialised. The bytes are the same.
+"""
+
+from __future__ import annotations
+
+import copy
+import email.message
+import email.policy
+import io
+import re
+from email.generator import BytesGenerator
+
+PIECE = 1024 * 1024
+"""Characters whose line ends are made at once: about 5 ms."""
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_MODERN = email.policy.SMTP.clone(cte_type="7bit")
+_LEGACY = email.policy.compat32.clone(mangle_from_=False, cte_type="7bit")
+
+
+def serialised(content: email.message.Message) -> bytes:
+    """The content in 7 bit, without a Bcc header. Safe in a thread."""
+    if "Bcc" in content or "Resent-Bcc" in content:
+        content = copy.copy(content)
+        del content["Bcc"], content["Resent-Bcc"]
+    policy = _MODERN if isinstance(content, email.message.EmailMessage) else _LEGACY
+    if type(content).as_bytes is not email.message.Message.as_bytes:
+        # A class that has its own way to become bytes has a reason.
+        return content.as_bytes(policy=policy)
+    written = io.BytesIO()
+    _PiecewiseGenerator(written, mangle_from_=False, policy=policy).flatten(content)
+    return written.getvalue()
+
+
+class _PiecewiseGenerator(BytesGenerator):
+    """The email package's generator but for two steps that take long at a stretch."""
+
+    _NL: str
+
+    def _write_lines(self, lines: str) -> None:
+        """Write lines with the policy's line ends, in pieces of whole lines."""
+        begin = 0
+        while begin < len(lines):
+            end = lines.find("\n", begin + PIECE) + 1 or len(lines)
+            self.write(self._NL.join(_LINE_END.split(lines[begin:end])))
+            begin = end
+
+    @classmethod
+    def _make_boundary(cls, text: bytes | None = None) -> str:
+        """Choose a boundary that the text does not hold; to look for it as a pattern takes 30 times as long."""
+        boundary: str = super()._make_boundary()  # type: ignore[misc] # typeshed has public names only
+        chosen = boundary
+        number = 0
+        while text is not None and f"--{chosen}".encode("ascii") in text:
+            chosen = f"{boundary}.{number}"
+            number += 1
+        return chosen
