@@ -27,8 +27,8 @@ from seslimit.transports._smtp_options import verifying_context
 from seslimit.transports._smtp_replies import SMTPReplies
 from seslimit.transports.smtp import SMTPTransport
 
-from .fuzz_replies import MOST_KEPT, SLOWEST, Watched
 from .memory_wire import MemoryLoop, Wire
+from .reader_bounds import MOST_KEPT, SLOWEST, Watched
 from .strict_replies import Transaction, transactions
 
 TIMEOUT = 5.0

@@ -25,6 +25,7 @@ import attrs
 
 from seslimit.transports._smtp_replies import BrokenConversation, SMTPReplies, SMTPReply
 
+from .reader_bounds import MOST_KEPT, SLOWEST, Watched
 from .strict_replies import LONGEST, read
 
 PER_STREAM = 64
@@ -37,12 +38,6 @@ PER_LARGE_STREAM = 8
 
 FEW = 10
 """Pieces up to which the texts are weighed too after each: weighing takes longer than reading."""
-
-MOST_KEPT = 64 * 1024
-"""Bytes that may be kept at any moment."""
-
-SLOWEST = 2.0
-"""Seconds that one chunking may take on a busy machine; a reader that reads a line twice takes minutes."""
 
 CODES = (b"220", b"250", b"250", b"250", b"251", b"334", b"354", b"421", b"451", b"454", b"503", b"550", b"554", b"599")
 TEXTS = (b"Ok", b"", b"Ok 0107017033dbb64d-be13a01e-000000", b"Throttling failure: Maximum sending rate exceeded.")
@@ -134,18 +129,6 @@ def answer(chance: random.Random) -> bytes:
 
 
 # Feeding
-
-
-class Watched(bytearray):
-    """A buffer that knows how much it held at most."""
-
-    most = 0
-
-    def __iadd__(self, data: bytes) -> Watched:  # type: ignore[misc,override]
-        super().__iadd__(data)
-        if len(self) > self.most:
-            self.most = len(self)
-        return self
 
 
 @attrs.define

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seslimit.companion._listmonk_advice import Settings, advice, needed_timeout, posted
+from seslimit.companion._listmonk_advice import Adviser, Settings, advice, needed_timeout, posted
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,12 @@ def test_the_advice_is_one_sentence_with_the_names_that_listmonk_uses() -> None:
 def test_what_is_advised_needs_no_more_advice(rate: float, settings: Settings) -> None:
     """At any rate, from any settings."""
     assert advice(rate, advice(rate, settings).better).problems == ()
+
+
+def test_each_thing_is_said_once() -> None:
+    """Again when other settings would do, for another rate or more workers; and when all is well."""
+    adviser = Adviser(Settings(timeout=60))
+    said = [adviser.look(rate, 10) != "" for rate in (14.0, 14.0, 30.0, 40.0, 41.0, 60.0, 61.0, 14.0, 14.0)]
+    assert said == [False, False, False, True, False, True, False, True, False]
+    assert adviser.look(14.0, 11) == ""
+    assert "with Concurrency 1000 a post is held for up to 71 s" in adviser.look(14.0, 1000)

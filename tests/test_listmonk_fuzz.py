@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
 
 def test_no_generated_request_gets_an_answer_that_is_not_described() -> None:
     """No 5xx, nothing well-formed refused; `python -m benchmarks.messenger_fuzz` makes 2,000 of them."""
@@ -12,3 +19,18 @@ def test_no_generated_request_gets_an_answer_that_is_not_described() -> None:
     assert answers["POST / positive", 200] >= 60
     assert answers["POST / negative", 400] + answers["POST / negative", 401] > 30
     assert not [status for _, status in answers if status >= 500]
+
+
+@pytest.mark.parametrize("name", ["campaign", "transactional", "plain"])
+def test_what_listmonk_posts_is_as_described(name: str) -> None:
+    """The golden payloads are valid, and none of them is without a recipient."""
+    from benchmarks.messenger_fuzz import description
+
+    schemas = description()["components"]["schemas"]
+    described = jsonschema_rs.Draft202012Validator(
+        {"$ref": "#/components/schemas/Post", "components": {"schemas": schemas}}
+    )
+    path = Path(__file__).parent / "listmonk" / f"{name}.json"
+    payload: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    assert described.is_valid(payload)
+    assert not described.is_valid(payload | {"recipients": []})

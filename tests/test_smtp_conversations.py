@@ -8,7 +8,7 @@ import attrs
 import pytest
 from benchmarks.fault_matrix import CONTENT, LARGE, message
 from benchmarks.fuzz_conversations import fuzz
-from benchmarks.fuzz_replies import MOST_KEPT
+from benchmarks.reader_bounds import MOST_KEPT
 from benchmarks.strict_replies import Event, transactions
 
 from seslimit import TransportError

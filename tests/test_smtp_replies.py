@@ -6,7 +6,8 @@ import asyncio
 import time
 
 import pytest
-from benchmarks.fuzz_replies import MOST_KEPT, fuzz
+from benchmarks.fuzz_replies import fuzz
+from benchmarks.reader_bounds import MOST_KEPT
 from benchmarks.strict_replies import read
 
 from seslimit.transports._smtp_replies import MAX_REPLY, BrokenConversation, SMTPReplies, SMTPReply

@@ -31,7 +31,6 @@ _NAME = re.compile(r"[!-9;-~]{1,76}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:; ?[A-Za-z0-9-]+=[A-Za-z0-9._/+-]+)*")
 _CONTENT_ID = re.compile(r"[!-;=?-~]{1,200}")
-_LONG_LINE = re.compile(rb"[^\r\n]{%d}" % (LONGEST_LINE + 1))
 
 
 @attrs.frozen
@@ -85,7 +84,7 @@ def text_part(text: str, subtype: str) -> Part:
         data = text.encode("utf-8")
     except UnicodeEncodeError:
         raise InvalidMessage(f"the {subtype} text holds half of a surrogate pair: write it as UTF-8.") from None
-    if text.isascii() and "\0" not in text and not _LONG_LINE.search(data):
+    if text.isascii() and "\0" not in text and not _has_long_line(data):
         encoding, body = "7bit", data
     else:
         quoted, coded = binascii.b2a_qp(data, istext=True), base64.encodebytes(data)
@@ -153,6 +152,10 @@ def _parameter(name: str, value: str) -> str:
         for octet in value.encode("utf-8")
     )
     return f"{name}*=utf-8''{encoded}"
+
+
+def _has_long_line(data: bytes) -> bool:
+    return any(len(line) > LONGEST_LINE for line in data.splitlines())
 
 
 def _shown(text: str) -> str:

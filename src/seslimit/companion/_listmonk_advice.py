@@ -21,6 +21,12 @@ RETRY_TIME = 15.0
 HEADROOM = 1.2
 """How much faster than the account listmonk should be able to post, so that it is never what is waited for."""
 
+NOTICEABLE = 0.1
+"""Part of the rate by which it has to change before it is spoken of again."""
+
+CROWDED = 1.5
+"""How many times more messages have to be held than before, until it is spoken of again."""
+
 TIMEOUT_STEP = 30
 """Seconds. The time-outs that are recommended are multiples of it, and twice what is needed."""
 
@@ -113,3 +119,38 @@ def _fast_enough(rate: float, settings: Settings) -> Settings:
     concurrency = max(settings.concurrency, math.ceil(2 * wanted * LATENCY))
     message_rate = max(settings.message_rate, math.ceil(wanted / (concurrency - wanted * LATENCY)))
     return attrs.evolve(settings, concurrency=concurrency, message_rate=message_rate)
+
+
+@attrs.define
+class Adviser:
+    """
+    Says what there is to say about listmonk's settings, each thing once.
+
+    Args:
+        settings: listmonk's, as far as they were told.
+    """
+
+    settings: Settings
+    _rate: float = attrs.field(default=0.0, init=False)
+    _concurrency: int = attrs.field(default=0, init=False)
+    _told: Advice | None = attrs.field(default=None, init=False)
+
+    def look(self, rate: float, most_held: int) -> str:
+        """
+        What is new; empty where nothing is.
+
+        Args:
+            rate: recipients/s that the account takes now.
+            most_held: the most messages that were held at once: listmonk has at least so many workers.
+        """
+        concurrency = max(self.settings.concurrency, most_held)
+        if abs(rate - self._rate) <= NOTICEABLE * self._rate and concurrency <= CROWDED * self._concurrency:
+            return ""
+        self._rate, self._concurrency = rate, concurrency
+        found = advice(rate, attrs.evolve(self.settings, concurrency=concurrency))
+        before, self._told = self._told, found
+        if not found.problems:
+            mended = before is not None and before.problems
+            return f"listmonk's settings fit the account's rate of {_figure(rate)}/s now." if mended else ""
+        same = before is not None and before.better == found.better and len(before.problems) == len(found.problems)
+        return "" if same else found.sentence()

@@ -36,7 +36,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 _MEDIA_TYPE = re.compile(r"(?!multipart/|message/)[A-Za-z0-9!#$&^_.+-]{1,80}/[A-Za-z0-9!#$&^_.+-]{1,80}")
 _CHARSET = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _CONTENT_ID = re.compile(r"<?(?P<id>[!-;=?-~]{1,200})>?")
-MAX_ADDRESS_LENGTH = 254
+MAX_ADDRESS_LENGTH = 320
+"""Characters of an address, and of `from_email` with its name. Source: RFC 5321, 4.5.3.1."""
 MAX_NAME_LENGTH = 200
 """Characters of a display name or a file name that are kept."""
 
@@ -255,6 +256,8 @@ def _media_type(headers: Headers) -> str:
 
 def _mailbox(value: _Value) -> tuple[str, str]:
     text = value.text()
+    if len(text) > MAX_ADDRESS_LENGTH:
+        value.refuse(f"is longer than {MAX_ADDRESS_LENGTH} characters")
     if _CONTROL.search(text):
         value.refuse("holds a control character")
     if "<" not in text:
