@@ -31,6 +31,7 @@ def spawned(target: Callable[..., None], *arguments: Any) -> Iterator[tuple[Conn
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=target, args=(there, *arguments), daemon=True)
     process.start()
+    there.close()
     assert process.pid is not None
     try:
         yield here, process.pid

@@ -65,6 +65,8 @@ def simulated(**options: Any) -> Iterator[Outside]:
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, options), daemon=True)
     process.start()
+    # Or a process that did not come up would be waited for for ever.
+    there.close()
     assert process.pid is not None
     yield Outside(here, process.pid, *here.recv())
     here.send(("stop",))

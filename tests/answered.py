@@ -1,11 +1,12 @@
 """
 What clients of a companion were told, beside what the service accepted.
 
-Decides whether the two agree: each yes was accepted once, and no no was. Knows no clock and no companion.
+Decides whether the two agree: each yes was accepted once, and no no was. Knows no companion.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, Literal
@@ -26,7 +27,7 @@ class Answers:
     Args:
         accepted: 250 or 200.
         refused: another reply.
-        unknown: the connection ended after the message had left.
+        unknown: the connection ended after the message had left, or nothing happened for `PATIENCE`.
         not_handed_over: it ended before, or there was none.
     """
 
@@ -38,7 +39,10 @@ class Answers:
     async def note(self, subscriber: Subscriber, sending: Awaitable[None]) -> bool:
         """Wait for an answer and write it down; whether it was a yes."""
         try:
-            await sending
+            async with asyncio.timeout(PATIENCE):
+                await sending
+        except TimeoutError:
+            self.unknown.append(subscriber.email)
         except Refused:
             self.refused.append(subscriber.email)
         except Broken as error:

@@ -427,6 +427,9 @@ class Session:
         async with asyncio.timeout(dial):
             session = cls(*await asyncio.open_connection(host, port))
         try:
+            if session.writer.get_extra_info("sockname") == session.writer.get_extra_info("peername"):
+                # Where nobody listens on a port that the system gives to clients, a socket can be connected to itself.
+                raise ConnectionRefusedError("nobody listens")
             await session.reply(220)
             await session.command("EHLO localhost", 250)
             if all(login):

@@ -140,14 +140,15 @@ def _written(directory: Path, relay: int, bounces: int) -> Postfix:
     (directory / "data").mkdir(mode=0o700)
     shutil.chown(directory / "data", "postfix")
     main = MAIN.format(directory=directory, relay=relay, bounces=bounces, senders=SENDERS)
-    (directory / "main.cf").write_text(main)
-    (directory / "master.cf").write_text(SERVICES.format(port=port))
+    (directory / "etc").mkdir(mode=0o755)
+    (directory / "etc" / "main.cf").write_text(main)
+    (directory / "etc" / "master.cf").write_text(SERVICES.format(port=port))
     return Postfix(directory, port)
 
 
 async def _command(directory: Path, command: str, *, fails: bool = False) -> None:
     process = await asyncio.create_subprocess_exec(
-        *("postfix", "-c", str(directory), command),
+        *("postfix", "-c", str(directory / "etc"), command),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
