@@ -70,12 +70,16 @@ class Reception:
 
     async def close(self) -> None:
         """Accept no more."""
+        listening, self._socket = self._socket, None
+        if listening is None:
+            return
+        # A connection that arrives in this very moment would be handed to a future that is cancelled below.
+        with suppress(NotImplementedError):
+            asyncio.get_running_loop().remove_reader(listening)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
-        if self._socket is not None:
-            self._socket.close()
+        listening.close()
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
