@@ -86,7 +86,7 @@ class Reception:
         while True:
             await self._desk.free.acquire()
             try:
-                accepted = await _next(listening)
+                accepted, _ = await loop.sock_accept(listening)
             except OSError as error:
                 self._desk.free.release()
                 if not isinstance(error, ConnectionError):
@@ -109,25 +109,6 @@ class Reception:
             now = loop.time()
             for session in list(self._desk.sessions):
                 session.look(now)
-
-
-async def _next(listening: socket.socket) -> socket.socket:
-    """
-    The next connection.
-
-    Cancelling:
-        no connection is taken. (That of asyncio's `sock_accept` can come in the moment in which it has taken one.)
-    """
-    loop = asyncio.get_running_loop()
-    while True:
-        with suppress(BlockingIOError):
-            return listening.accept()[0]
-        arrived = asyncio.Event()
-        loop.add_reader(listening, arrived.set)
-        try:
-            await arrived.wait()
-        finally:
-            loop.remove_reader(listening)
 
 
 async def _listening(address: Address) -> socket.socket:
