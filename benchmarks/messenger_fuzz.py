@@ -47,7 +47,7 @@ SETTINGS = settings(
 
 def description() -> dict[str, Any]:
     """The messenger's description of itself."""
-    document: dict[str, Any] = json.loads(files("seslimit.companion").joinpath("listmonk.openapi.json").read_text())
+    document: dict[str, Any] = json.loads(files("seslimit.companion.listmonk").joinpath("openapi.json").read_text())
     return document
 
 

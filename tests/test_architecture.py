@@ -25,7 +25,21 @@ LAYERS = (
     ("interface", ("transports", "transports._url")),
     ("edge", ("_line", "_rest", "_limiter", "_delivery", "transports.*")),
     ("assembly", ("_batch", "_calls", "_quota_watch", "_sender")),
-    ("surface", ("", "__main__", "cli", "cli.*", "companion", "companion.*", "testing", "testing.*")),
+    (
+        "surface",
+        (
+            "",
+            "__main__",
+            "cli",
+            "cli.*",
+            "companion",
+            "companion.*",
+            "companion.relay.*",
+            "companion.listmonk.*",
+            "testing",
+            "testing.*",
+        ),
+    ),
 )
 """From the top. A name counts before a pattern; the empty name is the package itself."""
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seslimit.companion._listmonk_advice import Adviser, Settings, advice, needed_timeout, posted
+from seslimit.companion.listmonk._advice import Adviser, Settings, advice, needed_timeout, posted
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seslimit.companion._listmonk_content import Composed, compose
-from seslimit.companion._listmonk_post import BadPost, parse
+from seslimit.companion.listmonk._content import Composed, compose
+from seslimit.companion.listmonk._post import BadPost, parse
 
 GOLDEN = Path(__file__).parent / "listmonk"
 ROOT = "https://lists.example.net"

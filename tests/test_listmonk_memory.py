@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from seslimit.companion._listmonk_memory import OTHERS, PAUSE, Memory, Runs, key_of
-from seslimit.companion._listmonk_post import Attachment, Campaign, Post, Recipient
+from seslimit.companion.listmonk._memory import OTHERS, PAUSE, Memory, Runs, key_of
+from seslimit.companion.listmonk._post import Attachment, Campaign, Post, Recipient
 
 POST = Post(
     subject="Notes",

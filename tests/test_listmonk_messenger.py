@@ -19,8 +19,8 @@ import pytest
 
 from seslimit import ConfigurationError, Limiter, transport_from_url
 from seslimit.companion._address import Address
-from seslimit.companion._listmonk_memory import OTHERS
 from seslimit.companion.listmonk import ListmonkMessenger, ListmonkOptions, Settings
+from seslimit.companion.listmonk._memory import OTHERS
 from seslimit.testing import Fault, Simulator, SMTPText
 
 GOLDEN = Path(__file__).parent / "listmonk"
@@ -463,7 +463,7 @@ def test_the_password_is_in_no_repr() -> None:
 
 def test_the_description_names_every_answer() -> None:
     """Those that the code gives, and the paths and methods that it takes."""
-    document = json.loads(files("seslimit.companion").joinpath("listmonk.openapi.json").read_text(encoding="utf-8"))
+    document = json.loads(files("seslimit.companion.listmonk").joinpath("openapi.json").read_text(encoding="utf-8"))
     answers = {path: set(methods[name]["responses"]) for path, methods in document["paths"].items() for name in methods}
     assert document["openapi"] == "3.1.0"
     assert answers == {

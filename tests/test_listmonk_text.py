@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seslimit.companion._plain_text import plain_text
+from seslimit.companion.listmonk._plain_text import plain_text
 
 GOLDEN = Path(__file__).parent / "listmonk"
 

@@ -15,8 +15,8 @@ import pytest
 import trustme
 
 from seslimit import ConfigurationError
-from seslimit.companion._relay_room import LARGE, SMALL, OutOfRoom, Room
 from seslimit.companion.relay import Relay, RelayOptions
+from seslimit.companion.relay._room import LARGE, SMALL, OutOfRoom, Room
 
 from .relaying import CONTENT, Client, Service, client_of, options, relay_to, session, stuffed, until
 
@@ -431,7 +431,7 @@ async def test_a_login_that_is_not_gone_on_with_is_idle() -> None:
 
 async def test_a_client_that_reads_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot fill the relay with replies, nor keep its connection by not reading the last one."""
-    monkeypatch.setattr("seslimit.companion._relay_session.LINGER", 0.1)
+    monkeypatch.setattr("seslimit.companion.relay._session.LINGER", 0.1)
     async with (
         relay_to(Service(), idle_timeout=0.2, max_recipients=1) as relay,
         client_of(relay.port) as client,

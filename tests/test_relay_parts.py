@@ -22,9 +22,9 @@ from seslimit import (
     SESLimitError,
     TransportError,
 )
-from seslimit.companion import _relay_memory
-from seslimit.companion._relay_memory import REMEMBERED_FOR, Memory, digest
-from seslimit.companion._relay_replies import MAX_LINE, STOPPING, Deed, for_error, one_line
+from seslimit.companion.relay import _memory
+from seslimit.companion.relay._memory import REMEMBERED_FOR, Memory, digest
+from seslimit.companion.relay._replies import MAX_LINE, STOPPING, Deed, for_error, one_line
 
 NOW = datetime(2026, 11, 24, 23, 59, 0, tzinfo=UTC)
 
@@ -124,7 +124,7 @@ def test_the_memory_forgets_what_is_old() -> None:
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest goes first."""
-    monkeypatch.setattr(_relay_memory, "MAX_REMEMBERED", 10)
+    monkeypatch.setattr(_memory, "MAX_REMEMBERED", 10)
     memory = Memory()
     for number in range(5):
         memory.note(bytes([number]), {f"r{each}@x": "id" for each in range(4)}, float(number))

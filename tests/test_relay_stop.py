@@ -127,7 +127,7 @@ async def test_new_connections_are_told_to_come_back() -> None:
 
 async def test_a_client_that_reads_nothing_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is cut off."""
-    monkeypatch.setattr("seslimit.companion.relay.GOODBYE", 0.1)
+    monkeypatch.setattr("seslimit.companion.relay._relay.GOODBYE", 0.1)
     async with relay_to(Service(), max_recipients=1) as relay, client_of(relay.port) as client:
         client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -173,8 +173,8 @@ async def test_without_aiosmtpd_it_says_what_to_install(monkeypatch: pytest.Monk
     """One sentence with the command."""
     monkeypatch.setitem(sys.modules, "aiosmtpd.smtp", None)
     monkeypatch.setitem(sys.modules, "aiosmtpd", None)
-    for name in ("_relay_reception", "_relay_session"):
-        monkeypatch.delitem(sys.modules, f"seslimit.companion.{name}", raising=False)
+    for name in ("_reception", "_session"):
+        monkeypatch.delitem(sys.modules, f"seslimit.companion.relay.{name}", raising=False)
     with pytest.raises(ConfigurationError, match=r"pip install 'seslimit\[relay\]'"):
         await Relay(Service(), options()).open()
 

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from .._limiter import Limiter
 from ..companion._address import Address
-from ..companion._relay_options import PASSWORD, USER
 from ..companion.relay import Relay, RelayOptions
+from ..companion.relay._options import PASSWORD, USER
 from ..transports import transport_from_url
 from ._ending import Status, shown
 from ._signals import stop_signals

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from seslimit import InvalidMessage, Message
 
-from ._relay_replies import Refused
+from ._replies import Refused
 
 _PATH = re.compile(r'\s*<((?:"(?:\\.|[^"\\])*"@)?[^<>\s"]*)>(?:\s+(.*))?')
 _ORDINARY = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,200}[A-Za-z0-9])?")

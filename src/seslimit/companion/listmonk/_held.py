@@ -18,9 +18,9 @@ import attrs
 
 from seslimit import Message, Outcome, QuotaExceeded, Report, RetryPolicy, Sender, SendFailed, SendingStopped
 
-from ._listmonk_http import Answer
-from ._listmonk_memory import Memory, Runs, key_of
-from ._listmonk_post import Post
+from ._http import Answer
+from ._memory import Memory, Runs, key_of
+from ._post import Post
 
 logger = logging.getLogger("seslimit.listmonk")
 

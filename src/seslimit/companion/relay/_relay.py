@@ -1,8 +1,8 @@
 """
 The relay: an SMTP server in front of SES, for programs that speak SMTP and cannot wait for a rate by themselves.
 
-Puts together where clients arrive (`_relay_reception`), what is said (`_relay_session`) and how a message gets to SES
-(`_relay_handover`).
+Puts together where clients arrive (`_reception`), what is said (`_session`) and how a message gets to SES
+(`_handover`).
 
 Invariant: a message is answered 250 after SES has accepted it, and never before.
 """
@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 
 from seslimit import ConfigurationError, Limiter, RetryPolicy, Sender, Transport
 
-from ._relay_handover import AttendedTransport, Counts, Handover
-from ._relay_options import RelayOptions
-from ._relay_replies import STOPPING
+from ._handover import AttendedTransport, Counts, Handover
+from ._options import RelayOptions
+from ._replies import STOPPING
 
 if TYPE_CHECKING:
-    from ._relay_desk import Desk
-    from ._relay_reception import Reception
-
-__all__ = ["Counts", "Relay", "RelayOptions"]
+    from ._desk import Desk
+    from ._reception import Reception
 
 POLICY = RetryPolicy(
     max_attempts=5,
@@ -148,8 +146,8 @@ class Relay:
 
 def _parts(options: RelayOptions, handover: Handover) -> tuple[Desk, Reception]:
     try:
-        from ._relay_desk import Desk
-        from ._relay_reception import Reception
+        from ._desk import Desk
+        from ._reception import Reception
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "aiosmtpd":
             raise

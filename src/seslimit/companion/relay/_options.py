@@ -14,7 +14,7 @@ from attrs.validators import ge, gt
 
 from seslimit import ConfigurationError
 
-from ._address import Address
+from .._address import Address
 
 USER = "SESLIMIT_RELAY_USER"
 """Environment variable with the user that clients log in as."""

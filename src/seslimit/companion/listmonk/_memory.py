@@ -16,7 +16,7 @@ from collections import OrderedDict
 
 import attrs
 
-from ._listmonk_post import Post
+from ._post import Post
 
 REMEMBERED = 200_000
 """Messages that are remembered at most, half as many at least. What is posted twice was posted last before a pause."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from ._listmonk_post import Campaign, Post, Recipient
+from ._post import Campaign, Post, Recipient
 
 _EXPRESSION = re.compile(r"\{\{-?\s*([^{}]*?)\s*-?\}\}")
 _NAME = re.compile(r"[!-9;-~]{1,76}")

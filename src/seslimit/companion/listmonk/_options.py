@@ -12,9 +12,9 @@ import attrs
 
 from seslimit import ConfigurationError
 
-from ._address import Address
-from ._listmonk_advice import Settings
-from ._listmonk_http import Login
+from .._address import Address
+from ._advice import Settings
+from ._http import Login
 
 MAX_SIZE = 55_000_000
 """Bytes of a request: what SES takes (40 MB), which is base64 in the request as well, and room for the rest."""

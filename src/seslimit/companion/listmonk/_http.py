@@ -20,7 +20,7 @@ from typing import Any, Final
 import attrs
 from aiohttp import web
 
-from ._address import Address
+from .._address import Address
 
 KEEP_ALIVE = 3600.0
 """Seconds that an idle connection stays open: longer than any time-out of listmonk, which would lose a message to a

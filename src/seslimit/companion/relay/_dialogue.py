@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 
 import attrs
 
-from ._relay_envelope import forward_path, reverse_path
-from ._relay_options import RelayOptions
-from ._relay_replies import Refused
+from ._envelope import forward_path, reverse_path
+from ._options import RelayOptions
+from ._replies import Refused
 
 HOST_NAME: Final = "seslimit-relay"
 """Not the machine's own name: a mail server that is greeted with its own name believes to talk to itself."""

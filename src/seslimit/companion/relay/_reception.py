@@ -16,9 +16,9 @@ from contextlib import suppress
 
 from seslimit import ConfigurationError
 
-from ._address import Address
-from ._relay_desk import Desk
-from ._relay_session import RelaySession
+from .._address import Address
+from ._desk import Desk
+from ._session import RelaySession
 
 logger = logging.getLogger("seslimit")
 

@@ -1,8 +1,8 @@
 """
 listmonk's HTTP messenger: each message that a campaign posts is held until the service has accepted it.
 
-Assembles, and says what there is to say. What a post means (`_listmonk_post`), what message it comes to
-(`_listmonk_content`), what becomes of it (`_listmonk_held`) and how it came in (`_listmonk_http`) is in the modules
+Assembles, and says what there is to say. What a post means (`_post`), what message it comes to
+(`_content`), what becomes of it (`_held`) and how it came in (`_http`) is in the modules
 beside it.
 """
 
@@ -15,15 +15,12 @@ from email.utils import formatdate
 
 from seslimit import Limiter, Report, Sender, Transport
 
-from ._address import Address
-from ._listmonk_advice import Adviser, Settings
-from ._listmonk_content import Composed, compose
-from ._listmonk_held import REST, RETRY, Counts, Held, unsent
-from ._listmonk_http import Answer, Door
-from ._listmonk_options import ListmonkOptions
-from ._listmonk_post import BadPost, Post, parse
-
-__all__ = ["Address", "Counts", "ListmonkMessenger", "ListmonkOptions", "Settings"]
+from ._advice import Adviser
+from ._content import Composed, compose
+from ._held import REST, RETRY, Counts, Held, unsent
+from ._http import Answer, Door
+from ._options import ListmonkOptions
+from ._post import BadPost, Post, parse
 
 logger = logging.getLogger("seslimit.listmonk")
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ._relay_handover import Handover
-from ._relay_options import RelayOptions
-from ._relay_room import Room
+from ._handover import Handover
+from ._options import RelayOptions
+from ._room import Room
 
 if TYPE_CHECKING:
-    from ._relay_session import RelaySession
+    from ._session import RelaySession
 
 
 @attrs.define(eq=False)

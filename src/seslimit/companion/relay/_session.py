@@ -2,7 +2,7 @@
 One client's conversation with the relay.
 
 aiosmtpd does AUTH and STARTTLS, and gives the connection its shape. Decides how much is read and for how long. What may
-be said, and in which order, is in `_relay_dialogue`; what becomes of a message, in `_relay_handover`.
+be said, and in which order, is in `_dialogue`; what becomes of a message, in `_handover`.
 
 Invariants: a content ends with CRLF.CRLF and with nothing else; nothing that came before TLS is read after it; the idle
 time runs only while the client is waited for; a message is answered exactly once, or its client has gone.
@@ -18,13 +18,13 @@ from typing import Any, Final
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword, Session, TLSSetupException
 
-from .._smtp_content import Content
-from ._relay_desk import Desk
-from ._relay_dialogue import HOST_NAME, TOO_LONG, Command, Dialogue, Transaction
-from ._relay_envelope import too_long
-from ._relay_handover import Errand
-from ._relay_replies import STOPPING, Refused
-from ._relay_room import OutOfRoom, Place
+from ..._smtp_content import Content
+from ._desk import Desk
+from ._dialogue import HOST_NAME, TOO_LONG, Command, Dialogue, Transaction
+from ._envelope import too_long
+from ._handover import Errand
+from ._replies import STOPPING, Refused
+from ._room import OutOfRoom, Place
 
 logger = logging.getLogger("seslimit")
 

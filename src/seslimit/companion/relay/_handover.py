@@ -31,8 +31,8 @@ from seslimit import (
     classify,
 )
 
-from ._relay_memory import Memory, digest
-from ._relay_replies import WAITED, Deed, for_error
+from ._memory import Memory, digest
+from ._replies import WAITED, Deed, for_error
 
 logger = logging.getLogger("seslimit")
 

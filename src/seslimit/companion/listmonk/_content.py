@@ -16,7 +16,7 @@ import attrs
 
 from seslimit import InvalidMessage, Message
 
-from ._compose import (
+from .._compose import (
     Part,
     alternatives,
     attachment_part,
@@ -27,9 +27,9 @@ from ._compose import (
     with_attachments,
     with_inline,
 )
-from ._listmonk_headers import CampaignHeaders, campaign_headers
-from ._listmonk_post import BadPost, Post
+from ._headers import CampaignHeaders, campaign_headers
 from ._plain_text import plain_text
+from ._post import BadPost, Post
 
 STAND_IN = "5e511317-0000-4000-8000-000000000000"
 """Stands for the subscriber's uuid while text is made: pages that differ in nothing else are read once."""
