@@ -164,3 +164,44 @@ async def test_all_that_wait_hear_of_an_endpoint_out_of_reach_together() -> None
     with pytest.raises(EndpointUnreachable, match="connection refused"):
         await sender.send(message())
     await sender.aclose()
+
+
+@on_virtual_time
+@pytest.mark.parametrize("outcome", [Outcome.THROTTLED, Outcome.NOT_SENT, Outcome.TRANSIENT])
+async def test_a_last_attempt_that_ends_nothing_sends_the_message_back(outcome: Outcome) -> None:
+    """The sender was stopped during the attempt: the message was not given up, it is unsent."""
+    sender = Sender(ScriptedService(first_attempts(outcome), delay=1.0), limiter=Limiter(1000))
+    asyncio.get_running_loop().call_later(0.5, sender.stop)
+    with pytest.raises(SendingStopped) as stopped:
+        await sender.send(message("unsent"))
+    assert [each.key for each in stopped.value.unsent] == ["unsent"]
+    assert isinstance(stopped.value.__cause__, TransportError)
+    await sender.aclose()
+
+
+@on_virtual_time
+@pytest.mark.parametrize("outcome", [Outcome.PERMANENT, Outcome.UNKNOWN])
+async def test_a_last_attempt_that_ends_the_message_is_reported(outcome: Outcome) -> None:
+    """Also while the sender stops."""
+    sender = Sender(ScriptedService(first_attempts(outcome), delay=1.0), limiter=Limiter(1000))
+    asyncio.get_running_loop().call_later(0.5, sender.stop)
+    with pytest.raises(SendFailed) as failed:
+        await sender.send(message())
+    assert failed.value.report.outcome is outcome
+    await sender.aclose()
+
+
+@on_virtual_time
+async def test_opening_asks_for_the_quota() -> None:
+    """Before the first message, and once."""
+    service = WithQuota(quotas=[SendQuota(200, 50, 0)])
+    sender = Sender(service)
+    await sender.open()
+    assert sender.limiter.quota == SendQuota(200, 50, 0)
+    await sender.aclose()
+
+
+@on_virtual_time
+async def test_a_limiter_tells_its_bound() -> None:
+    """As it was told."""
+    assert (Limiter().max_rate, Limiter(max_rate=14).max_rate) == (None, 14)

@@ -13,7 +13,7 @@ from ._errors import (
     TransportError,
 )
 from ._limiter import Admission, Limiter
-from ._message import Message, Receipt, Report
+from ._message import MAX_RECIPIENTS, Message, Receipt, Report, check_address
 from ._outcome import Outcome
 from ._quota import SendQuota
 from ._retry import RetryPolicy
@@ -27,6 +27,7 @@ __all__ = [
     "EndpointUnreachable",
     "InvalidMessage",
     "Limiter",
+    "MAX_RECIPIENTS",
     "Message",
     "Outcome",
     "QuotaExceeded",
@@ -40,6 +41,7 @@ __all__ = [
     "SendingStopped",
     "Transport",
     "TransportError",
+    "check_address",
     "classify",
     "transport_from_url",
 ]

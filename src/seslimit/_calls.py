@@ -10,7 +10,7 @@ Invariants: a cancellation that comes from elsewhere stays one; an attempt under
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import attrs
@@ -94,6 +94,6 @@ class Calls:
             await asyncio.wait([call.ended for call in self._under_way], timeout=timeout)
 
 
-def stopped() -> SendingStopped:
-    """The error for whoever comes after the end."""
-    return SendingStopped("The sender was stopped.")
+def stopped(unsent: Sequence[Message] = ()) -> SendingStopped:
+    """The error for whoever comes after the end, or whose last attempt was refused in a way that ends nothing."""
+    return SendingStopped("The sender was stopped.", unsent)

@@ -96,6 +96,7 @@ class Limiter:
                 raise ConfigurationError(f"{name} is {value!r}: it is recipients per second, above 0, or None.")
         if rate is not None and max_rate is not None and rate > max_rate:
             raise ConfigurationError(f"rate {rate:g} is above max_rate {max_rate:g}: lower the one or raise the other.")
+        self._max_rate = max_rate
         self._account = Account(AdaptiveRate(rate, max_rate))
         self._line = Line(self._account)
         self.rest = Rest(self._account)
@@ -114,6 +115,11 @@ class Limiter:
     def estimate(self) -> float | None:
         """The service's limit in recipients/s, as far as it is known; None before anything is."""
         return self._account.law.estimate
+
+    @property
+    def max_rate(self) -> float | None:
+        """Recipients/s that are never exceeded, as it was told; None for no bound."""
+        return self._max_rate
 
     @property
     def paused(self) -> str | None:

@@ -40,6 +40,10 @@ def check_address(field: str, address: str) -> str:
     """
     The address as it was, if it can be written to an envelope.
 
+    Args:
+        field: what it is, for the sentence of the error.
+        address: the bare address.
+
     Raises:
         InvalidMessage: it is no mailbox (`local@domain`, ASCII), is too long, or holds a control character.
     """

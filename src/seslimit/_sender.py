@@ -44,7 +44,7 @@ class Sender:
     """
     Sends messages through a transport at the rate that the account is allowed.
 
-    Use as an asynchronous context manager, or call `aclose` at the end.
+    Use as an asynchronous context manager, or call `open`, if at all, and `aclose` at the end.
 
     Args:
         transport: makes the attempts; closed together with the sender.
@@ -81,13 +81,17 @@ class Sender:
         self._quota_watch = QuotaWatch(transport, self.limiter)
 
     async def __aenter__(self) -> Sender:
-        await self._quota_watch.first_answer()
+        await self.open()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    async def open(self) -> None:
+        """Ask for the sending quota now; the first message asks by itself where nobody did."""
+        await self._quota_watch.first_answer()
 
     async def send(self, message: Message) -> Receipt:
         """
@@ -115,6 +119,8 @@ class Sender:
             stop.unsent = (message,)
             raise
         except Exception as error:
+            if delivery.last_attempt and delivery.unsent:
+                raise stopped([message]) from error
             raise SendFailed(self._report(message, delivery, error)) from error
         self._report(message, delivery, receipt)
         return receipt

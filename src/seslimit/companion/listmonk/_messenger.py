@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable
 from email.utils import formatdate
 
@@ -141,12 +142,13 @@ class ListmonkMessenger:
 
     async def _watch_settings(self) -> None:
         """Say when listmonk's settings do not fit the account's rate, whenever that changes."""
-        await self._sender.__aenter__()
+        await self._sender.open()
         adviser = Adviser(self._options.settings)
         told_late = 0
         while True:
             if self.limiter.estimate is not None:
-                self._tell_at_once(adviser.look(self.limiter.estimate, self.counts.most_held))
+                rate = min(self.limiter.estimate, self.limiter.max_rate or math.inf)
+                self._tell_at_once(adviser.look(rate, self.counts.most_held))
             if self.counts.late > told_late:
                 told_late = self.counts.late
                 self._tell_at_once(

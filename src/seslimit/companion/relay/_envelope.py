@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from seslimit import InvalidMessage, Message
+from seslimit import InvalidMessage, check_address
 
 from ._replies import Refused
 
@@ -21,7 +21,6 @@ _ORDINARY = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,20
 _BODIES = ("BODY=7BIT", "BODY=8BITMIME")
 _SIZE_DIGITS = 20
 """Digits of SIZE. Source: RFC 1870, 4."""
-_SOMEBODY = "somebody@example.org"
 
 
 def reverse_path(argument: str, max_size: int) -> tuple[str, int | None]:
@@ -67,7 +66,7 @@ def forward_path(argument: str) -> str:
         raise Refused(f"555 5.5.4 The parameter {parameters[0]} of RCPT is not known")
     if not _ORDINARY.fullmatch(address):
         try:
-            Message(_SOMEBODY, (address,), b"")
+            check_address("recipient", address)
         except InvalidMessage as error:
             raise Refused(f"550 5.1.3 {error}") from None
     return address
@@ -89,4 +88,4 @@ def _path(argument: str, word: str) -> tuple[str, list[str]]:
 @lru_cache(maxsize=256)
 def _check_sender(address: str) -> None:
     # Most messages of a program have the same one.
-    Message(address, (_SOMEBODY,), b"")
+    check_address("mail_from", address)

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 import attrs
 
 from seslimit import (
+    MAX_RECIPIENTS,
     AccountBlocked,
     Message,
     Outcome,
@@ -35,9 +36,6 @@ from ._memory import Memory, digest
 from ._replies import WAITED, Deed, for_error
 
 logger = logging.getLogger("seslimit")
-
-MAX_RECIPIENTS = 50
-"""Recipients of one message. Source: Amazon SES Developer Guide, "Service quotas", read 2026-11."""
 
 LOUD_EVERY = 60.0
 """Seconds between two errors in the log about the same block of the account."""
