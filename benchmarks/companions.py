@@ -24,6 +24,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final, Literal
 
@@ -46,6 +47,7 @@ from seslimit.testing import APIRules, SMTPRules
 
 from .companion_clients import Crowd, bare, cpu, hostile, memory, spawned
 from .simulator_process import Outside, simulated
+from .sink_process import Sink, sinking
 
 RATE: Final = 14.0
 DEPTH: Final = 1.0
@@ -180,11 +182,24 @@ def _fast(service: Outside) -> str:
 
 
 @contextlib.asynccontextmanager
+async def relayed_sink() -> AsyncIterator[tuple[Sink, Companion]]:
+    """A server that takes everything and costs little, and the relay in front of it."""
+    with sinking() as sink:
+        url = f"{sink.smtp_url}&max_connections={CONNECTIONS}&max_messages_per_connection=1000"
+        async with companion("relay", url, "--rate", str(UNLIMITED)) as relay:
+            yield sink, relay
+
+
+@contextlib.asynccontextmanager
 async def unlimited_relay(latency: float = 0.0) -> AsyncIterator[tuple[Outside, Companion]]:
-    """A service without a limit, and the relay in front of it."""
+    """The simulator without a limit, and the relay in front of it."""
     with simulated(rate=UNLIMITED, latency=latency, ledger_limit=0) as service:
         async with companion("relay", _fast(service), "--rate", str(UNLIMITED)) as relay:
             yield service, relay
+
+
+Unlimited = contextlib.AbstractAsyncContextManager[tuple[Sink | Outside, Companion]]
+"""Where messages go to and the relay on the way."""
 
 
 @attrs.define
@@ -220,22 +235,22 @@ class Path:
         return {f"{name} msg/s": round(statistics.median(self.rates)), f"{name} µs CPU/msg": used}
 
 
-def throughput(latency: float) -> Callable[[], Awaitable[Finding]]:
+def throughput(path: Callable[[], Unlimited]) -> Callable[[], Awaitable[Finding]]:
     """The scenario of one bare client in turn straight to the service and through the relay, in blocks of one run."""
 
     async def run() -> Finding:
-        async with unlimited_relay(latency) as (service, relay):
+        async with path() as (service, relay):
             with (
                 spawned(bare, service.smtp_port, CONNECTIONS, LOGIN) as (to_service, _),
                 spawned(bare, relay.port, CONNECTIONS, None) as (to_relay, _),
             ):
-                straight = Path(to_service, {"simulator": service.pid})
-                relayed = Path(to_relay, {"simulator": service.pid, "relay": relay.process.pid})
+                straight = Path(to_service, {"service": service.pid})
+                relayed = Path(to_relay, {"service": service.pid, "relay": relay.process.pid})
                 for block in range(BLOCKS + 1):
                     # The first one imports, connects and fills caches.
                     await straight.block(counts=block > 0)
                     await relayed.block(counts=block > 0)
-            accepted = service.counts().accepted
+            accepted = service.accepted() if isinstance(service, Sink) else service.counts().accepted
         ratio = statistics.median(relayed.rates) / statistics.median(straight.rates)
         figures = {"ratio": round(ratio, 3), **straight.figures("direct"), **relayed.figures("relay")}
         promises = (
@@ -436,8 +451,8 @@ SCENARIOS: Final[dict[str, Callable[[], Awaitable[Finding]]]] = {
     "messenger": campaign("listmonk", *TOLD, used=0.98),
     "messenger-api": campaign("listmonk", door="api", used=0.98),
     "messenger-not-told": campaign("listmonk"),
-    "throughput": throughput(0.0),
-    "throughput-5ms": throughput(0.005),
+    "throughput": throughput(relayed_sink),
+    "throughput-5ms": throughput(partial(unlimited_relay, 0.005)),
     "memory": memory_of_many,
     "hostile": besieged,
     "sigterm-relay": sigterm("relay"),

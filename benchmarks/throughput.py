@@ -1,9 +1,10 @@
 """
 No limit in the way: `python -m benchmarks.throughput [--rounds N]`.
 
-seslimit and the bare client that it is built on, in turn, several rounds, on as many connections, against the simulator
-in another process. The ratio of the medians is what counts; the figures themselves are this machine's. The CPU is that
-of the client's process.
+seslimit and a bare client, in turn, several rounds, on as many connections, against a server in another process: over
+SMTP a sink that takes everything, so that it is the client that is waited for, and the simulator too; over the API the
+simulator. The ratio of the medians is what counts; the figures themselves are this machine's. The CPU is that of the
+client's process.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import aiosmtplib
+import attrs
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from seslimit import Limiter, Message, Sender, transport_from_url
 
 from .simulator_process import Outside, simulated
+from .sink_process import Sink, sinking
 
 CONNECTIONS = 10
 SMTP_MESSAGES, API_MESSAGES = 4_000, 1_500
@@ -32,7 +36,7 @@ def messages(count: int) -> Iterator[Message]:
     return (Message(MAIL_FROM, (RECIPIENT,), CONTENT, number) for number in range(count))
 
 
-async def seslimit_smtp(service: Outside) -> None:
+async def seslimit_smtp(service: Outside | Sink) -> None:
     await _seslimit(f"{service.smtp_url}&max_connections={CONNECTIONS}&max_messages_per_connection=1000", SMTP_MESSAGES)
 
 
@@ -47,7 +51,7 @@ async def _seslimit(url: str, count: int) -> None:
             assert report.outcome == "accepted"
 
 
-async def bare_aiosmtplib(service: Outside) -> None:
+async def bare_aiosmtplib(service: Outside | Sink) -> None:
     left = iter(range(SMTP_MESSAGES))
 
     async def worker() -> None:
@@ -80,7 +84,7 @@ async def bare_aiobotocore(service: Outside) -> None:
         await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
 
 
-def timed(send: Callable[[Outside], Awaitable[None]], service: Outside, count: int) -> tuple[float, float]:
+def timed(send: Callable[[Any], Awaitable[None]], service: Outside | Sink, count: int) -> tuple[float, float]:
     """Messages/s, and microseconds of CPU a message."""
     wall, cpu = time.perf_counter(), time.process_time()
     asyncio.run(_awaited(send(service)))
@@ -91,27 +95,46 @@ async def _awaited(sending: Awaitable[None]) -> None:
     await sending
 
 
+@attrs.frozen
+class Pair:
+    """Two ways to send as many messages: a bare client's and ours."""
+
+    door: str
+    name: str
+    bare: Callable[[Any], Awaitable[None]]
+    ours: Callable[[Any], Awaitable[None]]
+    count: int
+
+    def measure(self, service: Outside | Sink, rounds: int) -> None:
+        """Send in turn, and print the medians."""
+        timed(self.ours, service, self.count)  # imports, and the server's first connections
+        results = [
+            (timed(self.bare, service, self.count), timed(self.ours, service, self.count)) for _ in range(rounds)
+        ]
+        (bare_rate, bare_cpu), (rate, cpu) = (
+            tuple(statistics.median(result[who][what] for result in results) for what in (0, 1)) for who in (0, 1)
+        )
+        print(
+            f"| {self.door} | {self.name}: {bare_rate:,.0f}/s | {rate:,.0f}/s | {rate / bare_rate:.2f} "
+            f"| {bare_cpu:.0f} and {cpu:.0f} µs |",
+            flush=True,
+        )
+
+
+SMTP = ("aiosmtplib", bare_aiosmtplib, seslimit_smtp, SMTP_MESSAGES)
+API = ("aiobotocore", bare_aiobotocore, seslimit_ses, API_MESSAGES)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    pairs = (
-        ("SMTP", seslimit_smtp, bare_aiosmtplib, "aiosmtplib", SMTP_MESSAGES),
-        ("SES API", seslimit_ses, bare_aiobotocore, "aiobotocore", API_MESSAGES),
-    )
     print("| door | bare client | seslimit | ratio | CPU a message, bare and seslimit |\n|---|---|---|---|---|")
+    with sinking() as sink:
+        Pair("SMTP, to a sink", *SMTP).measure(sink, rounds)
     with simulated(rate=1e9, ledger_limit=0) as service:
-        for door, ours, bare, name, count in pairs:
-            timed(ours, service, count)  # imports, and the simulator's first connections
-            results = [(timed(bare, service, count), timed(ours, service, count)) for _ in range(rounds)]
-            (bare_rate, bare_cpu), (rate, cpu) = (
-                tuple(statistics.median(result[who][what] for result in results) for what in (0, 1)) for who in (0, 1)
-            )
-            print(
-                f"| {door} | {name}: {bare_rate:,.0f}/s | {rate:,.0f}/s | {rate / bare_rate:.2f} "
-                f"| {bare_cpu:.0f} and {cpu:.0f} µs |",
-                flush=True,
-            )
+        Pair("SMTP, to the simulator", *SMTP).measure(service, rounds)
+        Pair("SES API, to the simulator", *API).measure(service, rounds)
 
 
 if __name__ == "__main__":
