@@ -379,7 +379,8 @@ async def test_what_is_no_http_is_400_or_the_end(request_bytes: bytes) -> None:
         writer.write_eof()
         answer = await asyncio.wait_for(reader.read(), 5)
         writer.close()
-        assert not answer or answer.startswith(b"HTTP/1.1 4")
+        # Of what it could not read, aiohttp does not know the version.
+        assert not answer or answer.startswith((b"HTTP/1.0 4", b"HTTP/1.1 4"))
         assert (await client.post(TRANSACTIONAL))[0] == 200
 
 
