@@ -158,7 +158,7 @@ class ListmonkMessenger:
                 self._tell_at_once(
                     f"sent although listmonk had given up on them: {told_late:,} "
                     f"{'messages' if told_late > 1 else 'message'}, which it counts as failed. Raise the messenger's "
-                    "Timeout in listmonk."
+                    "Idle timeout in listmonk."
                 )
             await asyncio.sleep(WATCH_EVERY)
 
