@@ -66,7 +66,7 @@ def test_the_advice_is_one_sentence_with_the_names_that_listmonk_uses() -> None:
         "listmonk's settings do not fit the account's rate: with Concurrency 10 and Message rate 10 it posts at most "
         "33.3 messages/s, and the account takes 200/s; with Concurrency 96 a post is held for up to 0.48 s until its "
         "turn, and for 15 s more where SES has to be asked again, and listmonk gives up after 5 s. Set in listmonk: "
-        "Concurrency 96, Message rate 10; and for this messenger: Timeout 60s, Max. connections 96."
+        "Concurrency 96, Message rate 10; and for this messenger: Idle timeout 60s, Max. connections 96."
     )
 
 

@@ -27,7 +27,7 @@ UNREAD = 1000
 
 @attrs.frozen(eq=False)
 class UnderWay:
-    """A message that is being delivered, in the order in which it came from the source."""
+    """A message on its way, and its number in the order in which messages came from the source."""
 
     number: int
     message: Message

@@ -200,12 +200,12 @@ class Limiter:
 
         def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
             @wraps(function)
-            async def delivered(*args: P.args, **kwargs: P.kwargs) -> T:
+            async def paced(*args: P.args, **kwargs: P.kwargs) -> T:
                 recipients = cost if isinstance(cost, int) else cost(*args, **kwargs)
                 history = History(_now())
                 return await Delivery(self, policy, recipients, history).run(lambda _: function(*args, **kwargs))
 
-            return delivered
+            return paced
 
         return decorate
 

@@ -48,6 +48,9 @@ class Rest:
         Args:
             now: seconds of the event loop's clock.
             patience: says what is not waited out; None for a caller who waits for everything but a blocked account.
+
+        Raises:
+            AccountBlocked, QuotaExceeded, EndpointUnreachable: why nothing can be sent now.
         """
         if self._account.blocked(now):
             # An account that is blocked stays so until somebody acts.

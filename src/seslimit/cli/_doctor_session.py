@@ -54,7 +54,13 @@ class Talk:
     streams: Streams
 
     async def reply(self) -> Words:
-        """Read one reply."""
+        """
+        Read one reply.
+
+        Raises:
+            NotSMTP: what came is no reply, or has no end.
+            TimeoutError: it did not come in time.
+        """
         lines: list[str] = []
         async with asyncio.timeout(self.place.patience):
             while len(lines) < MOST_LINES:

@@ -62,14 +62,24 @@ def header_line(name: str, value: str) -> bytes:
 
 
 def address_line(name: str, mailboxes: Sequence[str]) -> bytes:
-    """A header with one mailbox (ASCII already) on each line, so that fifty of them are not one long line."""
+    """
+    A header with one mailbox (ASCII already) on each line, so that fifty of them are not one long line.
+
+    Raises:
+        InvalidMessage: a mailbox holds CR, LF, NUL or another control character.
+    """
     if any(_CONTROL.search(mailbox) for mailbox in mailboxes):
         raise InvalidMessage(f"header {name} holds CR, LF or another control character: remove it from the value.")
     return "{}: {}\r\n".format(name, ",\r\n ".join(mailboxes)).encode("ascii") if mailboxes else b""
 
 
 def mailbox_line(name: str, display: str, address: str) -> bytes:
-    """A header with one mailbox; the display name may be empty, or in any script."""
+    """
+    A header with one mailbox; the display name may be empty, or in any script.
+
+    Raises:
+        InvalidMessage: name or address holds CR, LF, NUL or another control character.
+    """
     if _CONTROL.search(display) or _CONTROL.search(address):
         raise InvalidMessage(f"header {name} holds CR, LF or another control character: remove it from the value.")
     if display.isascii():
@@ -79,7 +89,12 @@ def mailbox_line(name: str, display: str, address: str) -> bytes:
 
 
 def text_part(text: str, subtype: str) -> Part:
-    """A part of text: as it is where it may be, else in the shorter of quoted-printable and base64."""
+    """
+    A part of text: as it is where it may be, else in the shorter of quoted-printable and base64.
+
+    Raises:
+        InvalidMessage: the text cannot be written as UTF-8.
+    """
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError:

@@ -68,7 +68,7 @@ class Advice:
         return (
             f"listmonk's settings do not fit the account's rate: {'; '.join(self.problems)}. Set in listmonk: "
             f"Concurrency {better.concurrency}, Message rate {better.message_rate}; and for this messenger: "
-            f"Timeout {better.timeout:.0f}s, Max. connections {max(25, better.concurrency)}."
+            f"Idle timeout {better.timeout:.0f}s, Max. connections {max(25, better.concurrency)}."
         )
 
 

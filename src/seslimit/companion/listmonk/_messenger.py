@@ -1,9 +1,8 @@
 """
 listmonk's HTTP messenger: each message that a campaign posts is held until the service has accepted it.
 
-Assembles, and says what there is to say. What a post means (`_post`), what message it comes to
-(`_content`), what becomes of it (`_held`) and how it came in (`_http`) is in the modules
-beside it.
+Assembles, and says what there is to say. What a post means (`_post`), what message it comes to (`_content`), what
+becomes of it (`_held`) and how it came in (`_http`) is in the modules beside it.
 """
 
 from __future__ import annotations
@@ -46,6 +45,8 @@ class ListmonkMessenger:
         transport: where to; closed together with the messenger.
         options: how it is set up.
         limiter: the account's limiter; a new one that finds the rate when left out.
+
+    Open it with `open` and close it with `aclose`; `counts` says what became of the messages so far.
     """
 
     def __init__(self, transport: Transport, options: ListmonkOptions, *, limiter: Limiter | None = None) -> None:
@@ -86,6 +87,9 @@ class ListmonkMessenger:
 
         listmonk posts nothing twice, so what is held goes on being sent at the account's rate; what is left at the end
         is answered with 503, and named in the log.
+
+        Args:
+            deadline: seconds that the messages held are given, the attempts under way included.
         """
         self._held.closing = True
         await self._door.shut()
@@ -154,7 +158,7 @@ class ListmonkMessenger:
                 self._tell_at_once(
                     f"sent although listmonk had given up on them: {told_late:,} "
                     f"{'messages' if told_late > 1 else 'message'}, which it counts as failed. Raise the messenger's "
-                    "Timeout in listmonk."
+                    "Idle timeout in listmonk."
                 )
             await asyncio.sleep(WATCH_EVERY)
 

@@ -40,7 +40,7 @@ class ListmonkOptions:
         listen: where to listen.
         root_url: listmonk's own root URL, for List-Unsubscribe.
         user, password: the login that listmonk uses; both or neither. Beyond loopback there has to be one.
-        settings: listmonk's.
+        settings: listmonk's own. For four fifths of its time-out a message is held when nothing can be sent.
         max_size: bytes of a request.
 
     Raises:
