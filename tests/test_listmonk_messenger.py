@@ -471,3 +471,18 @@ def test_the_description_names_every_answer() -> None:
         "/": {"200", "400", "401", "408", "413", "415", "422", "502", "503"},
         "/health": {"200", "503"},
     }
+
+
+async def test_an_address_that_is_taken_is_said_in_one_sentence() -> None:
+    """And the transport is closed."""
+    async with running() as client:
+        options = ListmonkOptions(listen=f"127.0.0.1:{client.messenger.port}", root_url="https://lists.example.net")
+        with pytest.raises(ConfigurationError, match=r"cannot be listened on \(Address already in use\): give another"):
+            await ListmonkMessenger(transport_from_url("sim://"), options).open()
+
+
+async def test_it_is_a_context_manager() -> None:
+    """As the relay is."""
+    options = ListmonkOptions(listen="127.0.0.1:0", root_url="https://lists.example.net")
+    async with ListmonkMessenger(transport_from_url("sim://"), options) as messenger:
+        assert messenger.port > 0

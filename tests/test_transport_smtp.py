@@ -23,8 +23,7 @@ from seslimit._message import Message, Receipt
 from seslimit._outcome import Outcome, Stage
 from seslimit.transports import _smtp_pool, transport_from_url
 from seslimit.transports._content import prepared
-from seslimit.transports._smtp_password import derive_smtp_password
-from seslimit.transports.smtp import SMTPTransport
+from seslimit.transports.smtp import SMTPTransport, derive_smtp_password
 
 RATE = "454 Throttling failure: Maximum sending rate exceeded."
 DAY = "454 Throttling failure: Daily message quota exceeded."

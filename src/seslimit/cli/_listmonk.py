@@ -74,7 +74,7 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
     stopped = asyncio.Event()
     with stop_signals(stopped.set, Status.ALL_ACCEPTED):
         try:
-            await _open(messenger, command.listen)
+            await messenger.open()
             _print(console, _address(command, messenger.port))
             await _watch(messenger, console, stopped, quiet=command.as_json)
             if messenger.held and not command.as_json:
@@ -110,15 +110,6 @@ def _messenger(command: ListmonkCommand) -> ListmonkMessenger:
 
 def _given(command: ListmonkCommand, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(command, name)) is not None}
-
-
-async def _open(messenger: ListmonkMessenger, listen: str) -> None:
-    try:
-        await messenger.open()
-    except OSError as error:
-        raise ConfigurationError(
-            f"{listen} cannot be listened on ({error.strerror or error}): give another address with --listen."
-        ) from None
 
 
 def _address(command: ListmonkCommand, port: int) -> str:

@@ -55,3 +55,8 @@ class Address:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+def as_address(value: Address | str) -> Address:
+    """An address as it is, or as it is written; see `Address.parse`."""
+    return Address.parse(value) if isinstance(value, str) else value

@@ -20,8 +20,11 @@ from .._outcome import Outcome
 from ._content import prepared
 from ._labels import header_lines, tags_from
 from ._smtp_options import TLS, SMTPOptions
+from ._smtp_password import derive_smtp_password
 from ._smtp_pool import SMTPPool
 from ._url import TransportURL
+
+__all__ = ["SMTPTransport", "derive_smtp_password", "from_url"]
 
 __all__ = ["SMTPTransport", "from_url"]
 

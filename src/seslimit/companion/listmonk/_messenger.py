@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 from collections.abc import Iterable
 from email.utils import formatdate
+from types import TracebackType
 
-from seslimit import Limiter, Report, Sender, Transport
+from seslimit import ConfigurationError, Limiter, Report, Sender, Transport
 
 from ._advice import Adviser
 from ._content import Composed, compose
@@ -41,17 +43,18 @@ class ListmonkMessenger:
     """
     Takes listmonk's messages over HTTP, holds each until the service accepted it, and answers then.
 
+    Use as an asynchronous context manager, or call `open` and `aclose`.
+
     Args:
         transport: where to; closed together with the messenger.
         options: how it is set up.
         limiter: the account's limiter; a new one that finds the rate when left out.
-
-    Open it with `open` and close it with `aclose`; `counts` says what became of the messages so far.
     """
 
     def __init__(self, transport: Transport, options: ListmonkOptions, *, limiter: Limiter | None = None) -> None:
         self.limiter = limiter or Limiter()
         self.counts = Counts()
+        """What became of the messages so far."""
         self._options = options
         self._sender = Sender(transport, limiter=self.limiter, retry=RETRY, hooks=[self._count])
         self._door = Door(
@@ -60,6 +63,15 @@ class ListmonkMessenger:
         self._held = Held(self._sender, self.counts, options.settings.timeout)
         self._told: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> ListmonkMessenger:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     @property
     def port(self) -> int:
@@ -76,9 +88,18 @@ class ListmonkMessenger:
         Listen.
 
         Raises:
-            OSError: the address is taken, or is not of this machine.
+            ConfigurationError: the address is taken, or is not of this machine. The transport is then closed.
         """
-        await self._door.open()
+        try:
+            await self._door.open()
+        except OSError as error:
+            await self._sender.aclose()
+            # asyncio puts the address into its words, once more.
+            words = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+            raise ConfigurationError(
+                f"{self._options.listen} cannot be listened on ({words}): give another HOST:PORT, or port 0 for a free "
+                "one."
+            ) from None
         self._watch = asyncio.create_task(self._watch_settings())
 
     async def aclose(self, deadline: float = 10.0) -> None:

@@ -12,7 +12,7 @@ import attrs
 
 from seslimit import ConfigurationError
 
-from .._address import Address
+from .._address import Address, as_address
 from ._advice import Settings
 from ._http import Login
 
@@ -37,7 +37,7 @@ class ListmonkOptions:
     How the messenger is set up.
 
     Args:
-        listen: where to listen.
+        listen: where to listen: "HOST:PORT", or an `Address`; port 0 takes a free one.
         root_url: listmonk's own root URL, for List-Unsubscribe.
         user, password: the login that listmonk uses; both or neither. Beyond loopback there has to be one.
         settings: listmonk's own. For four fifths of its time-out a message is held when nothing can be sent.
@@ -47,7 +47,7 @@ class ListmonkOptions:
         ConfigurationError: the root URL is none, or the login is missing or incomplete.
     """
 
-    listen: Address
+    listen: Address = attrs.field(converter=as_address)
     root_url: str = attrs.field(converter=_root_url)
     user: str = ""
     password: str = attrs.field(default="", repr=False)

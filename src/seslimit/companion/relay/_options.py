@@ -14,7 +14,7 @@ from attrs.validators import ge, gt
 
 from seslimit import ConfigurationError
 
-from .._address import Address
+from .._address import Address, as_address
 
 USER = "SESLIMIT_RELAY_USER"
 """Environment variable with the user that clients log in as."""
@@ -24,10 +24,6 @@ PASSWORD = "SESLIMIT_RELAY_PASSWORD"  # noqa: S105  # a variable's name
 
 MAX_SIZE = 40 * 1024 * 1024
 """Bytes of one message. Source: Amazon SES Developer Guide, "Service quotas" (40 MB), read 2026-11."""
-
-
-def _address(value: Address | str) -> Address:
-    return Address.parse(value) if isinstance(value, str) else value
 
 
 @attrs.frozen(kw_only=True)
@@ -53,7 +49,7 @@ class RelayOptions:
         ConfigurationError: an option is wrong, or something is missing without which anybody could send.
     """
 
-    listen: Address = attrs.field(converter=_address)
+    listen: Address = attrs.field(converter=as_address)
     tls_cert: Path | None = None
     tls_key: Path | None = None
     user: str | None = None
