@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seslimit.companion.listmonk._content import Composed, compose
+from seslimit.companion.listmonk._memory import key_of
 from seslimit.companion.listmonk._post import BadPost, parse
 
 GOLDEN = Path(__file__).parent / "listmonk"
@@ -248,6 +249,16 @@ def test_of_an_attachments_headers_three_count_where_they_are_well_formed(
     assert part["Content-Id"] == content_id
     assert part["Content-Transfer-Encoding"] == "base64"
     assert part.get_content_maintype() == "text" or part.get_content() == b"\0\1\2"
+
+
+@pytest.mark.parametrize("charset", ["idna", "undefined", "punycode", "raw-unicode-escape", "no-such-codec"])
+def test_a_file_name_that_cannot_be_decoded_is_none(charset: str) -> None:
+    """Whatever codec it names; the file is attached all the same."""
+    disposition = f"attachment; filename*={charset}''%5Cud800%FF.txt"
+    attachment = {"name": "", "header": {"Content-Disposition": [disposition]}, "content": "AAEC"}
+    post = parse(json.dumps(CAMPAIGN | {"attachments": [attachment]}).encode())
+    assert key_of(post)
+    assert [part.get_content() for part in _read(compose(post, ROOT, DATE)).iter_attachments()] == [b"\0\1\2"]
 
 
 def test_what_the_html_shows_is_beside_it_and_the_rest_is_attached() -> None:
