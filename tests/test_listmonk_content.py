@@ -147,7 +147,9 @@ def test_a_name_with_a_line_end_brings_no_header() -> None:
         ("X-Listmonk-Subscriber", "x"),
         ("List-Unsubscribe-Post", "x"),
         ("Return-Path", "a@example.net, b@example.net"),
+        ("Return-Path", "bounce[1]@example.net"),
         ("Bcc", "Eve <eve@example.net>"),
+        ("Bcc", "archive@example.net."),
         ("Cc", ",".join(["eve@example.net"] * 11)),
     ],
 )
