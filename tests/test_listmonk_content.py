@@ -189,6 +189,13 @@ def test_return_path_cc_and_bcc_mean_the_envelope() -> None:
     assert "Return-Path" not in message
 
 
+def test_a_subscriber_who_is_also_in_bcc_gets_one_copy() -> None:
+    """Every recipient of the envelope is there once, in the order in which they come."""
+    headers = [{"Cc": "cc@example.net"}, {"Bcc": "ada@example.net, cc@example.net, b@example.net"}]
+    message = _composed(_campaign(headers=headers)).message
+    assert message.recipients == ("ada@example.net", "cc@example.net", "b@example.net")
+
+
 def test_a_campaigns_own_list_unsubscribe_counts() -> None:
     """It is not joined by one-click, which it may not understand."""
     message = _read(_with_header("List-Unsubscribe", "<mailto:stop@example.net>"))
