@@ -196,6 +196,14 @@ def test_a_subscriber_who_is_also_in_bcc_gets_one_copy() -> None:
     assert message.recipients == ("ada@example.net", "cc@example.net", "b@example.net")
 
 
+@pytest.mark.parametrize("length", [1000, 3000])
+def test_a_word_that_is_longer_than_a_line_is_cut(length: int) -> None:
+    """It arrives whole, in lines that a wire takes."""
+    composed = _composed(CAMPAIGN | {"subject": "x" * length})
+    assert max(len(line) for line in composed.message.as_bytes().split(b"\r\n")) <= 998
+    assert _read(composed)["Subject"] == "x" * length
+
+
 def test_a_campaigns_own_list_unsubscribe_counts() -> None:
     """It is not joined by one-click, which it may not understand."""
     message = _read(_with_header("List-Unsubscribe", "<mailto:stop@example.net>"))
