@@ -213,6 +213,19 @@ async def test_opening_asks_for_the_quota() -> None:
 
 
 @on_virtual_time
+async def test_a_closed_sender_does_not_ask_for_the_quota() -> None:
+    """Its transport is closed, and nobody would end the watch."""
+    service = WithQuota(quotas=[SendQuota(200, 50, 0)])
+    sender = Sender(service)
+    await sender.aclose()
+    with pytest.raises(SendingStopped):
+        await sender.send(message())
+    await asyncio.sleep(1.0)
+    assert service.asked == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@on_virtual_time
 async def test_a_limiter_tells_its_bound() -> None:
     """As it was told."""
     assert (Limiter().max_rate, Limiter(max_rate=14).max_rate) == (None, 14)
