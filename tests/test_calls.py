@@ -117,6 +117,17 @@ async def test_a_stop_in_a_backoff_sends_the_message_back() -> None:
 
 
 @on_virtual_time
+async def test_a_stop_after_an_unknown_outcome_does_not_call_the_message_unsent() -> None:
+    """It may have been accepted, and its caller hears so."""
+    sender = Sender(ScriptedService(first_attempts(Outcome.UNKNOWN)), retry=RetryPolicy(first_wait=1000.0))
+    asyncio.get_running_loop().call_later(1.0, sender.stop)
+    with pytest.raises(SendFailed) as failed:
+        await sender.send(message())
+    assert failed.value.report.outcome is Outcome.UNKNOWN
+    await sender.aclose()
+
+
+@on_virtual_time
 async def test_an_impatient_policy_does_not_wait_for_the_quota() -> None:
     """All that wait are told at once, with the seconds until the first of it comes back, and a probe goes later."""
     account = SimulatedAccount(50, max_24_hour_send=100, day=300.0)
@@ -199,6 +210,19 @@ async def test_opening_asks_for_the_quota() -> None:
     await sender.open()
     assert sender.limiter.quota == SendQuota(200, 50, 0)
     await sender.aclose()
+
+
+@on_virtual_time
+async def test_a_closed_sender_does_not_ask_for_the_quota() -> None:
+    """Its transport is closed, and nobody would end the watch."""
+    service = WithQuota(quotas=[SendQuota(200, 50, 0)])
+    sender = Sender(service)
+    await sender.aclose()
+    with pytest.raises(SendingStopped):
+        await sender.send(message())
+    await asyncio.sleep(1.0)
+    assert service.asked == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @on_virtual_time

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seslimit.companion.listmonk._content import Composed, compose
+from seslimit.companion.listmonk._memory import key_of
 from seslimit.companion.listmonk._post import BadPost, parse
 
 GOLDEN = Path(__file__).parent / "listmonk"
@@ -146,7 +147,9 @@ def test_a_name_with_a_line_end_brings_no_header() -> None:
         ("X-Listmonk-Subscriber", "x"),
         ("List-Unsubscribe-Post", "x"),
         ("Return-Path", "a@example.net, b@example.net"),
+        ("Return-Path", "bounce[1]@example.net"),
         ("Bcc", "Eve <eve@example.net>"),
+        ("Bcc", "archive@example.net."),
         ("Cc", ",".join(["eve@example.net"] * 11)),
     ],
 )
@@ -184,6 +187,21 @@ def test_return_path_cc_and_bcc_mean_the_envelope() -> None:
     assert message["Cc"] == "cc@example.net"
     assert "Bcc" not in message
     assert "Return-Path" not in message
+
+
+def test_a_subscriber_who_is_also_in_bcc_gets_one_copy() -> None:
+    """Every recipient of the envelope is there once, in the order in which they come."""
+    headers = [{"Cc": "cc@example.net"}, {"Bcc": "ada@example.net, cc@example.net, b@example.net"}]
+    message = _composed(_campaign(headers=headers)).message
+    assert message.recipients == ("ada@example.net", "cc@example.net", "b@example.net")
+
+
+@pytest.mark.parametrize("length", [1000, 3000])
+def test_a_word_that_is_longer_than_a_line_is_cut(length: int) -> None:
+    """It arrives whole, in lines that a wire takes."""
+    composed = _composed(CAMPAIGN | {"subject": "x" * length})
+    assert max(len(line) for line in composed.message.as_bytes().split(b"\r\n")) <= 998
+    assert _read(composed)["Subject"] == "x" * length
 
 
 def test_a_campaigns_own_list_unsubscribe_counts() -> None:
@@ -248,6 +266,16 @@ def test_of_an_attachments_headers_three_count_where_they_are_well_formed(
     assert part["Content-Id"] == content_id
     assert part["Content-Transfer-Encoding"] == "base64"
     assert part.get_content_maintype() == "text" or part.get_content() == b"\0\1\2"
+
+
+@pytest.mark.parametrize("charset", ["idna", "undefined", "punycode", "raw-unicode-escape", "no-such-codec"])
+def test_a_file_name_that_cannot_be_decoded_is_none(charset: str) -> None:
+    """Whatever codec it names; the file is attached all the same."""
+    disposition = f"attachment; filename*={charset}''%5Cud800%FF.txt"
+    attachment = {"name": "", "header": {"Content-Disposition": [disposition]}, "content": "AAEC"}
+    post = parse(json.dumps(CAMPAIGN | {"attachments": [attachment]}).encode())
+    assert key_of(post)
+    assert [part.get_content() for part in _read(compose(post, ROOT, DATE)).iter_attachments()] == [b"\0\1\2"]
 
 
 def test_what_the_html_shows_is_beside_it_and_the_rest_is_attached() -> None:

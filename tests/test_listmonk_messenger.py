@@ -384,7 +384,7 @@ async def test_what_is_no_http_is_400_or_the_end(request_bytes: bytes) -> None:
         assert (await client.post(TRANSACTIONAL))[0] == 200
 
 
-async def test_a_client_that_leaves_in_the_middle_of_a_body_is_nobody() -> None:
+async def test_a_client_that_leaves_in_the_middle_of_a_body_is_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is sent, nothing is counted, no error is logged."""
     async with running() as client:
         _, writer = await asyncio.open_connection("127.0.0.1", client.messenger.port)
@@ -394,6 +394,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body_is_nobody() -> None:
         await asyncio.sleep(0.05)
         assert client.messenger.counts.posts == 0
         assert (await client.post(TRANSACTIONAL))[0] == 200
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_a_connection_is_kept() -> None:

@@ -342,6 +342,15 @@ async def test_many_recipients_are_split() -> None:
     assert service.recipients == readers(120)
 
 
+async def test_a_recipient_that_is_named_twice_gets_one_copy() -> None:
+    """In the same part or in another one."""
+    service = Service()
+    async with session(service) as client:
+        reply = await client.send(recipients=["reader0@example.net", *readers(60), *readers(3)])
+    assert reply == "250 2.0.0 Ok id-1 id-2"
+    assert service.recipients == readers(60)
+
+
 def _fails_for(recipient: str, outcome: Outcome, reply: str, times: int | None = None) -> Service:
     """A service that refuses messages with this recipient."""
     attempts = count()

@@ -37,9 +37,9 @@ class QuotaWatch:
         self._task: asyncio.Task[None] | None = None
 
     async def first_answer(self) -> None:
-        """Return when the service was asked once, whatever it said; the first call begins the watch."""
+        """Return when the service was asked once, or is not asked any more; the first call begins the watch."""
         if self._transport is not None:
-            if self._task is None:
+            if self._task is None and not self._asked.is_set():
                 self._task = asyncio.create_task(self._ask(self._transport))
             await self._asked.wait()
 

@@ -114,7 +114,7 @@ class Sender:
             with self._calls.one(message, delivery):
                 receipt = await self._deliver(message, delivery)
         except SendingStopped as stop:
-            if delivery.interrupted:
+            if not delivery.unsent:
                 raise SendFailed(self._report(message, delivery, stop)) from stop
             stop.unsent = (message,)
             raise

@@ -57,8 +57,15 @@ def header_line(name: str, value: str) -> bytes:
         raise InvalidMessage(f"header {name} holds CR, LF or another control character: remove it from the value.")
     if not value.isascii() or len(value) > LONGEST_HEADER:
         charset = None if value.isascii() else "utf-8"
-        value = Header(value, charset, header_name=name).encode(linesep="\r\n")
+        folded = _folded(name, value, charset)
+        # A word that is longer than a line can be cut only where it is encoded.
+        return _folded(name, value, "utf-8") if _has_long_line(folded) else folded
     return f"{name}: {value}\r\n".encode("ascii")
+
+
+def _folded(name: str, value: str, charset: str | None) -> bytes:
+    encoded = Header(value, charset, header_name=name).encode(linesep="\r\n")
+    return f"{name}: {encoded}\r\n".encode("ascii")
 
 
 def address_line(name: str, mailboxes: Sequence[str]) -> bytes:

@@ -61,8 +61,10 @@ def compose(post: Post, root_url: str, date: str) -> Composed:
     headers = campaign_headers(post, root_url)
     try:
         content = composed(_head(post, headers, date), _body(post))
-        envelope = (headers.return_path or post.from_address, (post.recipient.email, *headers.copies))
-        return Composed(Message(*envelope, content, post.label), headers.dropped)
+        # A subscriber who is also in Cc or Bcc gets one copy.
+        recipients = tuple(dict.fromkeys((post.recipient.email, *headers.copies)))
+        mail_from = headers.return_path or post.from_address
+        return Composed(Message(mail_from, recipients, content, post.label), headers.dropped)
     except InvalidMessage as error:
         raise BadPost("", f"makes no message: {error}") from None
 

@@ -19,7 +19,7 @@ from ._post import Campaign, Post, Recipient
 _EXPRESSION = re.compile(r"\{\{-?\s*([^{}]*?)\s*-?\}\}")
 _NAME = re.compile(r"[!-9;-~]{1,76}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
-_BARE_ADDRESS = re.compile(r"[^\s<>,;:@\"()]{1,64}@[A-Za-z0-9.-]{1,189}")
+_BARE_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,187}[A-Za-z0-9])?")
 
 MADE_HERE = re.compile(
     r"from|to|subject|date|sender|message-id|received|mime-version|dkim-signature|list-unsubscribe-post"
@@ -152,14 +152,14 @@ class _Table:
 
     def _set_return_path(self, value: str) -> str | None:
         address = value.strip("<> ")
-        if not (_BARE_ADDRESS.fullmatch(address) and address.isascii()):
+        if not _BARE_ADDRESS.fullmatch(address):
             return "for it is not one address."
         self.return_path = address
         return None
 
     def _add_copies(self, value: str) -> str | None:
         addresses = [part.strip() for part in value.split(",")]
-        if not all(_BARE_ADDRESS.fullmatch(each) and each.isascii() for each in addresses):
+        if not all(_BARE_ADDRESS.fullmatch(each) for each in addresses):
             return "for it is not a list of bare addresses."
         if len(self.copies) + len(addresses) > MAX_COPIES:
             return f"for it would make more than {MAX_COPIES} copies of every message."

@@ -187,4 +187,7 @@ class Door:
                         return self._too_large()
         except TimeoutError:
             return attrs.evolve(Answer.refusal(408, f"The body did not come within {READ_TIME:.0f} s."), last=True)
+        except ConnectionError:
+            # Nobody hears it; raised, it would be an error of ours in aiohttp's log.
+            return attrs.evolve(Answer.refusal(400, "The body has no end."), last=True)
         return await self._post(bytes(body))

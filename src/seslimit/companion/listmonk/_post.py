@@ -224,7 +224,7 @@ def _attachment(value: _Value) -> Attachment:
         content.refuse("is not base64")
     given = _part_headers(value.get("header").value)
     content_id = _CONTENT_ID.fullmatch(given.get("Content-Id", "").strip())
-    name = _line(value["name"].text()).strip() or _line(given.get_filename("") or "").strip()
+    name = _line(value["name"].text()).strip() or _line(_file_name(given)).strip()
     return Attachment(
         name=name[:MAX_NAME_LENGTH] or "attachment",
         content_type=_media_type(given),
@@ -242,6 +242,16 @@ def _part_headers(given: object) -> Headers:
         if known and isinstance(value, str) and value.isascii() and value.isprintable() and name not in headers:
             headers[name] = value[:998]
     return headers
+
+
+def _file_name(headers: Headers) -> str:
+    try:
+        name = headers.get_filename("") or ""
+        name.encode("utf-8")
+    except UnicodeError:
+        # The charset of RFC 2231 may be any codec of Python's; some only raise, and some make half of a surrogate pair.
+        return ""
+    return name
 
 
 def _media_type(headers: Headers) -> str:

@@ -164,9 +164,11 @@ class Handover:
         Cancelling:
             no further part is sent; what was accepted is remembered.
         """
+        # Who is named twice, in two parts perhaps, gets one copy.
+        recipients = tuple(dict.fromkeys(recipients))
         key = digest(mail_from, recipients, content) if self._memory else None
         known = {} if key is None else self._memory.recall(key, _now())
-        deed = Deed(len(set(recipients)), dict(known))
+        deed = Deed(len(recipients), dict(known))
         parts = batched([each for each in recipients if each not in known], MAX_RECIPIENTS)
         try:
             await self._send((mail_from, content), parts, deed, errand)
