@@ -140,3 +140,12 @@ def test_what_is_noted_again_is_counted_once() -> None:
     memory.forget(b"a")
     assert memory.recall(b"a", 1.0) == {}
     assert memory._recipients == 0
+
+
+def test_a_relay_that_stops_does_not_promise_to_remember() -> None:
+    """What it knows of a message that went to some of its recipients ends with it."""
+    deed = Deed(3, {"a@example.net": "id-1"})
+    deed.failed(STOPPING)
+    assert deed.reply().startswith(
+        "421 4.3.2 Accepted for 1 of 3 recipients (sent again to all, those get it twice: id-1)"
+    )

@@ -138,6 +138,10 @@ class Held:
         finally:
             self._runs.answered(_now(), post.campaign.uuid)
 
+    def turn_away(self, post: Post) -> Answer:
+        """The answer for a message that came when the messenger had begun to stop."""
+        return self._give_back(post, "the messenger is being stopped.", REST)
+
     def _begin(self, post: Post, message: Message, size: int, key: bytes | None) -> asyncio.Task[Answer]:
         task = asyncio.create_task(self._deliver(post, message, size, key))
         self._deliveries.add(task)
@@ -191,14 +195,14 @@ class Held:
     def _give_back(self, post: Post, reason: str, retry_after: int) -> Answer:
         self._counts.unsent += 1
         logger.warning("not sent, %s: %s", post.label, reason)
-        return unsent(reason, retry_after, last=self.closing)
+        return _unsent(reason, retry_after, last=self.closing)
 
 
 def _accepted(message_id: str) -> Answer:
     return Answer(200, {"message_id": message_id})
 
 
-def unsent(reason: str, retry_after: int = REST, *, last: bool) -> Answer:
+def _unsent(reason: str, retry_after: int, *, last: bool) -> Answer:
     """The answer for a message that is given back."""
     seconds = max(1, retry_after)
     return Answer(503, {"error": reason, "retry_after": seconds}, {"Retry-After": str(seconds)}, last=last)

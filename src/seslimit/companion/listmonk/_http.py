@@ -26,6 +26,9 @@ KEEP_ALIVE = 3600.0
 """Seconds that an idle connection stays open: longer than any time-out of listmonk, which would lose a message to a
 connection that closes under it."""
 
+MAX_READING = 256_000_000
+"""Bytes of all bodies that are being read; beyond that, a further one is refused."""
+
 READ_TIME = 60.0
 """Seconds in which a body has to arrive."""
 
@@ -107,6 +110,7 @@ class Door:
         self._post = post
         self._health = health
         self._left = left
+        self._reading = 0
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
 
@@ -183,11 +187,16 @@ class Door:
             async with asyncio.timeout(READ_TIME):
                 async for chunk in request.content.iter_any():
                     body += chunk
+                    self._reading += len(chunk)
                     if len(body) > self._max_size:
                         return self._too_large()
+                    if self._reading > MAX_READING:
+                        return attrs.evolve(Answer.refusal(503, "Too much is being read already."), last=True)
         except TimeoutError:
             return attrs.evolve(Answer.refusal(408, f"The body did not come within {READ_TIME:.0f} s."), last=True)
         except ConnectionError:
             # Nobody hears it; raised, it would be an error of ours in aiohttp's log.
             return attrs.evolve(Answer.refusal(400, "The body has no end."), last=True)
+        finally:
+            self._reading -= len(body)
         return await self._post(bytes(body))

@@ -19,7 +19,7 @@ from seslimit import ConfigurationError, Limiter, Report, Sender, Transport
 
 from ._advice import Adviser
 from ._content import Composed, compose
-from ._held import REST, RETRY, Counts, Held, unsent
+from ._held import REST, RETRY, Counts, Held
 from ._http import Answer, Door
 from ._options import ListmonkOptions
 from ._post import BadPost, Post, parse
@@ -63,6 +63,7 @@ class ListmonkMessenger:
         self._held = Held(self._sender, self.counts, options.settings.timeout)
         self._told: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
 
     async def __aenter__(self) -> ListmonkMessenger:
         await self.open()
@@ -117,14 +118,13 @@ class ListmonkMessenger:
         await self._held.ended(max(0.0, deadline - LAST_ATTEMPTS))
         await self._sender.aclose(min(deadline, LAST_ATTEMPTS))
         await self._held.ended(None)
+        self._over.set()
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])
         await self._door.close()
 
     async def _posted(self, body: bytes) -> Answer:
-        if self._held.closing:
-            return unsent("The messenger is being stopped.", last=True)
         self.counts.posts += 1
         try:
             if len(body) > IN_THREAD:
@@ -136,6 +136,10 @@ class ListmonkMessenger:
             self._tell([f"a post was not taken: {bad}"])
             return Answer.refusal(400, str(bad), field=bad.field)
         self._tell(composed.dropped)
+        if self._held.closing:
+            # listmonk loses what is refused, and would go through its list meanwhile: its workers are kept waiting.
+            await self._over.wait()
+            return self._held.turn_away(post)
         return await self._held.answer(post, composed.message, len(body))
 
     def _read(self, body: bytes) -> tuple[Post, Composed]:

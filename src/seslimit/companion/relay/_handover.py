@@ -181,8 +181,9 @@ class Handover:
             self.counts.abandoned += errand.gone
             if deed.accepted and (errand.gone or not deed.done):
                 self._memory.note(key or digest(mail_from, recipients, content), deed.accepted, _now())
-            elif key is not None:
-                self._memory.forget(key)
+            elif self._memory:
+                # Also one that was noted meanwhile: a client that sends the same once more means a new message.
+                self._memory.forget(key or digest(mail_from, recipients, content))
         return self._counted(deed.reply())
 
     async def _send(

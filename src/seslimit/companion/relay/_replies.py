@@ -96,6 +96,9 @@ class Deed:
             return self.failure
         code, words = self.failure[:3], self.failure[4:]
         again = "send again to all, those are left out" if code.startswith("4") else "do not send to those again"
+        if code == STOPPING[:3]:
+            # The relay forgets what it knows.
+            again = "sent again to all, those get it twice"
         enhanced, rest = _split(words, code)
         return one_line(
             f"{code} {enhanced} Accepted for {len(self.accepted)} of {self.recipients} recipients ({again}: {ids}); "
