@@ -7,6 +7,7 @@ Decides what "HOST:PORT" means, and what it takes to listen there: nothing on lo
 from __future__ import annotations
 
 import ipaddress
+import os
 
 import attrs
 
@@ -60,3 +61,12 @@ class Address:
 def as_address(value: Address | str) -> Address:
     """An address as it is, or as it is written; see `Address.parse`."""
     return Address.parse(value) if isinstance(value, str) else value
+
+
+def not_listening(address: Address, error: OSError) -> ConfigurationError:
+    """What to raise where an address cannot be listened on."""
+    # asyncio and socket.create_server put the address into their words, once more.
+    words = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+    return ConfigurationError(
+        f"{address} cannot be listened on ({words}): give another HOST:PORT, or port 0 for a free one."
+    )

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 from collections.abc import Iterable
 from email.utils import formatdate
 from types import TracebackType
 
-from seslimit import ConfigurationError, Limiter, Report, Sender, Transport
+from seslimit import Limiter, Report, Sender, Transport
 
+from .._address import not_listening
 from ._advice import Adviser
 from ._content import Composed, compose
 from ._held import REST, RETRY, Counts, Held
@@ -95,12 +95,7 @@ class ListmonkMessenger:
             await self._door.open()
         except OSError as error:
             await self._sender.aclose()
-            # asyncio puts the address into its words, once more.
-            words = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-            raise ConfigurationError(
-                f"{self._options.listen} cannot be listened on ({words}): give another HOST:PORT, or port 0 for a free "
-                "one."
-            ) from None
+            raise not_listening(self._options.listen, error) from None
         self._watch = asyncio.create_task(self._watch_settings())
 
     async def aclose(self, deadline: float = 10.0) -> None:

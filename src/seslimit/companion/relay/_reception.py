@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 from contextlib import suppress
 
-from seslimit import ConfigurationError
-
-from .._address import Address
+from .._address import Address, not_listening
 from ._desk import Desk
 from ._session import RelaySession
 
@@ -61,11 +58,7 @@ class Reception:
         try:
             self._socket = await _listening(address)
         except OSError as error:
-            # asyncio and socket.create_server put the address into their words, once more.
-            words = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-            raise ConfigurationError(
-                f"{address} cannot be listened on ({words}): give another HOST:PORT, or port 0 for a free one."
-            ) from None
+            raise not_listening(address, error) from None
         self._tasks = [loop.create_task(self._accept(self._socket)), loop.create_task(self._look())]
 
     async def close(self) -> None:
