@@ -15,14 +15,12 @@ from .._limiter import Limiter
 from ..companion._address import Address
 from ..transports import transport_from_url
 from ._ending import Status, shown
+from ._serving import print_line, serve
 from ._signals import stop_signals
 from ._view import duration, per_second
 
 if TYPE_CHECKING:
     from ..companion.listmonk import Counts, ListmonkMessenger
-
-STATUS_EVERY = 10.0
-"""Seconds between two status lines, where there is anything new."""
 
 DRAIN = 10.0
 """Seconds that what is held is given after the first signal."""
@@ -72,17 +70,22 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
     """
     messenger = _messenger(command)
     stopped = asyncio.Event()
+
+    def tell(line: str) -> None:
+        print_line(console, f"{line}{_state(messenger)}")
+
     with stop_signals(stopped.set, Status.ALL_ACCEPTED):
         try:
             await messenger.open()
-            _print(console, _address(command, messenger.port))
-            await _watch(messenger, console, stopped, quiet=command.as_json)
+            print_line(console, _address(command, messenger.port))
+            before = _told(messenger.counts)
+            await serve(stopped, lambda: _told(messenger.counts), None if command.as_json else tell, before=before)
             if messenger.held and not command.as_json:
-                _print(console, f"Stopping: {_messages(messenger.held)} held, for at most {DRAIN:.0f} s.")
+                print_line(console, f"Stopping: {_messages(messenger.held)} held, for at most {DRAIN:.0f} s.")
         finally:
             await messenger.aclose(DRAIN)
     counts = messenger.counts
-    _print(console, json.dumps(attrs.asdict(counts)) if command.as_json else _told(counts))
+    print_line(console, json.dumps(attrs.asdict(counts)) if command.as_json else _told(counts))
     return Status.ALL_ACCEPTED
 
 
@@ -120,23 +123,6 @@ def _address(command: ListmonkCommand, port: int) -> str:
     return f"A messenger for listmonk at {url} in front of {shown(command.to)}; Ctrl-C ends it."
 
 
-async def _watch(messenger: ListmonkMessenger, console: Console, stopped: asyncio.Event, *, quiet: bool) -> None:
-    began_at = asyncio.get_running_loop().time()
-    told = _told(messenger.counts)
-    while not stopped.is_set():
-        try:
-            async with asyncio.timeout(STATUS_EVERY):
-                await stopped.wait()
-        except TimeoutError:
-            words = _told(messenger.counts)
-            if words != told and not quiet:
-                told = words
-                elapsed = duration(round(asyncio.get_running_loop().time() - began_at))
-                limiter = messenger.limiter
-                now = f"paused: {limiter.paused}" if limiter.paused else f"at {per_second(limiter.rate)}"
-                _print(console, f"{elapsed}: {words}; {_messages(messenger.held)} held, {now}")
-
-
 def _told(counts: Counts) -> str:
     parts = [f"{_messages(counts.posts)} posted", f"{counts.accepted:,} accepted", f"{counts.throttled:,} throttled"]
     others = ("repeated", "refused", "unsent", "invalid", "late")
@@ -144,10 +130,11 @@ def _told(counts: Counts) -> str:
     return f"{', '.join(parts)}; longest hold {duration(counts.longest_hold)}"
 
 
+def _state(messenger: ListmonkMessenger) -> str:
+    limiter = messenger.limiter
+    now = f"paused: {limiter.paused}" if limiter.paused else f"at {per_second(limiter.rate)}"
+    return f"; {_messages(messenger.held)} held, {now}"
+
+
 def _messages(count: int) -> str:
     return f"{count:,} message" if count == 1 else f"{count:,} messages"
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-    console.file.flush()

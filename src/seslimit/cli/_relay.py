@@ -21,11 +21,9 @@ from ..companion.relay import Relay, RelayOptions
 from ..companion.relay._options import PASSWORD, USER
 from ..transports import transport_from_url
 from ._ending import Status, shown
+from ._serving import print_line, serve
 from ._signals import stop_signals
 from ._view import duration, per_second
-
-STATUS_EVERY = 10.0
-"""Seconds between two status lines, where there is anything new."""
 
 
 @attrs.frozen(kw_only=True)
@@ -76,17 +74,21 @@ async def relay(command: RelayCommand, console: Console) -> int:
     limiter = Limiter(command.rate, max_rate=command.max_rate)
     server = Relay(transport_from_url(command.to), options, limiter=limiter)
     stopped = asyncio.Event()
+
+    def tell(line: str) -> None:
+        print_line(console, f"{line}{_state(server)}")
+
     began_at = asyncio.get_running_loop().time()
     with _warnings(), stop_signals(stopped.set, Status.ALL_ACCEPTED):
         await server.open()
         try:
-            _print(console, _address(command, server))
-            await _watch(server, console, stopped, quiet=command.as_json)
+            print_line(console, _address(command, server))
+            await serve(stopped, lambda: _told(server), None if command.as_json else tell, before=_told(server))
         finally:
             await server.aclose()
     seconds = asyncio.get_running_loop().time() - began_at
     figures = json.dumps(_figures(server, seconds))
-    _print(console, figures if command.as_json else f"{duration(seconds)}: {_told(server)}")
+    print_line(console, figures if command.as_json else f"{duration(seconds)}: {_told(server)}")
     return Status.ALL_ACCEPTED
 
 
@@ -95,21 +97,6 @@ def _address(command: RelayCommand, server: Relay) -> str:
     if command.as_json:
         return json.dumps({"listen": listen})
     return f"Listening on {listen} for mail to {shown(command.to)}; Ctrl-C ends it."
-
-
-async def _watch(server: Relay, console: Console, stopped: asyncio.Event, *, quiet: bool) -> None:
-    began_at = asyncio.get_running_loop().time()
-    told = _told(server)
-    while not stopped.is_set():
-        try:
-            async with asyncio.timeout(STATUS_EVERY):
-                await stopped.wait()
-        except TimeoutError:
-            words = _told(server)
-            if words != told and not quiet:
-                told = words
-                now = asyncio.get_running_loop().time()
-                _print(console, f"{duration(round(now - began_at))}: {words}{_state(server)}")
 
 
 def _told(server: Relay) -> str:
@@ -143,7 +130,3 @@ def _warnings() -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(told)
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

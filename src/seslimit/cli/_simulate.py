@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 import attrs
@@ -12,11 +13,9 @@ from rich.console import Console
 from .._errors import ConfigurationError
 from ..testing import Counts, Simulator, SMTPRules
 from ._ending import Status
+from ._serving import print_line, serve
 from ._signals import stop_signals
-from ._view import duration, number
-
-STATUS_EVERY = 10.0
-"""Seconds between two status lines, where there is anything new."""
+from ._view import number
 
 
 @attrs.frozen(kw_only=True)
@@ -75,11 +74,12 @@ async def simulate(options: SimulateOptions, console: Console) -> None:
         ) from None
     try:
         with stop_signals(stopped.set, Status.ALL_ACCEPTED):
-            _print(console, _addresses(options, simulator))
-            await _watch(simulator, console, stopped, quiet=options.as_json)
+            print_line(console, _addresses(options, simulator))
+            tell = None if options.as_json else partial(print_line, console)
+            await serve(stopped, lambda: _told(simulator.counts), tell)
     finally:
         await simulator.aclose()
-    _print(console, json.dumps(_figures(simulator)) if options.as_json else _told(simulator.counts))
+    print_line(console, json.dumps(_figures(simulator)) if options.as_json else _told(simulator.counts))
 
 
 def _addresses(options: SimulateOptions, simulator: Simulator) -> str:
@@ -92,20 +92,6 @@ def _addresses(options: SimulateOptions, simulator: Simulator) -> str:
     )
 
 
-async def _watch(simulator: Simulator, console: Console, stopped: asyncio.Event, *, quiet: bool) -> None:
-    began_at = asyncio.get_running_loop().time()
-    told = ""
-    while not stopped.is_set():
-        try:
-            async with asyncio.timeout(STATUS_EVERY):
-                await stopped.wait()
-        except TimeoutError:
-            words = _told(simulator.counts)
-            if words != told and not quiet:
-                told = words
-                _print(console, f"{duration(asyncio.get_running_loop().time() - began_at)}: {words}")
-
-
 def _told(counts: Counts) -> str:
     return (
         f"{counts.accepted:,} messages accepted ({counts.recipients:,} recipients), {counts.throttled:,} throttled, "
@@ -115,7 +101,3 @@ def _told(counts: Counts) -> str:
 
 def _figures(simulator: Simulator) -> dict[str, Any]:
     return {**attrs.asdict(simulator.counts), "duplicates": sum(simulator.duplicates().values())}
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
