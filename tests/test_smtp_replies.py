@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 
 import pytest
@@ -10,9 +11,11 @@ from benchmarks.fuzz_replies import fuzz
 from benchmarks.reader_bounds import MOST_KEPT
 from benchmarks.strict_replies import read
 
-from seslimit.transports._smtp_replies import MAX_REPLY, BrokenConversation, SMTPReplies, SMTPReply
+from seslimit.transports._smtp_replies import MAX_REPLY, BrokenConversation, Dialogue, SMTPReplies, SMTPReply
 
 from .virtual_time import block, on_virtual_time
+
+MAIL, DATA = b"MAIL FROM:<a@example.org>\r\n", b"DATA\r\n"
 
 CHUNK = 256 * 1024
 """Bytes that asyncio hands over at once, at most."""
@@ -126,3 +129,96 @@ async def test_an_end_leaves_no_timer() -> None:
     assert isinstance(reply.exception(), BrokenConversation)
     assert replies.expect(600.0).exception() is reply.exception()
     assert not [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+
+
+# Dialogues.
+
+
+class Written(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write it down."""
+        self.lines.append(bytes(data))
+
+
+def codes(*commands: bytes, patience: float = 60.0) -> Dialogue[list[int]]:
+    """Say the commands, one after another, and return the codes that were heard; 421 is an error."""
+    heard = []
+    for command in commands:
+        reply = yield command, patience
+        if reply.code == 421:
+            raise ValueError(reply.message)
+        heard.append(reply.code)
+    return heard
+
+
+async def test_each_command_follows_its_reply() -> None:
+    """A dialogue goes on in the moment in which a reply is read, and not before."""
+    replies, transport = SMTPReplies(), Written()
+    ended = replies.hold(codes(MAIL, DATA), transport)
+    assert transport.lines == [MAIL]
+    replies.data_received(b"250-Ok\r\n250 O")
+    assert transport.lines == [MAIL]
+    replies.data_received(b"k\r\n")
+    assert transport.lines == [MAIL, DATA]
+    replies.data_received(b"354 go on\r\n")
+    assert await ended == [250, 354]
+    assert replies.in_step
+
+
+async def test_nothing_is_said_after_a_reply_that_nobody_asked_for() -> None:
+    """The last reply counts although there is more behind it; an earlier one ends the dialogue."""
+    replies, transport = SMTPReplies(), Written()
+    ended = replies.hold(codes(MAIL, DATA), transport)
+    replies.data_received(b"250 Ok\r\n354 go on\r\n")
+    with pytest.raises(BrokenConversation, match="nobody asked"):
+        await ended
+    assert transport.lines == [MAIL]
+    replies = SMTPReplies()
+    last = replies.hold(codes(MAIL), transport)
+    replies.data_received(b"250 Ok\r\n250 Ok\r\n")
+    assert await last == [250]
+    with pytest.raises(BrokenConversation, match="nobody asked"):
+        await replies.hold(codes(DATA), transport)
+    assert transport.lines == [MAIL, MAIL]
+
+
+async def test_nothing_is_said_for_who_was_cancelled() -> None:
+    """A reply that comes between a cancellation and the end of the connection moves nothing."""
+    replies, transport = SMTPReplies(), Written()
+    ended = replies.hold(codes(MAIL, DATA), transport)
+    ended.cancel()
+    replies.data_received(b"250 Ok\r\n")
+    assert (transport.lines, replies.in_step) == ([MAIL], False)
+
+
+async def test_error_of_a_dialogue(caplog: pytest.LogCaptureFixture) -> None:
+    """What a dialogue raises comes of it, and asyncio does not complain where nobody is left to hear it."""
+    for cancelled in (False, True):
+        replies, transport = SMTPReplies(), Written()
+        ended = replies.hold(codes(MAIL, DATA), transport)
+        replies.data_received(b"421 bye\r\n")
+        assert transport.lines == [MAIL]
+        if not cancelled:
+            with pytest.raises(ValueError, match="bye"):
+                await ended
+        del ended, replies
+        gc.collect()
+    assert caplog.text == ""
+
+
+@on_virtual_time
+async def test_each_command_of_a_dialogue_has_its_time() -> None:
+    """The patience of a command begins when it is written."""
+    loop = asyncio.get_running_loop()
+    replies, transport = SMTPReplies(), Written()
+    ended = replies.hold(codes(MAIL, DATA), transport)
+    loop.call_later(50.0, replies.data_received, b"250 Ok\r\n")
+    with pytest.raises(TimeoutError, match="no reply within 60 s"):
+        await ended
+    assert loop.time() == pytest.approx(110.0, abs=0.1)

@@ -1,7 +1,8 @@
 """
 The replies of an SMTP service, read strictly: one for each command, or the connection is of no more use.
 
-Decides what is a reply and what is none, and when one is overdue. It must not know what a reply means.
+Decides what is a reply and what is none, and when one is overdue. It must not know what a reply means, nor what comes
+after it: a dialogue says that, where the reply is read.
 
 Invariants: bytes that come while no reply is awaited end the conversation, so that no reply is taken for the answer to
 another command; all lines of a reply have the same code and end in CRLF; at most `MAX_REPLY` bytes are kept, however
@@ -13,9 +14,12 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from collections.abc import Generator
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 MAX_REPLY = 32 * 1024
 """Bytes of one reply; the longest real one, to EHLO, has under 1 KiB."""
@@ -34,6 +38,10 @@ class SMTPReply(NamedTuple):
     message: str
 
 
+Dialogue: TypeAlias = Generator[tuple[bytes, float], SMTPReply, T]
+"""Yields a command and the seconds that its reply may take, is sent the reply, and returns what came of it all."""
+
+
 class BrokenConversation(ConnectionError):
     """The service closed the connection, or said what is no reply or what nobody asked for."""
 
@@ -47,7 +55,8 @@ class SMTPReplies(asyncio.Protocol):
         self._room = MAX_REPLY
         self._code = b""
         self._texts: list[str] = []
-        self._waiter: asyncio.Future[SMTPReply] | None = None
+        self._waiter: asyncio.Future[Any] | None = None
+        self._held: tuple[Dialogue[Any], asyncio.WriteTransport] | None = None
         self._failure: BrokenConversation | None = None
         self._due = math.inf
         self._patience = 0.0
@@ -67,6 +76,37 @@ class SMTPReplies(asyncio.Protocol):
         Args:
             patience: seconds after which it is a `TimeoutError` instead.
         """
+        self._held = None
+        return self._await_reply(patience)
+
+    def hold(self, dialogue: Dialogue[T], transport: asyncio.WriteTransport) -> asyncio.Future[T]:
+        """
+        What comes of a dialogue, whose commands are written here, each as soon as the reply before was read.
+
+        To wake a task for each of them would cost more than all else that is done with a reply.
+
+        Args:
+            dialogue: says the commands, and hears the replies. It does not hear of the end of the conversation, nor of
+                a reply that is overdue: they are the result instead.
+            transport: where the commands are written.
+        """
+        self._held = dialogue, transport
+        ended = self._await_reply(math.inf)
+        if not ended.done():
+            self._go_on(ended, None)
+        return ended
+
+    def check(self) -> None:
+        """
+        Whether anything may still be said.
+
+        Raises:
+            BrokenConversation: the conversation has ended.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+    def _await_reply(self, patience: float) -> asyncio.Future[Any]:
         self._waiter = self._loop.create_future()
         if self._failure is not None:
             self._tell(self._failure)
@@ -75,6 +115,23 @@ class SMTPReplies(asyncio.Protocol):
         else:
             self.be_patient(patience)
         return self._waiter
+
+    def _go_on(self, waiter: asyncio.Future[Any], reply: SMTPReply | None) -> None:
+        """Tell the reply, None before the first command, to the dialogue, or to the waiter where there is none."""
+        if self._held is None:
+            waiter.set_result(reply)
+            return
+        dialogue, transport = self._held
+        try:
+            command, patience = next(dialogue) if reply is None else dialogue.send(reply)
+            self.check()
+        except StopIteration as end:
+            waiter.set_result(end.value)
+        except Exception as error:  # noqa: BLE001  # it is what came of the dialogue
+            self._tell(error)
+        else:
+            self.be_patient(patience)
+            transport.write(command)
 
     def be_patient(self, seconds: float) -> None:
         """Wait so long from now for the reply that is expected."""
@@ -111,10 +168,11 @@ class SMTPReplies(asyncio.Protocol):
             self._fail(str(error))
             return
         if reply is not None:
-            self._waiter.set_result(reply)
-            if self._buffer or len(taken) < len(data):
-                self._fail(_UNASKED)
             self._room = MAX_REPLY
+            if self._buffer or len(taken) < len(data):
+                # The reply counts, but nothing can be said after it.
+                self._end(_UNASKED)
+            self._go_on(self._waiter, reply)
         elif len(taken) < len(data):
             self._fail("The service gave a reply without an end.")
 
@@ -152,8 +210,7 @@ class SMTPReplies(asyncio.Protocol):
             # The loop may have been held up past the deadline with the reply already there: it is read first.
             self._loop.call_soon(partial(self._look, again=True))
         else:
-            waiter.set_exception(TimeoutError(f"no reply within {self._patience:g} s"))
-            waiter.exception()  # as in `_tell`
+            self._tell(TimeoutError(f"no reply within {self._patience:g} s"))
 
     def _next(self) -> SMTPReply | None:
         """
@@ -185,13 +242,16 @@ class SMTPReplies(asyncio.Protocol):
 
     def _fail(self, words: str) -> None:
         if self._failure is None:
-            self._failure = BrokenConversation(words)
-            self._buffer.clear()
-            self._texts.clear()
-            self._tell(self._failure)
-        self._writable.set()
+            self._tell(self._end(words))
 
-    def _tell(self, failure: BrokenConversation) -> None:
+    def _end(self, words: str) -> BrokenConversation:
+        self._failure = BrokenConversation(words)
+        self._buffer.clear()
+        self._texts.clear()
+        self._writable.set()
+        return self._failure
+
+    def _tell(self, failure: Exception) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(failure)
             # Nobody may be left to ask for it, as after a cancellation.

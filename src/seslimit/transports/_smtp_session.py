@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from typing import TypeVar
 
 from .._errors import TransportError, printable
 from .._message import Message, Receipt
@@ -21,7 +22,9 @@ from .._outcome import Door, Outcome, Reply, Stage
 from .._replies import interpret, most_useful
 from ._refusal import error_of, refusal, words_of
 from ._smtp_options import SMTPOptions
-from ._smtp_replies import BrokenConversation, SMTPReplies, SMTPReply
+from ._smtp_replies import BrokenConversation, Dialogue, SMTPReplies, SMTPReply
+
+T = TypeVar("T")
 
 CHUNK = 64 * 1024
 """Bytes written at once; content of at most one chunk is written together with its dot."""
@@ -106,29 +109,46 @@ class SMTPSession:
         return receipt
 
     async def _transact(self, message: Message, content: bytes) -> Receipt:
+        if len(content) <= CHUNK:
+            return await self._hold(self._transaction(message, content))
+        refused = await self._hold(self._envelope(message))
+        return self._receipt(message, refused, await self._hand_over(content))
+
+    def _hold(self, dialogue: Dialogue[T]) -> asyncio.Future[T]:
+        return self._replies.hold(dialogue, self._transport)
+
+    def _transaction(self, message: Message, content: bytes) -> Dialogue[Receipt]:
+        refused = yield from self._envelope(message)
+        # After the last moment in which it is certain that nothing was sent.
+        self._replies.check()
+        self._handed_over()
+        reply = yield content, self._options.dot_timeout
+        return self._receipt(message, refused, reply)
+
+    def _envelope(self, message: Message) -> Dialogue[Mapping[str, str]]:
+        """All before the content; returns the recipients that were refused, with the service's words."""
         if self._reset_needed:
-            await self._reset()
+            yield from self._reset()
         self._reset_needed = True
         self.transactions += 1
-        await self._expect(message, Stage.MAIL, 250, b"MAIL", b"FROM:<" + message.mail_from.encode("ascii") + b">")
-        refused = await self._recipients(message)
-        await self._expect(message, Stage.DATA, 354, b"DATA")
-        reply = await self._hand_over(content)
-        if reply.code != 250:
-            raise self._refusal(message, reply)
-        return Receipt(_message_id(reply.message), refused, decided_at=self._decided_at)
+        reply = yield self._command(Stage.MAIL, b"MAIL FROM:<%b>\r\n" % message.mail_from.encode("ascii"))
+        self._check(message, reply, 250)
+        refused = yield from self._recipients(message)
+        reply = yield self._command(Stage.DATA, b"DATA\r\n")
+        self._check(message, reply, 354)
+        return refused
 
-    async def _reset(self) -> None:
+    def _reset(self) -> Dialogue[None]:
         """End the transaction before; that this fails is no fault of the message."""
-        reply = await self._command(Stage.RSET, b"RSET")
+        reply = yield self._command(Stage.RSET, b"RSET\r\n")
         if reply.code != 250:
             raise BrokenConversation(f"{reply.code} {reply.message}")
 
-    async def _recipients(self, message: Message) -> Mapping[str, str]:
+    def _recipients(self, message: Message) -> Dialogue[Mapping[str, str]]:
         """Name the recipients; go on with those that are accepted, unless a refusal is about more than a recipient."""
         refused: dict[str, SMTPReply] = {}
         for recipient in message.recipients:
-            reply = await self._command(Stage.RCPT, b"RCPT", b"TO:<" + recipient.encode("ascii") + b">")
+            reply = yield self._command(Stage.RCPT, b"RCPT TO:<%b>\r\n" % recipient.encode("ascii"))
             if reply.code in (250, 251):
                 continue
             refused[recipient] = reply
@@ -140,23 +160,22 @@ class SMTPSession:
             raise error_of(meaning, "; ".join(dict.fromkeys(texts.values())))
         return texts
 
-    async def _command(self, stage: Stage, *parts: bytes) -> SMTPReply:
+    def _command(self, stage: Stage, line: bytes) -> tuple[bytes, float]:
         self._stage = stage
-        reply = self._replies.expect(self._options.command_timeout)
-        if not reply.done():
-            self._transport.write(b" ".join(parts) + b"\r\n")
-        return await reply
+        return line, self._options.command_timeout
 
-    async def _expect(self, message: Message, stage: Stage, code: int, *parts: bytes) -> None:
-        reply = await self._command(stage, *parts)
+    def _check(self, message: Message, reply: SMTPReply, code: int) -> None:
         if reply.code != code:
             raise self._refusal(message, reply)
 
+    def _handed_over(self) -> None:
+        self._decided_at = self._loop.time()
+        self._stage = Stage.DOT
+
     async def _hand_over(self, content: bytes) -> SMTPReply:
+        """Hand over a content that is written in several pieces."""
         reply = self._replies.expect(self._options.content_timeout)
-        if reply.done():
-            return await reply
-        if len(content) > CHUNK:
+        if not reply.done():
             await self._upload(memoryview(content)[: -len(DOT)], reply)
             if reply.done():
                 return self._unasked(reply.result())
@@ -164,12 +183,14 @@ class SMTPSession:
                 # What comes after the dot would complete it, and could turn a refusal into an acceptance.
                 self.abort()
                 raise BrokenConversation("The service began to speak in the middle of the content.")
-            content = DOT
-        self._transport.write(content)
-        self._decided_at = self._loop.time()
-        self._stage = Stage.DOT
-        self._replies.be_patient(self._options.dot_timeout)
+            self._transport.write(DOT)
+            self._handed_over()
+            self._replies.be_patient(self._options.dot_timeout)
         return await reply
+
+    def _receipt(self, message: Message, refused: Mapping[str, str], reply: SMTPReply) -> Receipt:
+        self._check(message, reply, 250)
+        return Receipt(_message_id(reply.message), refused, decided_at=self._decided_at)
 
     async def _upload(self, content: memoryview, reply: asyncio.Future[SMTPReply]) -> None:
         """Write all but the dot as fast as it is taken, until the service replies: then it does not want the rest."""
