@@ -72,22 +72,16 @@ class Account:
     quota_pause: Pause = attrs.field(factory=lambda: Pause(*QUOTA_PROBES), init=False)
     endpoint_pause: Pause = attrs.field(factory=lambda: Pause(*ENDPOINT_PROBES), init=False)
     block_pause: Pause = attrs.field(factory=lambda: Pause(*BLOCK_PROBES), init=False)
+    paused: str | None = attrs.field(default=None, init=False)
+    """Why it rests, None when it does not: kept, because every message asks for it."""
     _reached: bool = attrs.field(default=False, init=False)
     _first: float | None = attrs.field(default=None, init=False)
-
-    @property
-    def paused(self) -> str | None:
-        """Why it rests, None when it does not."""
-        if self.block_pause.active:
-            return "account blocked"
-        if self.quota_pause.active:
-            return "quota exceeded"
-        return "endpoint unreachable" if self.endpoint_pause.active else None
 
     def opens_at(self) -> float:
         """The moment from which the next message may go; late while a probe, or the very first message, is out."""
         first = 0.0 if self._first is None or self._reached else self._first + FIRST_ALONE
-        return max(self.law.held_until, first, *(pause.opens_at() for pause in self._pauses))
+        rest = 0.0 if self.paused is None else max(pause.opens_at() for pause in self._pauses)
+        return max(self.law.held_until, first, rest)
 
     def blocked(self, now: float) -> bool:
         """Whether the account is blocked, and it is too early to look whether it still is."""
@@ -123,9 +117,10 @@ class Account:
         """
         if not self._reached:
             self._first = now
-        for pause in self._pauses:
-            if pause.active:
-                pause.probe(now)
+        if self.paused is not None:
+            for pause in self._pauses:
+                if pause.active:
+                    pause.probe(now)
         self.law.admitted(now, cost, waited=waited)
 
     def figures(self, now: float, quota: SendQuota) -> None:
@@ -151,6 +146,9 @@ class Account:
         self._settle_block(now, verdict)
         self._settle_quota(now, verdict)
         self._settle_endpoint(now, verdict)
+        if self.paused is not None:
+            for pause in self._pauses:
+                pause.told_nothing(now, admitted_at=at)
 
     def reached(self) -> None:
         """The caller will not tell what became of the first message: let the others go without it."""
@@ -165,7 +163,6 @@ class Account:
             self._rest(self.block_pause, now, verdict.admitted_at)
         elif verdict.outcome is Outcome.ACCEPTED and self.block_pause.end(admitted_at=verdict.admitted_at):
             self._resume(now)
-        self.block_pause.told_nothing(now, admitted_at=verdict.admitted_at)
 
     def _settle_quota(self, now: float, verdict: Verdict) -> None:
         if verdict.outcome is Outcome.QUOTA_EXCEEDED:
@@ -177,7 +174,6 @@ class Account:
                 self._resume(now)
             elif self.day.remaining() < 1 and not self.quota_pause.active:
                 self._rest(self.quota_pause, now, now)
-        self.quota_pause.told_nothing(now, admitted_at=verdict.admitted_at)
 
     def _settle_endpoint(self, now: float, verdict: Verdict) -> None:
         if verdict.outcome is Outcome.NOT_SENT and verdict.blocks_endpoint:
@@ -186,12 +182,20 @@ class Account:
             self._reached = True
             if self.endpoint_pause.end(admitted_at=verdict.admitted_at):
                 self._resume(now)
-        self.endpoint_pause.told_nothing(now, admitted_at=verdict.admitted_at)
 
     def _rest(self, pause: Pause, now: float, admitted_at: float, at_least: float = 0.0) -> None:
         pause.begin(now, admitted_at=admitted_at, at_least=at_least)
+        self.paused = self._why()
         self.law.freeze(now)
 
     def _resume(self, now: float) -> None:
+        self.paused = self._why()
         if self.paused is None:
             self.law.thaw(now)
+
+    def _why(self) -> str | None:
+        if self.block_pause.active:
+            return "account blocked"
+        if self.quota_pause.active:
+            return "quota exceeded"
+        return "endpoint unreachable" if self.endpoint_pause.active else None
