@@ -134,21 +134,15 @@ class Account:
 
     def settle(self, now: float, verdict: Verdict) -> None:
         """Learn what became of an admission."""
-        at = verdict.admitted_at
-        if verdict.outcome is Outcome.ACCEPTED:
-            self.law.accepted(now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at)
-        elif verdict.outcome is Outcome.THROTTLED:
-            self.law.throttled(
-                now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at, pause=verdict.retry_after
-            )
-        if self._first == at:
+        if self._first == verdict.admitted_at:
             self._first = None
-        self._settle_block(now, verdict)
-        self._settle_quota(now, verdict)
-        self._settle_endpoint(now, verdict)
+        if verdict.outcome is Outcome.ACCEPTED:
+            self._settle_accepted(now, verdict)
+        elif verdict.outcome is not None:
+            self._settle_refused(now, verdict)
         if self.paused is not None:
             for pause in self._pauses:
-                pause.told_nothing(now, admitted_at=at)
+                pause.told_nothing(now, admitted_at=verdict.admitted_at)
 
     def reached(self) -> None:
         """The caller will not tell what became of the first message: let the others go without it."""
@@ -158,30 +152,38 @@ class Account:
     def _pauses(self) -> tuple[Pause, ...]:
         return (self.quota_pause, self.endpoint_pause, self.block_pause)
 
-    def _settle_block(self, now: float, verdict: Verdict) -> None:
-        if verdict.outcome is Outcome.ACCOUNT_BLOCKED:
-            self._rest(self.block_pause, now, verdict.admitted_at)
-        elif verdict.outcome is Outcome.ACCEPTED and self.block_pause.end(admitted_at=verdict.admitted_at):
-            self._resume(now)
-
-    def _settle_quota(self, now: float, verdict: Verdict) -> None:
-        if verdict.outcome is Outcome.QUOTA_EXCEEDED:
-            self._rest(self.quota_pause, now, verdict.admitted_at, verdict.retry_after)
-        elif verdict.outcome is Outcome.ACCEPTED:
-            self.day.accepted(now, verdict.cost)
-            if self.quota_pause.end(admitted_at=verdict.admitted_at):
+    def _settle_accepted(self, now: float, verdict: Verdict) -> None:
+        at = verdict.admitted_at
+        self._reached = True
+        self.law.accepted(now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at)
+        self.day.accepted(now, verdict.cost)
+        if self.paused is not None:
+            self.block_pause.end(admitted_at=at)
+            self.endpoint_pause.end(admitted_at=at)
+            if self.quota_pause.end(admitted_at=at):
                 self.day.overtaken()
-                self._resume(now)
-            elif self.day.remaining() < 1 and not self.quota_pause.active:
-                self._rest(self.quota_pause, now, now)
+            self._resume(now)
+        if self.day.remaining() < 1 and not self.quota_pause.active:
+            self._rest(self.quota_pause, now, now)
 
-    def _settle_endpoint(self, now: float, verdict: Verdict) -> None:
-        if verdict.outcome is Outcome.NOT_SENT and verdict.blocks_endpoint:
-            self._rest(self.endpoint_pause, now, verdict.admitted_at, verdict.retry_after)
-        elif verdict.outcome is not None:
-            self._reached = True
-            if self.endpoint_pause.end(admitted_at=verdict.admitted_at):
-                self._resume(now)
+    def _settle_refused(self, now: float, verdict: Verdict) -> None:
+        at = verdict.admitted_at
+        match verdict.outcome:
+            case Outcome.THROTTLED:
+                self.law.throttled(
+                    now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at, pause=verdict.retry_after
+                )
+            case Outcome.ACCOUNT_BLOCKED:
+                self._rest(self.block_pause, now, at)
+            case Outcome.QUOTA_EXCEEDED:
+                self._rest(self.quota_pause, now, at, verdict.retry_after)
+            case Outcome.NOT_SENT if verdict.blocks_endpoint:
+                self._rest(self.endpoint_pause, now, at, verdict.retry_after)
+                return
+        # Whatever else it was refused for, the endpoint was reached.
+        self._reached = True
+        if self.endpoint_pause.end(admitted_at=at):
+            self._resume(now)
 
     def _rest(self, pause: Pause, now: float, admitted_at: float, at_least: float = 0.0) -> None:
         pause.begin(now, admitted_at=admitted_at, at_least=at_least)
@@ -189,6 +191,7 @@ class Account:
         self.law.freeze(now)
 
     def _resume(self, now: float) -> None:
+        """Go on, unless there is another reason to rest."""
         self.paused = self._why()
         if self.paused is None:
             self.law.thaw(now)
