@@ -23,7 +23,7 @@ from ._message import Message
 
 @attrs.define(eq=False)
 class _Call:
-    """One call, for as long as the block lasts; `contextmanager` instead of a class costs every message 1 µs more."""
+    """One call, for as long as the block lasts."""
 
     message: Message
     delivery: Delivery
