@@ -72,22 +72,16 @@ class Account:
     quota_pause: Pause = attrs.field(factory=lambda: Pause(*QUOTA_PROBES), init=False)
     endpoint_pause: Pause = attrs.field(factory=lambda: Pause(*ENDPOINT_PROBES), init=False)
     block_pause: Pause = attrs.field(factory=lambda: Pause(*BLOCK_PROBES), init=False)
+    paused: str | None = attrs.field(default=None, init=False)
+    """Why it rests, None when it does not: kept, because every message asks for it."""
     _reached: bool = attrs.field(default=False, init=False)
     _first: float | None = attrs.field(default=None, init=False)
-
-    @property
-    def paused(self) -> str | None:
-        """Why it rests, None when it does not."""
-        if self.block_pause.active:
-            return "account blocked"
-        if self.quota_pause.active:
-            return "quota exceeded"
-        return "endpoint unreachable" if self.endpoint_pause.active else None
 
     def opens_at(self) -> float:
         """The moment from which the next message may go; late while a probe, or the very first message, is out."""
         first = 0.0 if self._first is None or self._reached else self._first + FIRST_ALONE
-        return max(self.law.held_until, first, *(pause.opens_at() for pause in self._pauses))
+        rest = 0.0 if self.paused is None else max(pause.opens_at() for pause in self._pauses)
+        return max(self.law.held_until, first, rest)
 
     def blocked(self, now: float) -> bool:
         """Whether the account is blocked, and it is too early to look whether it still is."""
@@ -123,9 +117,10 @@ class Account:
         """
         if not self._reached:
             self._first = now
-        for pause in self._pauses:
-            if pause.active:
-                pause.probe(now)
+        if self.paused is not None:
+            for pause in self._pauses:
+                if pause.active:
+                    pause.probe(now)
         self.law.admitted(now, cost, waited=waited)
 
     def figures(self, now: float, quota: SendQuota) -> None:
@@ -139,18 +134,15 @@ class Account:
 
     def settle(self, now: float, verdict: Verdict) -> None:
         """Learn what became of an admission."""
-        at = verdict.admitted_at
-        if verdict.outcome is Outcome.ACCEPTED:
-            self.law.accepted(now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at)
-        elif verdict.outcome is Outcome.THROTTLED:
-            self.law.throttled(
-                now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at, pause=verdict.retry_after
-            )
-        if self._first == at:
+        if self._first == verdict.admitted_at:
             self._first = None
-        self._settle_block(now, verdict)
-        self._settle_quota(now, verdict)
-        self._settle_endpoint(now, verdict)
+        if verdict.outcome is Outcome.ACCEPTED:
+            self._settle_accepted(now, verdict)
+        elif verdict.outcome is not None:
+            self._settle_refused(now, verdict)
+        if self.paused is not None:
+            for pause in self._pauses:
+                pause.told_nothing(now, admitted_at=verdict.admitted_at)
 
     def reached(self) -> None:
         """The caller will not tell what became of the first message: let the others go without it."""
@@ -160,38 +152,53 @@ class Account:
     def _pauses(self) -> tuple[Pause, ...]:
         return (self.quota_pause, self.endpoint_pause, self.block_pause)
 
-    def _settle_block(self, now: float, verdict: Verdict) -> None:
-        if verdict.outcome is Outcome.ACCOUNT_BLOCKED:
-            self._rest(self.block_pause, now, verdict.admitted_at)
-        elif verdict.outcome is Outcome.ACCEPTED and self.block_pause.end(admitted_at=verdict.admitted_at):
-            self._resume(now)
-        self.block_pause.told_nothing(now, admitted_at=verdict.admitted_at)
-
-    def _settle_quota(self, now: float, verdict: Verdict) -> None:
-        if verdict.outcome is Outcome.QUOTA_EXCEEDED:
-            self._rest(self.quota_pause, now, verdict.admitted_at, verdict.retry_after)
-        elif verdict.outcome is Outcome.ACCEPTED:
-            self.day.accepted(now, verdict.cost)
-            if self.quota_pause.end(admitted_at=verdict.admitted_at):
+    def _settle_accepted(self, now: float, verdict: Verdict) -> None:
+        at = verdict.admitted_at
+        self._reached = True
+        self.law.accepted(now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at)
+        self.day.accepted(now, verdict.cost)
+        if self.paused is not None:
+            self.block_pause.end(admitted_at=at)
+            self.endpoint_pause.end(admitted_at=at)
+            if self.quota_pause.end(admitted_at=at):
                 self.day.overtaken()
-                self._resume(now)
-            elif self.day.remaining() < 1 and not self.quota_pause.active:
-                self._rest(self.quota_pause, now, now)
-        self.quota_pause.told_nothing(now, admitted_at=verdict.admitted_at)
+            self._resume(now)
+        if self.day.remaining() < 1 and not self.quota_pause.active:
+            self._rest(self.quota_pause, now, now)
 
-    def _settle_endpoint(self, now: float, verdict: Verdict) -> None:
-        if verdict.outcome is Outcome.NOT_SENT and verdict.blocks_endpoint:
-            self._rest(self.endpoint_pause, now, verdict.admitted_at, verdict.retry_after)
-        elif verdict.outcome is not None:
-            self._reached = True
-            if self.endpoint_pause.end(admitted_at=verdict.admitted_at):
-                self._resume(now)
-        self.endpoint_pause.told_nothing(now, admitted_at=verdict.admitted_at)
+    def _settle_refused(self, now: float, verdict: Verdict) -> None:
+        at = verdict.admitted_at
+        match verdict.outcome:
+            case Outcome.THROTTLED:
+                self.law.throttled(
+                    now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at, pause=verdict.retry_after
+                )
+            case Outcome.ACCOUNT_BLOCKED:
+                self._rest(self.block_pause, now, at)
+            case Outcome.QUOTA_EXCEEDED:
+                self._rest(self.quota_pause, now, at, verdict.retry_after)
+            case Outcome.NOT_SENT if verdict.blocks_endpoint:
+                self._rest(self.endpoint_pause, now, at, verdict.retry_after)
+                return
+        # Whatever else it was refused for, the endpoint was reached.
+        self._reached = True
+        if self.endpoint_pause.end(admitted_at=at):
+            self._resume(now)
 
     def _rest(self, pause: Pause, now: float, admitted_at: float, at_least: float = 0.0) -> None:
         pause.begin(now, admitted_at=admitted_at, at_least=at_least)
+        self.paused = self._why()
         self.law.freeze(now)
 
     def _resume(self, now: float) -> None:
+        """Go on, unless there is another reason to rest."""
+        self.paused = self._why()
         if self.paused is None:
             self.law.thaw(now)
+
+    def _why(self) -> str | None:
+        if self.block_pause.active:
+            return "account blocked"
+        if self.quota_pause.active:
+            return "quota exceeded"
+        return "endpoint unreachable" if self.endpoint_pause.active else None

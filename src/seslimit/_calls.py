@@ -10,8 +10,9 @@ Invariants: a cancellation that comes from elsewhere stays one; an attempt under
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
 
 import attrs
 
@@ -22,16 +23,32 @@ from ._message import Message
 
 @attrs.define(eq=False)
 class _Call:
+    """One call, for as long as the block lasts."""
+
     message: Message
     delivery: Delivery
     task: asyncio.Task[object]
-    ended: asyncio.Future[None]
-    recalled: bool = False
+    under_way: dict[_Call, None]
+    one_ended: asyncio.Event
+    cancelled_before: int = attrs.field(default=0, init=False)
+    recalled: bool = attrs.field(default=False, init=False)
 
     def recall(self) -> None:
         if not self.recalled:
             self.recalled = True
             self.task.cancel()
+
+    def __enter__(self) -> None:
+        self.cancelled_before = self.task.cancelling()
+        self.under_way[self] = None
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        del self.under_way[self]
+        self.one_ended.set()
+        if isinstance(exc, asyncio.CancelledError) and self.recalled and self.task.uncancel() <= self.cancelled_before:
+            raise stopped() from None
 
 
 class Calls:
@@ -39,11 +56,11 @@ class Calls:
 
     def __init__(self) -> None:
         self._under_way: dict[_Call, None] = {}
+        self._one_ended = asyncio.Event()
         self.closed = False
         """Whether no call is let in any more."""
 
-    @contextmanager
-    def one(self, message: Message, delivery: Delivery) -> Iterator[None]:
+    def one(self, message: Message, delivery: Delivery) -> _Call:
         """
         Count one call, for as long as the block lasts.
 
@@ -53,18 +70,7 @@ class Calls:
         task = asyncio.current_task()
         if self.closed or task is None:
             raise stopped()
-        cancelled_before = task.cancelling()
-        call = _Call(message, delivery, task, asyncio.get_running_loop().create_future())
-        self._under_way[call] = None
-        try:
-            yield
-        except asyncio.CancelledError:
-            if call.recalled and task.uncancel() <= cancelled_before:
-                raise stopped() from None
-            raise
-        finally:
-            del self._under_way[call]
-            call.ended.set_result(None)
+        return _Call(message, delivery, task, self._under_way, self._one_ended)
 
     def stop(self) -> None:
         """Send back the calls that wait; the attempts under way come to their end."""
@@ -90,8 +96,11 @@ class Calls:
         return [call.message for call in late]
 
     async def _ended(self, timeout: float | None) -> None:
-        if self._under_way:
-            await asyncio.wait([call.ended for call in self._under_way], timeout=timeout)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._under_way:
+                    self._one_ended.clear()
+                    await self._one_ended.wait()
 
 
 def stopped(unsent: Sequence[Message] = ()) -> SendingStopped:

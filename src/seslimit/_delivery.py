@@ -116,7 +116,8 @@ class Delivery:
 
     def close(self) -> None:
         """Give back what is held; for a delivery whose `run` never began to run."""
-        self._settle(asyncio.CancelledError())
+        if self._admission is not None:
+            self._settle(asyncio.CancelledError())
         if self.holds_place and self.places:
             self.holds_place = False
             self.places.in_flight.release()

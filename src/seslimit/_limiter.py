@@ -250,9 +250,10 @@ class Limiter:
             retry_after=retry_after,
             blocks_endpoint=blocks_endpoint,
         )
-        self._account.settle(_now(), verdict)
+        now = _now()
+        self._account.settle(now, verdict)
         self._line.changed()
-        self.rest.tell(_now())
+        self.rest.tell(now)
 
     def conclude(self, admission: Admission, exc: BaseException | None) -> None:
         """Tell what became of an admission by what the attempt raised: None when it was accepted."""

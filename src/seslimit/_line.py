@@ -79,7 +79,8 @@ class Line:
         Args:
             cost: recipients; paid by those who come after.
             front: stand before everybody who does not, for a message that had its turn before.
-            refuse: called at the head of the line, whenever the account has changed; raises to wait no longer.
+            refuse: called at the head of the line before a rest, and whenever the account has changed; raises to wait
+                no longer.
 
         Returns:
             the moment of the admission, seconds of the event loop's clock.
@@ -92,8 +93,7 @@ class Line:
         else:
             self._taken = True
         try:
-            waited = await self._pay(refuse)
-            now = asyncio.get_running_loop().time()
+            now, waited = await self._pay(refuse)
             self._account.admitted(now, cost, waited=waited)
             self._owed += cost
             return now
@@ -123,30 +123,29 @@ class Line:
                     return
         self._taken = False
 
-    async def _pay(self, refuse: Callable[[], None]) -> bool:
-        """Pay what is owed and sit out every rest; returns whether the rate was what held the message up."""
+    async def _pay(self, refuse: Callable[[], None]) -> tuple[float, bool]:
+        """Pay what is owed and sit out every rest; returns when, and whether the rate was what held the message up."""
         loop = asyncio.get_running_loop()
-        await self._credit_vacancy(loop.time())
-        waited = False
+        now, waited = loop.time(), False
+        if now - self._paid_at >= DEPTH:
+            await self._credit_vacancy(now)
         while True:
-            refuse()
-            now = loop.time()
             opens_at = self._account.opens_at()
             if opens_at > now:
+                refuse()
                 waited = True
                 await self._rest_until(opens_at)
+                now = loop.time()
             elif self._owed > CRUMB:
-                rate, seconds = self._account.law.rate(now), self._next_slice(now)
+                rate = self._account.law.rate(now)
+                seconds = min(self._owed / rate, SLICE)
                 waited = waited or not self._bucket.has_capacity(max(seconds, LATE))
                 await self._bucket.acquire(seconds)
                 self._owed -= seconds * rate
-                self._paid_at = loop.time()
+                self._paid_at = now = loop.time()
             else:
                 self._owed = 0.0
-                return waited
-
-    def _next_slice(self, now: float) -> float:
-        return min(self._owed / self._account.law.rate(now), SLICE)
+                return now, waited
 
     def _owed_after_vacancy(self, now: float) -> float:
         vacant = now - self._paid_at
@@ -155,10 +154,9 @@ class Line:
     async def _credit_vacancy(self, now: float) -> None:
         # Time in which nobody stood here has paid for itself. The bucket has seen the same time, and what it would now
         # let through for nothing is taken away, so that it counts once. It has run empty, so this never waits.
-        if now - self._paid_at >= DEPTH:
-            self._owed = self._owed_after_vacancy(now)
-            await self._bucket.acquire(DEPTH)
-            self._paid_at = now
+        self._owed = self._owed_after_vacancy(now)
+        await self._bucket.acquire(DEPTH)
+        self._paid_at = now
 
     async def _rest_until(self, when: float) -> None:
         self._changed.clear()

@@ -45,12 +45,9 @@ class History:
 
     def after(self, outcome: Outcome) -> History:
         """The history with one more attempt that had this outcome."""
-        return attrs.evolve(
-            self,
-            attempts=self.attempts + (outcome in COUNTED),
-            throttles=self.throttles + (outcome is Outcome.THROTTLED),
-            outcome=outcome,
-        )
+        attempts = self.attempts + (outcome in COUNTED)
+        throttles = self.throttles + (outcome is Outcome.THROTTLED)
+        return History(self.first_at, attempts, throttles, outcome)
 
 
 @attrs.frozen

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from itertools import chain
 from types import TracebackType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ._batch import Batch
 from ._calls import Calls, stopped
@@ -122,7 +122,8 @@ class Sender:
             if delivery.last_attempt and delivery.unsent:
                 raise stopped([message]) from error
             raise SendFailed(self._report(message, delivery, error)) from error
-        self._report(message, delivery, receipt)
+        if self._hooks:  # nobody else would read the report
+            self._report(message, delivery, receipt)
         return receipt
 
     async def send_many(self, messages: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Report, None]:
@@ -186,13 +187,13 @@ class Sender:
         history = History(asyncio.get_running_loop().time())
         return Delivery(self.limiter, self._retry, message.cost, history, self._places)
 
-    async def _deliver(self, message: Message, delivery: Delivery) -> Receipt:
+    def _deliver(self, message: Message, delivery: Delivery) -> Coroutine[Any, Any, Receipt]:
         async def attempt(admission: Admission) -> Receipt:
             receipt = await self.transport.send(message)
             admission.decided_at = receipt.decided_at
             return receipt
 
-        return await delivery.run(attempt)
+        return delivery.run(attempt)
 
     def _report(self, message: Message, delivery: Delivery, result: Receipt | BaseException) -> Report:
         history = delivery.history
