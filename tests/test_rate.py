@@ -190,6 +190,15 @@ class TestMeasuring:
         assert law.rate(0.7) == pytest.approx(SLOWED * law.estimate)
         assert law.rate(1.2) == pytest.approx(law.estimate)
 
+    def test_a_throttle_decided_before_the_anchor_measures_nothing(self) -> None:
+        """Its reply came late, when a message that waited had set the anchor: the pace of then is believed."""
+        law = AdaptiveRate()
+        law.admitted(10.0, 1.0, waited=False)
+        law.admitted(11.2, 1.0, waited=True)
+        pace = law.rate(11.2)
+        law.throttled(12.0, 1.0, admitted_at=10.0, decided_at=10.0)
+        assert law.estimate == pytest.approx(pace)
+
 
 class TestHolding:
     """When nobody is admitted."""

@@ -107,11 +107,11 @@ class Event:
         return LEAN * self.arrivals.quantum
 
     def measured(self) -> float | None:
-        """Recipients/s accepted from the anchor to the first throttle."""
+        """Recipients/s accepted from the anchor to the first throttle; None where there is no such time."""
         if self.seconds is None:
             return None
         if self.prior is None:
-            return max(START_RATE, self.before / self.seconds)
+            return max(START_RATE, self.before / self.seconds) if self.seconds else None
         return (self.before + self.lean) / (self.seconds + self.lean / self.prior)
 
     def within(self) -> float:

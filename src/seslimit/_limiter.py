@@ -250,8 +250,7 @@ class Limiter:
             retry_after=retry_after,
             blocks_endpoint=blocks_endpoint,
         )
-        now = _now()
-        self._account.settle(now, verdict)
+        self._account.settle(now := _now(), verdict)
         self._line.changed()
         self.rest.tell(now)
 
