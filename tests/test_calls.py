@@ -229,3 +229,73 @@ async def test_a_closed_sender_does_not_ask_for_the_quota() -> None:
 async def test_a_limiter_tells_its_bound() -> None:
     """As it was told."""
     assert (Limiter().max_rate, Limiter(max_rate=14).max_rate) == (None, 14)
+
+
+# Withdrawing.
+
+
+@on_virtual_time
+async def test_withdrawn_while_it_waits() -> None:
+    """It is sent back at once and unsent; everybody else keeps the place."""
+    service = ScriptedService()
+    async with Sender(service, limiter=Limiter(1, max_rate=1)) as sender:
+        messages = [message(key) for key in range(4)]
+        sends = [asyncio.create_task(sender.send(each)) for each in messages]
+        await asyncio.sleep(0.1)
+        sender.withdraw(messages[2])
+        with pytest.raises(SendingStopped, match="withdrawn") as stopped:
+            await sends[2]
+        assert stopped.value.unsent == (messages[2],)
+        assert now() == pytest.approx(0.1, abs=0.01)
+        await asyncio.gather(sends[0], sends[1], sends[3])
+        assert service.attempts == [0, 1, 3]
+        sender.withdraw(messages[0])
+
+
+@pytest.mark.parametrize(
+    ("answer", "end"),
+    [
+        (Outcome.ACCEPTED, "Receipt"),
+        (Outcome.THROTTLED, "SendingStopped"),
+        (Outcome.TRANSIENT, "SendingStopped"),
+        (Outcome.PERMANENT, "SendFailed"),
+        (Outcome.UNKNOWN, "SendFailed"),
+    ],
+)
+@on_virtual_time
+async def test_withdrawn_during_its_attempt(answer: Outcome, end: str) -> None:
+    """The attempt counts and is the last: accepted, there is a receipt; refused for now, it is unsent."""
+    service = ScriptedService(lambda _message, _attempt: answer, delay=1.0)
+    async with Sender(service, limiter=Limiter(1000)) as sender:
+        one = message()
+        sending = asyncio.create_task(sender.send(one))
+        await asyncio.sleep(0.5)
+        sender.withdraw(one)
+        assert await ends(sending) == {end: 1}
+        assert len(service.attempts) == 1
+
+
+@on_virtual_time
+async def test_withdrawn_before_the_quota_is_known() -> None:
+    """Also the first message of all, which waits for the service's answer to another question."""
+    sender, one = Sender(WithQuota(delay=30.0, quotas=[None])), message()
+    sending = asyncio.create_task(sender.send(one))
+    await asyncio.sleep(0.5)
+    sender.withdraw(one)
+    assert await ends(sending) == {"SendingStopped": 1}
+    assert now() < 1.0
+    await sender.aclose()
+
+
+@on_virtual_time
+async def test_a_cancellation_beside_a_withdrawal_stays_one() -> None:
+    """Whoever cancels the task sees it cancelled."""
+    async with Sender(ScriptedService(), limiter=Limiter(1, max_rate=1)) as sender:
+        first, second = message(1), message(2)
+        await sender.send(first)
+        sending = asyncio.create_task(sender.send(second))
+        await asyncio.sleep(0.1)
+        sender.withdraw(second)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending

@@ -20,6 +20,9 @@ from ._delivery import Delivery
 from ._errors import SendingStopped
 from ._message import Message
 
+STOPPED = "The sender was stopped."
+WITHDRAWN = "The message was withdrawn."
+
 
 @attrs.define(eq=False)
 class _Call:
@@ -32,11 +35,22 @@ class _Call:
     one_ended: asyncio.Event
     cancelled_before: int = attrs.field(default=0, init=False)
     recalled: bool = attrs.field(default=False, init=False)
+    words: str = attrs.field(default=STOPPED, init=False)
+    """Why it is sent back, if it is."""
+
+    def end(self) -> None:
+        """Send it back if it waits; an attempt under way is the last."""
+        self.delivery.last_attempt = True
+        if not self.delivery.attempting:
+            self.recall()
 
     def recall(self) -> None:
         if not self.recalled:
             self.recalled = True
             self.task.cancel()
+
+    def stopped(self) -> SendingStopped:
+        return stopped([self.message], self.words)
 
     def __enter__(self) -> None:
         self.cancelled_before = self.task.cancelling()
@@ -48,7 +62,7 @@ class _Call:
         del self.under_way[self]
         self.one_ended.set()
         if isinstance(exc, asyncio.CancelledError) and self.recalled and self.task.uncancel() <= self.cancelled_before:
-            raise stopped() from None
+            raise self.stopped() from None
 
 
 class Calls:
@@ -69,15 +83,20 @@ class Calls:
         """
         task = asyncio.current_task()
         if self.closed or task is None:
-            raise stopped()
+            raise stopped([message])
         return _Call(message, delivery, task, self._under_way, self._one_ended)
 
     def stop(self) -> None:
         """Send back the calls that wait; the attempts under way come to their end."""
         for call in self._under_way:
-            call.delivery.last_attempt = True
-            if not call.delivery.attempting:
-                call.recall()
+            call.end()
+
+    def withdraw(self, message: Message) -> None:
+        """Send back the call for this message if it waits; an attempt under way comes to its end."""
+        for call in self._under_way:
+            if call.message is message:
+                call.words = WITHDRAWN
+                call.end()
 
     async def drain(self, deadline: float) -> list[Message]:
         """
@@ -91,6 +110,7 @@ class Calls:
         await self._ended(deadline)
         late = list(self._under_way)
         for call in late:
+            call.words = STOPPED
             call.recall()
         await self._ended(None)
         return [call.message for call in late]
@@ -103,6 +123,6 @@ class Calls:
                     await self._one_ended.wait()
 
 
-def stopped(unsent: Sequence[Message] = ()) -> SendingStopped:
+def stopped(unsent: Sequence[Message] = (), words: str = STOPPED) -> SendingStopped:
     """The error for whoever comes after the end, or whose last attempt was refused in a way that ends nothing."""
-    return SendingStopped("The sender was stopped.", unsent)
+    return SendingStopped(words, unsent)

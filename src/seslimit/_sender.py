@@ -103,15 +103,16 @@ class Sender:
         Raises:
             SendFailed: the message was given up; its report says why.
             AccountBlocked, QuotaExceeded, EndpointUnreachable: sending has to stop; the message is unsent.
-            SendingStopped: the sender was stopped while the message waited; it is unsent.
+            SendingStopped: the sender was stopped, or the message withdrawn, while it waited; it is unsent.
 
         Cancelling:
-            the attempt under way is dropped; the message may have been accepted.
+            the attempt under way is dropped; the message may have been accepted. `withdraw` waits for it instead.
         """
-        await self._quota_watch.first_answer()
         delivery = self._begin(message)
+        call = self._calls.one(message, delivery)
         try:
-            with self._calls.one(message, delivery):
+            with call:
+                await self._quota_watch.first_answer()
                 receipt = await self._deliver(message, delivery)
         except SendingStopped as stop:
             if not delivery.unsent:
@@ -120,7 +121,7 @@ class Sender:
             raise
         except Exception as error:
             if delivery.last_attempt and delivery.unsent:
-                raise stopped([message]) from error
+                raise call.stopped() from error
             raise SendFailed(self._report(message, delivery, error)) from error
         if self._hooks:  # nobody else would read the report
             self._report(message, delivery, receipt)
@@ -153,6 +154,15 @@ class Sender:
         finally:
             await batch.drain(DRAIN)
             self._batches.discard(batch)
+
+    def withdraw(self, message: Message) -> None:
+        """
+        Make no new attempt for a message that `send` was given, this very object.
+
+        If it waits, its `send` raises `SendingStopped`; an attempt under way comes to its end, and counts: where it is
+        accepted, `send` returns the receipt. Nothing happens for a message that is not under way.
+        """
+        self._calls.withdraw(message)
 
     def stop(self) -> None:
         """
