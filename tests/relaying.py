@@ -155,6 +155,7 @@ class Service:
     begun: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     """Set when an attempt begins."""
     attempts: int = attrs.field(default=0, init=False)
+    closed: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.gate.set()
@@ -170,7 +171,8 @@ class Service:
         return Receipt(f"id-{len(self.accepted)}")
 
     async def aclose(self) -> None:
-        """Close nothing."""
+        """Count it."""
+        self.closed += 1
 
     @property
     def recipients(self) -> list[str]:

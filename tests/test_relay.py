@@ -464,6 +464,61 @@ async def test_a_client_that_leaves_during_the_attempt_does_not_break_it_off() -
     assert service.attempts == 1
 
 
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_a_client_that_comes_back_during_the_attempt_waits_for_it(accepted: bool) -> None:
+    """The same message is not sent beside itself; what became of the first attempt counts, and others do not wait."""
+    service = Service()
+    if not accepted:
+        service = _fails_for("reader@example.net", Outcome.THROTTLED, SMTPText.RATE_EXCEEDED, times=1)
+    async with relay_to(service) as relay:
+        async with client_of(relay.port) as client:
+            await client.send(recipients=["first@example.net"])
+            service.gate.clear()
+            service.begun.clear()
+            await client.begin()
+            client.write(stuffed(CONTENT))
+            await service.begun.wait()
+            client.reset()
+        await until(lambda: relay.connections == 0)
+        async with client_of(relay.port) as again, client_of(relay.port) as other:
+            await again.begin()
+            again.write(stuffed(CONTENT))
+            await other.begin()
+            other.write(stuffed(CONTENT + b"Another one.\r\n"))
+            await until(lambda: service.attempts == 3)
+            await asyncio.sleep(0.05)
+            assert service.attempts == 3
+            service.gate.set()
+            assert (await again.reply()).startswith("250 2.0.0 Ok id-")
+            assert (await other.reply()).startswith("250 2.0.0 Ok id-")
+    assert len(service.accepted) == 3
+    assert service.attempts == 3 + (not accepted)
+
+
+async def test_a_client_that_waits_for_its_own_first_attempt_may_leave_as_well() -> None:
+    """However often it comes back, there is one copy."""
+    service = Service()
+    service.gate.clear()
+    async with relay_to(service) as relay:
+        for waiting in range(3):
+            async with client_of(relay.port) as client:
+                await client.begin()
+                client.write(stuffed(CONTENT))
+                await until(lambda: len(relay._desk.handover._under_way) > waiting)  # type: ignore[union-attr]  # noqa: B023
+                client.reset()
+            await until(lambda: relay.connections == 0)
+        async with client_of(relay.port) as last:
+            await last.begin()
+            last.write(stuffed(CONTENT))
+            await until(lambda: relay.held == 4)
+            service.gate.set()
+            assert await last.reply() == "250 2.0.0 Ok id-1"
+        await until(lambda: relay.held == 0)
+        assert (relay.counts.abandoned, relay.counts.recipients) == (3, 1)
+        async with client_of(relay.port) as new:
+            assert await new.send() == "250 2.0.0 Ok id-2"
+
+
 async def test_a_client_that_has_left_gets_no_second_attempt() -> None:
     """The attempt under way was the last."""
     service = _fails_for("reader@example.net", Outcome.THROTTLED, SMTPText.RATE_EXCEEDED)

@@ -16,7 +16,7 @@ import trustme
 
 from seslimit import ConfigurationError
 from seslimit.companion.relay import Relay, RelayOptions
-from seslimit.companion.relay._room import LARGE, SMALL, OutOfRoom, Room
+from seslimit.companion.relay._room import LARGE, SMALL, OutOfRoom, Room, Stock
 
 from .relaying import CONTENT, Client, Service, client_of, options, relay_to, session, stuffed, until
 
@@ -431,7 +431,7 @@ async def test_a_login_that_is_not_gone_on_with_is_idle() -> None:
 
 async def test_a_client_that_reads_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot fill the relay with replies, nor keep its connection by not reading the last one."""
-    monkeypatch.setattr("seslimit.companion.relay._session.LINGER", 0.1)
+    monkeypatch.setattr("seslimit.companion.relay._connection.LINGER", 0.1)
     async with (
         relay_to(Service(), idle_timeout=0.2, max_recipients=1) as relay,
         client_of(relay.port) as client,
@@ -505,16 +505,28 @@ async def test_a_message_grows_only_once() -> None:
 
 async def test_whoever_leaves_the_line_for_room_loses_none() -> None:
     """At the head of it, in the middle, and in the very moment of its turn."""
-    async with _room() as room:
-        for _ in range(3):
-            await room.take(LARGE * 10 * MIB)
-            waiting = [asyncio.create_task(room.take(size * MIB)) for size in (10, 5, 5)]
-            await asyncio.sleep(0)
-            waiting[1].cancel()
-            room.give_back(LARGE * 10 * MIB)
-            waiting[0].cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-            assert not waiting[2].cancelled()
-            room.give_back(5 * MIB)
-        await room.take(LARGE * 10 * MIB)
-        room.give_back(LARGE * 10 * MIB)
+    stock = Stock(40)
+    for _ in range(3):
+        await stock.take(40)
+        waiting = [asyncio.create_task(stock.take(amount)) for amount in (10, 5, 5)]
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+        stock.give_back(40)
+        waiting[0].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert not waiting[2].cancelled()
+        stock.give_back(5)
+    assert stock.free == 40
+
+
+async def test_a_place_at_once() -> None:
+    """It is entered where nothing has to be waited for, holds nothing otherwise, and is left once."""
+    async with _room(places=2) as room:
+        first, second = room.place(None), room.place(9 * MIB)
+        await room.large.take(35 * MIB)
+        assert (first.enter_at_once(), second.enter_at_once(), room.held) == (True, False, 1)
+        room.large.give_back(35 * MIB)
+        assert (second.enter_at_once(), room.place(None).enter_at_once(), room.held) == (True, False, 2)
+        async with first, second:
+            assert room.held == 2
+        assert (room.free.free, room.large.free) == (2, LARGE * 10 * MIB)

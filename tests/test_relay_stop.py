@@ -21,7 +21,7 @@ from seslimit.cli._commands import run
 from seslimit.companion.relay import Relay
 from seslimit.testing import Simulator
 
-from .relaying import CONTENT, FAST, Client, Service, client_of, options, relay_to, stuffed, until
+from .relaying import CONTENT, FAST, Client, Service, client_of, options, readers, relay_to, stuffed, until
 
 
 async def test_an_attempt_under_way_is_finished_and_answered() -> None:
@@ -53,6 +53,56 @@ async def test_an_attempt_that_does_not_end_is_answered_as_unknown() -> None:
         await relay.aclose(deadline=0.1)
         assert (await client.reply()).startswith("451 4.4.2 The message may have been accepted")
         assert await client.closed()
+
+
+async def test_a_message_that_some_have_already_is_sent_to_the_others() -> None:
+    """The relay would forget who has it, and the client would send to all again."""
+    service = Service()
+    async with relay_to(service, rate=100.0) as relay, client_of(relay.port) as client:
+        await client.begin(readers(120))
+        client.write(stuffed(CONTENT))
+        await until(lambda: service.accepted)
+        await relay.aclose()
+        assert await client.reply() == "250 2.0.0 Ok id-1 id-2 id-3"
+        assert (await client.reply()).startswith("421 4.3.2")
+    assert service.recipients == readers(120)
+
+
+async def test_a_message_whose_first_part_is_under_way_is_sent_to_the_others() -> None:
+    """It is not known before whether that part will be accepted."""
+    service = Service()
+    service.gate.clear()
+    async with relay_to(service) as relay, client_of(relay.port) as client:
+        await client.begin(readers(60))
+        client.write(stuffed(CONTENT))
+        await service.begun.wait()
+        closing = asyncio.create_task(relay.aclose())
+        await asyncio.sleep(0.05)
+        service.gate.set()
+        assert await client.reply() == "250 2.0.0 Ok id-1 id-2"
+        await closing
+
+
+async def test_a_message_for_more_than_there_is_time_for_says_who_gets_it_twice() -> None:
+    """The first part has it; the reply does not promise what the relay forgets."""
+    service = Service()
+    async with relay_to(service, rate=5.0) as relay, client_of(relay.port) as client:
+        await client.begin(readers(60))
+        client.write(stuffed(CONTENT))
+        await until(lambda: service.accepted)
+        await relay.aclose(deadline=0.2)
+        assert (await client.reply()).startswith(
+            "421 4.3.2 Accepted for 50 of 60 recipients (sent again to all, those get it twice: id-1)"
+        )
+
+
+async def test_closing_twice_closes_once() -> None:
+    """The transport hears of it once."""
+    service = Service()
+    async with relay_to(service) as relay:
+        await relay.aclose()
+        await relay.aclose()
+    assert service.closed == 1
 
 
 async def test_a_message_that_waits_for_its_turn_is_given_back() -> None:
@@ -173,7 +223,7 @@ async def test_without_aiosmtpd_it_says_what_to_install(monkeypatch: pytest.Monk
     """One sentence with the command."""
     monkeypatch.setitem(sys.modules, "aiosmtpd.smtp", None)
     monkeypatch.setitem(sys.modules, "aiosmtpd", None)
-    for name in ("_reception", "_session"):
+    for name in ("_reception", "_session", "_connection"):
         monkeypatch.delitem(sys.modules, f"seslimit.companion.relay.{name}", raising=False)
     with pytest.raises(ConfigurationError, match=r"pip install 'seslimit\[relay\]'"):
         await Relay(Service(), options()).open()

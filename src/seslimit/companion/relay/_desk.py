@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ._dialogue import Transaction
 from ._handover import Handover
+from ._intake import Intake
 from ._options import RelayOptions
 from ._room import Room
 
 if TYPE_CHECKING:
-    from ._session import RelaySession
+    from ._connection import RelayConnection
 
 
 @attrs.define(eq=False)
@@ -37,7 +39,7 @@ class Desk:
     room: Room = attrs.field(init=False)
     free: asyncio.Semaphore = attrs.field(init=False)
     """Connections that may still be accepted."""
-    sessions: set[RelaySession] = attrs.field(factory=set, init=False)
+    sessions: set[RelayConnection] = attrs.field(factory=set, init=False)
     empty: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     """Set while nobody is connected."""
     stopping: bool = attrs.field(default=False, init=False)
@@ -48,12 +50,16 @@ class Desk:
         self.free = asyncio.Semaphore(self.options.max_connections)
         self.empty.set()
 
-    def arrived(self, session: RelaySession) -> None:
+    def intake(self, transaction: Transaction) -> Intake:
+        """The reception of a message with this envelope; it has no place yet."""
+        return Intake(transaction, self.room.place(transaction.size), self.options.max_size)
+
+    def arrived(self, session: RelayConnection) -> None:
         """A connection was accepted."""
         self.sessions.add(session)
         self.empty.clear()
 
-    def left(self, session: RelaySession) -> None:
+    def left(self, session: RelayConnection) -> None:
         """A connection is no more."""
         if session in self.sessions:
             self.sessions.remove(session)

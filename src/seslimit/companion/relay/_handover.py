@@ -5,7 +5,7 @@ Decides how recipients are split into messages, and what is remembered when not 
 know the conversation that the transaction came from, but whether its client is still there.
 
 Invariants: recipients that SES took are never sent to again for the same transaction, whatever became of the others;
-an attempt under way is never broken off for a client that has gone.
+an attempt under way is never broken off for a client that has gone, nor is a second one begun beside it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import asyncio
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 import attrs
 
@@ -26,6 +28,7 @@ from seslimit import (
     Receipt,
     Sender,
     SendFailed,
+    SendingStopped,
     SendQuota,
     SESLimitError,
     Transport,
@@ -33,7 +36,7 @@ from seslimit import (
 )
 
 from ._memory import Memory, digest
-from ._replies import WAITED, Deed, for_error
+from ._replies import LEFT, STOPPING, WAITED, Deed, for_error
 
 logger = logging.getLogger("seslimit")
 
@@ -61,72 +64,94 @@ class Counts:
     """Attempts that SES refused for the rate; no client hears of them."""
 
 
+Parcel: TypeAlias = tuple[str, tuple[str, ...], bytes]
+"""Return address, recipients and content: what makes two transactions the same."""
+
+
 @attrs.define(eq=False)
 class Errand:
     """
     The hold on one transaction, from its final dot to its reply.
 
     Args:
-        task: the task that hands it over, and waits.
+        sender: makes the attempts.
+        orphans: where it is put when its client goes away.
         since: event-loop time (seconds) of its final dot.
     """
 
-    task: asyncio.Task[object]
+    _sender: Sender
+    _orphans: set[Errand]
     since: float
-    attempting: bool = attrs.field(default=False, init=False)
-    """Whether an attempt is under way."""
     gone: bool = attrs.field(default=False, init=False)
     """Whether nobody waits for the reply any more."""
     overdue: bool = attrs.field(default=False, init=False)
     """Whether it was called back because it waited too long."""
+    dismissed: bool = attrs.field(default=False, init=False)
+    """Whether the relay stops: what is not begun is given back."""
+    begun: bool = attrs.field(default=False, init=False)
+    """Whether a part of it was accepted."""
+    parcel: Parcel | None = attrs.field(default=None, init=False)
+    ended: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _message: Message | None = attrs.field(default=None, init=False)
 
     def abandon(self) -> None:
         """The client has gone: the attempt under way is the last; if there is none, this is the end."""
         if not self.gone:
             self.gone = True
-            self._recall()
+            self._orphans.add(self)
+            self._withdraw()
 
     def hurry(self) -> None:
-        """The client will not wait for much longer: if no attempt is under way, this is the end."""
-        if not (self.attempting or self.overdue or self.gone):
+        """The client will not wait for much longer: the attempt under way is the last."""
+        if not self.overdue:
             self.overdue = True
-            self._recall()
+            self._withdraw()
 
-    def after_failure(self) -> None:
-        """An attempt has failed; there is no other one for a client that has gone."""
+    def dismiss(self) -> None:
+        """The relay stops: the attempt under way is the last, unless others of its recipients have it already."""
+        self.dismissed = True
+        if not self.begun:
+            self._withdraw()
+
+    @property
+    def called_back(self) -> str | None:
+        """Why nothing more is sent, as a reply; None while there is no reason."""
         if self.gone:
-            self._recall()
+            return LEFT
+        if self.overdue:
+            return WAITED
+        return STOPPING if self.dismissed and not self.begun else None
 
-    def _recall(self) -> None:
-        if not self.attempting:
-            self.task.cancel()
+    async def send(self, message: Message) -> Receipt:
+        """Send a part; see `Sender.send`."""
+        self._message = message
+        try:
+            receipt = await self._sender.send(message)
+        finally:
+            self._message = None
+        self.begun = True
+        return receipt
+
+    def _withdraw(self) -> None:
+        if self._message is not None:
+            self._sender.withdraw(self._message)
 
 
 @attrs.frozen(eq=False)
-class AttendedTransport:
-    """A transport that counts attempts, and tells each message's errand of them."""
+class CountedTransport:
+    """A transport that counts attempts."""
 
     inner: Transport
     counts: Counts
 
     async def send(self, message: Message) -> Receipt:
         """Make one attempt; see `Transport.send`."""
-        errand = message.key
-        assert isinstance(errand, Errand)  # noqa: S101  # for the type checkers: nobody else uses this transport
-        if errand.gone or errand.overdue:
-            # It was called back while nothing was waited for, and hears of it here.
-            await asyncio.sleep(0)
         self.counts.attempts += 1
-        errand.attempting = True
         try:
             return await self.inner.send(message)
         except Exception as error:
             self.counts.throttled += classify(error) is Outcome.THROTTLED
-            errand.attempting = False
-            errand.after_failure()
             raise
-        finally:
-            errand.attempting = False
 
     async def quota(self) -> SendQuota | None:
         """The account's sending quota, where the transport knows it."""
@@ -145,14 +170,21 @@ class Handover:
     Hands transactions over to SES.
 
     Args:
-        sender: sends the messages that they are split into; its transport is an `AttendedTransport`.
+        sender: sends the messages that they are split into; its transport is a `CountedTransport`.
         counts: what became of them.
     """
 
     sender: Sender
     counts: Counts
     _memory: Memory = attrs.field(factory=Memory, init=False)
+    _under_way: set[Errand] = attrs.field(factory=set, init=False)
+    _orphans: set[Errand] = attrs.field(factory=set, init=False)
+    """Those under way whose clients have gone, and may come back with the same."""
     _quiet_until: float = attrs.field(default=-math.inf, init=False)
+
+    def errand(self) -> Errand:
+        """The hold on a transaction that begins now."""
+        return Errand(self.sender, self._orphans, _now())
 
     async def take(self, mail_from: str, recipients: Sequence[str], content: bytes, errand: Errand) -> str:
         """
@@ -160,43 +192,56 @@ class Handover:
 
         Returns:
             the reply to the final dot.
-
-        Cancelling:
-            no further part is sent; what was accepted is remembered.
         """
         # Who is named twice, in two parts perhaps, gets one copy.
-        recipients = tuple(dict.fromkeys(recipients))
-        key = digest(mail_from, recipients, content) if self._memory else None
-        known = {} if key is None else self._memory.recall(key, _now())
-        deed = Deed(len(recipients), dict(known))
-        parts = batched([each for each in recipients if each not in known], MAX_RECIPIENTS)
+        parcel = errand.parcel = mail_from, tuple(dict.fromkeys(recipients)), content
+        self._under_way.add(errand)
         try:
-            await self._send((mail_from, content), parts, deed, errand)
-        except asyncio.CancelledError:
-            if errand.gone or not errand.overdue or errand.task.uncancel():
-                raise
-            deed.failure = WAITED
+            for twin in [each for each in self._orphans if each.parcel == parcel]:
+                # Its client was cut off in the middle of an attempt, and sends the same again: what came of it counts.
+                await twin.ended.wait()
+            return await self._take(parcel, errand)
+        finally:
+            self._under_way.discard(errand)
+            self._orphans.discard(errand)
+            errand.ended.set()
+
+    async def ended(self, timeout: float) -> None:
+        """Return when nothing is under way, or after `timeout` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._under_way:
+                    await next(iter(self._under_way)).ended.wait()
+
+    async def _take(self, parcel: Parcel, errand: Errand) -> str:
+        key = digest(*parcel) if self._memory else None
+        known = {} if key is None else self._memory.recall(key, _now())
+        deed = Deed(len(parcel[1]), dict(known))
+        try:
+            await self._send(parcel, deed, errand)
         finally:
             self.counts.recipients += len(deed.accepted) - len(known)
             self.counts.abandoned += errand.gone
             if deed.accepted and (errand.gone or not deed.done):
-                self._memory.note(key or digest(mail_from, recipients, content), deed.accepted, _now())
+                self._memory.note(key or digest(*parcel), deed.accepted, _now())
             elif self._memory:
                 # Also one that was noted meanwhile: a client that sends the same once more means a new message.
-                self._memory.forget(key or digest(mail_from, recipients, content))
-        return self._counted(deed.reply())
+                self._memory.forget(key or digest(*parcel))
+        reply = deed.reply()
+        return reply if errand.gone and not deed.done else self._counted(reply)
 
-    async def _send(
-        self, message: tuple[str, bytes], parts: Iterator[tuple[str, ...]], deed: Deed, errand: Errand
-    ) -> None:
-        mail_from, content = message
-        for part in parts:
-            if errand.gone:
+    async def _send(self, parcel: Parcel, deed: Deed, errand: Errand) -> None:
+        mail_from, recipients, content = parcel
+        errand.begun = bool(deed.accepted)
+        for part in batched([each for each in recipients if each not in deed.accepted], MAX_RECIPIENTS):
+            if errand.called_back:
+                deed.failed(errand.called_back)
                 return
             try:
-                receipt = await self.sender.send(Message(mail_from, part, content, key=errand))
+                receipt = await errand.send(Message(mail_from, part, content))
             except SESLimitError as error:
-                deed.failed(for_error(error, datetime.now(UTC)))
+                withdrawn = errand.called_back if type(error) is SendingStopped else None
+                deed.failed(withdrawn or for_error(error, datetime.now(UTC)))
                 self._tell(error)
                 if deed.is_for_now:
                     return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from seslimit import ConfigurationError, Limiter, RetryPolicy, Sender, Transport
 
-from ._handover import AttendedTransport, Counts, Handover
+from ._handover import CountedTransport, Counts, Handover
 from ._options import RelayOptions
 from ._replies import STOPPING
 
@@ -35,6 +35,9 @@ POLICY = RetryPolicy(
 """The client is somebody who can be told, and who waits for ten minutes at most: five attempts with at most 75 s of
 waits among them, then it hears of the failure and comes back later. Whether a message is sent again that may have been
 accepted is the client's to decide; it will, and twice is enough."""
+
+LAST_ATTEMPTS = 2.0
+"""Seconds at the end of the deadline for attempts that began in it."""
 
 GOODBYE = 2.0
 """Seconds for the last replies to be written when the relay stops."""
@@ -74,13 +77,14 @@ class Relay:
         self.counts = Counts()
         """What became of the messages so far."""
         self._sender = Sender(
-            AttendedTransport(transport, self.counts),
+            CountedTransport(transport, self.counts),
             limiter=self.limiter,
             retry=retry,
             max_in_flight=options.max_pending,
         )
         self._desk: Desk | None = None
         self._reception: Reception | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Relay:
         await self.open()
@@ -126,9 +130,15 @@ class Relay:
         """
         Take no more messages, finish and answer those whose attempt is under way, and tell the others to come back.
 
+        A message of which some recipients have it already is sent to the others, as far as there is time: the relay
+        forgets who has it.
+
         Args:
-            deadline: seconds that the attempts under way are given.
+            deadline: seconds that this is given.
         """
+        if self._closed:
+            return
+        self._closed = True
         desk, reception = self._desk, self._reception
         if desk is None or reception is None:
             await self._sender.aclose(deadline)
@@ -137,7 +147,8 @@ class Relay:
         for session in list(desk.sessions):
             session.dismiss(STOPPING)
         try:
-            await self._sender.aclose(deadline)
+            await desk.handover.ended(max(0.0, deadline - LAST_ATTEMPTS))
+            await self._sender.aclose(min(deadline, LAST_ATTEMPTS))
             await _last_words(desk)
         finally:
             await reception.close()

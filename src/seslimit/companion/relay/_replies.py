@@ -33,6 +33,7 @@ MAX_NAMED = 5
 """Recipients, or message ids, that one reply names; the others are counted, and are in the log."""
 
 STOPPING = "421 4.3.2 The relay is stopping; the message was not sent, send it again later"
+LEFT = "451 4.3.2 The client closed the connection before the message had its turn, and it was not sent"
 WAITED = "451 4.3.2 The message has waited too long for its turn and was not sent; send it again later"
 
 _SES_REPLY = re.compile(r"5\d\d .")

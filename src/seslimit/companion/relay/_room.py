@@ -32,6 +32,52 @@ class OutOfRoom(Exception):
 
 
 @attrs.define(eq=False)
+class Stock:
+    """
+    Something of which there is so much, for those who take of it in the order in which they come.
+
+    Args:
+        free: how much there is.
+    """
+
+    free: int
+    _waiting: deque[tuple[int, asyncio.Future[None]]] = attrs.field(factory=deque, init=False)
+
+    def take_at_once(self, amount: int) -> bool:
+        """Take so much, if it is there and nobody waits; returns whether it was taken. Nothing is always there."""
+        if amount and (self._waiting or self.free < amount):
+            return False
+        self.free -= amount
+        return True
+
+    async def take(self, amount: int) -> None:
+        """Take so much, when it is this one's turn."""
+        if self.take_at_once(amount):
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((amount, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.free += amount
+            self._serve()
+            raise
+
+    def give_back(self, amount: int) -> None:
+        """Give it back, and serve who waits."""
+        self.free += amount
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= self.free):
+            amount, turn = self._waiting.popleft()
+            if not turn.done():
+                self.free -= amount
+                turn.set_result(None)
+
+
+@attrs.define(eq=False)
 class Room:
     """
     The room of one relay.
@@ -41,15 +87,21 @@ class Room:
         max_size: bytes of the largest message.
     """
 
-    places: asyncio.Semaphore = attrs.field(converter=asyncio.Semaphore)
+    _places: int
     max_size: int
-    held: int = attrs.field(default=0, init=False)
-    """Messages that have a place."""
-    _free: int = attrs.field(init=False)
-    _waiting: deque[tuple[int, asyncio.Future[None]]] = attrs.field(factory=deque, init=False)
+    free: Stock = attrs.field(init=False)
+    """Places."""
+    large: Stock = attrs.field(init=False)
+    """Bytes that the large messages share."""
 
     def __attrs_post_init__(self) -> None:
-        self._free = LARGE * self.max_size
+        self.free = Stock(self._places)
+        self.large = Stock(LARGE * self.max_size)
+
+    @property
+    def held(self) -> int:
+        """Messages that have a place."""
+        return self._places - self.free.free
 
     def place(self, declared: int | None) -> Place:
         """
@@ -58,64 +110,55 @@ class Room:
         Args:
             declared: the size that the client told; None where it told none.
         """
-        return Place(self, declared)
-
-    async def take(self, size: int) -> None:
-        """Take so many bytes of what large messages share, when it is this one's turn."""
-        if not self._waiting and self._free >= size:
-            self._free -= size
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((size, turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._free += size
-            self._serve()
-            raise
-
-    def give_back(self, size: int) -> None:
-        """Give bytes back."""
-        self._free += size
-        self._serve()
-
-    def _serve(self) -> None:
-        while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= self._free):
-            size, turn = self._waiting.popleft()
-            if not turn.done():
-                self._free -= size
-                turn.set_result(None)
+        size = 0 if declared is None or declared <= SMALL else min(declared + declared // 8 + SLACK, self.max_size)
+        return Place(self, size)
 
 
 @attrs.define(eq=False)
 class Place:
-    """The place of one message, for as long as the block lasts."""
+    """The place of one message, for as long as the block lasts; to enter it is free where it was entered before."""
 
     _room: Room
-    _declared: int | None
-    _taken: int = attrs.field(default=0, init=False)
+    _size: int
+    """Bytes of what large messages share."""
+    entered: bool = attrs.field(default=False, init=False)
 
     async def __aenter__(self) -> Place:
-        await self._room.places.acquire()
-        self._room.held += 1
-        declared = self._declared or 0
-        if declared > SMALL:
+        if not self.entered:
+            await self._room.free.take(1)
             try:
-                await self._take(min(declared + declared // 8 + SLACK, self._room.max_size))
+                await self._room.large.take(self._size)
             except BaseException:
-                self._leave()
+                self._room.free.give_back(1)
                 raise
+            self.entered = True
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._leave()
+        self.leave()
+
+    def enter_at_once(self) -> bool:
+        """Enter if nothing has to be waited for; returns whether it was entered."""
+        room = self._room
+        if not room.free.take_at_once(1):
+            return False
+        if not room.large.take_at_once(self._size):
+            room.free.give_back(1)
+            return False
+        self.entered = True
+        return True
+
+    def leave(self) -> None:
+        """Give everything back."""
+        self.entered = False
+        self._room.free.give_back(1)
+        self._room.large.give_back(self._size)
 
     def fits(self, size: int) -> bool:
         """Whether there is room for a content of this size."""
-        return size <= max(SMALL, self._taken)
+        return size <= max(SMALL, self._size)
 
     async def grow(self) -> None:
         """
@@ -124,16 +167,7 @@ class Place:
         Raises:
             OutOfRoom: its size was told, and this is more.
         """
-        if self._taken:
+        if self._size:
             raise OutOfRoom
-        await self._take(self._room.max_size)
-
-    async def _take(self, size: int) -> None:
-        await self._room.take(size)
-        self._taken = size
-
-    def _leave(self) -> None:
-        self._room.held -= 1
-        self._room.places.release()
-        if self._taken:
-            self._room.give_back(self._taken)
+        await self._room.large.take(self._room.max_size)
+        self._size = self._room.max_size
