@@ -77,7 +77,9 @@ class SMTPReplies(asyncio.Protocol):
             patience: seconds after which it is a `TimeoutError` instead.
         """
         self._held = None
-        return self._await_reply(patience)
+        reply = self._await_reply()
+        self.be_patient(patience)
+        return reply
 
     def hold(self, dialogue: Dialogue[T], transport: asyncio.WriteTransport) -> asyncio.Future[T]:
         """
@@ -91,7 +93,7 @@ class SMTPReplies(asyncio.Protocol):
             transport: where the commands are written.
         """
         self._held = dialogue, transport
-        ended = self._await_reply(math.inf)
+        ended = self._await_reply()
         if not ended.done():
             self._go_on(ended, None)
         return ended
@@ -106,14 +108,12 @@ class SMTPReplies(asyncio.Protocol):
         if self._failure is not None:
             raise self._failure
 
-    def _await_reply(self, patience: float) -> asyncio.Future[Any]:
+    def _await_reply(self) -> asyncio.Future[Any]:
         self._waiter = self._loop.create_future()
         if self._failure is not None:
             self._tell(self._failure)
         elif not self.in_step:
             self._fail(_UNASKED)
-        else:
-            self.be_patient(patience)
         return self._waiter
 
     def _go_on(self, waiter: asyncio.Future[Any], reply: SMTPReply | None) -> None:
@@ -227,13 +227,14 @@ class SMTPReplies(asyncio.Protocol):
             line = _LINE.fullmatch(self._buffer, begin, end)
             if line is None:
                 raise ValueError("The service said something that is no reply.")
-            if self._texts and line["code"] != self._code:
+            code, more, text = line.groups()
+            if self._texts and code != self._code:
                 raise ValueError("The service gave a reply of two codes.")
-            self._code = line["code"]
-            self._texts.append(line["text"].decode("utf-8", "replace").strip())
+            self._code = code
+            self._texts.append(text.decode("utf-8", "replace").strip())
             begin = end
-            if not line["more"]:
-                reply = SMTPReply(int(self._code), "\n".join(self._texts))
+            if not more:
+                reply = SMTPReply(int(code), "\n".join(self._texts))
                 self._texts.clear()
                 del self._buffer[:end]
                 return reply

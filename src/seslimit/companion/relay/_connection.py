@@ -201,9 +201,12 @@ class RelayConnection(SMTP):
 
     async def push(self, status: Any) -> None:
         """Send a reply; a client that does not read it is idle."""
+        self._say(status if isinstance(status, bytes) else status.encode("ascii"))
+        if self._congested:
+            await self._writer.drain()
+
+    def _say(self, reply: bytes) -> None:
         if self.transport is None:
             raise ConnectionResetError
-        data: bytes = status if isinstance(status, bytes) else status.encode("ascii")
+        cast("asyncio.WriteTransport", self.transport).write(reply + b"\r\n")
         self._idle_since = self.loop.time()
-        self._writer.write(data + b"\r\n")
-        await self._writer.drain()

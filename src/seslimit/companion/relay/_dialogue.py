@@ -128,10 +128,10 @@ class Dialogue:
         name = word.upper()
         if len(line) > COMMAND_LENGTH:
             raise Refused(TOO_LONG)
-        if name in _HTTP or name.endswith(b":"):
-            raise Refused("421 4.7.0 This is no HTTP server", last=True)
         answer = self._answers.get(name)
         if answer is None and name not in _TAKE_TIME:
+            if name in _HTTP or name.endswith(b":"):
+                raise Refused("421 4.7.0 This is no HTTP server", last=True)
             raise Refused("500 5.5.2 Command not recognized")
         if self._tls_required and not self.secure and name not in _BEFORE_TLS:
             raise Refused("530 5.7.0 Must issue a STARTTLS command first")

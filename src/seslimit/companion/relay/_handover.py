@@ -14,7 +14,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -91,7 +90,7 @@ class Errand:
     begun: bool = attrs.field(default=False, init=False)
     """Whether a part of it was accepted."""
     parcel: Parcel | None = attrs.field(default=None, init=False)
-    ended: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    ended: asyncio.Future[None] = attrs.field(factory=lambda: asyncio.get_running_loop().create_future(), init=False)
     _message: Message | None = attrs.field(default=None, init=False)
 
     def abandon(self) -> None:
@@ -199,19 +198,17 @@ class Handover:
         try:
             for twin in [each for each in self._orphans if each.parcel == parcel]:
                 # Its client was cut off in the middle of an attempt, and sends the same again: what came of it counts.
-                await twin.ended.wait()
+                await asyncio.wait([twin.ended])
             return await self._take(parcel, errand)
         finally:
             self._under_way.discard(errand)
             self._orphans.discard(errand)
-            errand.ended.set()
+            errand.ended.set_result(None)
 
     async def ended(self, timeout: float) -> None:
-        """Return when nothing is under way, or after `timeout` seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while self._under_way:
-                    await next(iter(self._under_way)).ended.wait()
+        """Return when all that is under way has ended, or after `timeout` seconds."""
+        if self._under_way:
+            await asyncio.wait([errand.ended for errand in self._under_way], timeout=timeout)
 
     async def _take(self, parcel: Parcel, errand: Errand) -> str:
         key = digest(*parcel) if self._memory else None

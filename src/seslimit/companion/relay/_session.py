@@ -79,8 +79,7 @@ class RelaySession(RelayConnection):
             # It is answered by the conversation, once more and for good.
             return False
         if answer is not None:
-            self._writer.write(f"{answer}\r\n".encode("ascii"))
-            self._idle_since = self.loop.time()
+            self._say(answer.encode("ascii"))
         return answer is not None
 
     def _begin_at_once(self, command: Command) -> str | None:
@@ -118,7 +117,7 @@ class RelaySession(RelayConnection):
         while self._last_words is None:
             line = await self._read_line()
             try:
-                answer = self._dialogue.answer(line)
+                answer = self._dialogue.answer(line) if self._received is None else Command(b"DATA", "")
                 if isinstance(answer, str):
                     await self.push(answer)
                 else:
