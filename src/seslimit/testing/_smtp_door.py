@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, TLSSetupException, syntax
@@ -211,8 +211,9 @@ class _Session(SMTP):
         await super()._handle_client()
 
     def _end(self, end: End) -> None:
-        transport = self.transport
-        if not isinstance(transport, asyncio.WriteTransport) or end is End.KEEP:
+        # Not asked whether it is one: uvloop's do not derive from asyncio's.
+        transport = cast("asyncio.WriteTransport | None", self.transport)
+        if transport is None or end is End.KEEP:
             return
         if end is End.CLOSE:
             transport.close()
