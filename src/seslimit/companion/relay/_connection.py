@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, Session, TLSSetupException
 
 from ._desk import Desk
 from ._dialogue import HOST_NAME
-from ._handover import Errand
+from ._errand import Errand
 
 logger = logging.getLogger("seslimit")
 

@@ -15,7 +15,6 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TypeAlias
 
 import attrs
 
@@ -34,8 +33,9 @@ from seslimit import (
     classify,
 )
 
+from ._errand import Errand, Parcel
 from ._memory import Memory, digest
-from ._replies import LEFT, STOPPING, WAITED, Deed, for_error
+from ._replies import Deed, for_error
 
 logger = logging.getLogger("seslimit")
 
@@ -61,79 +61,6 @@ class Counts:
     """Attempts that were made, whatever they meant."""
     throttled: int = 0
     """Attempts that SES refused for the rate; no client hears of them."""
-
-
-Parcel: TypeAlias = tuple[str, tuple[str, ...], bytes]
-"""Return address, recipients and content: what makes two transactions the same."""
-
-
-@attrs.define(eq=False)
-class Errand:
-    """
-    The hold on one transaction, from its final dot to its reply.
-
-    Args:
-        sender: makes the attempts.
-        orphans: where it is put when its client goes away.
-        since: event-loop time (seconds) of its final dot.
-    """
-
-    _sender: Sender
-    _orphans: set[Errand]
-    since: float
-    gone: bool = attrs.field(default=False, init=False)
-    """Whether nobody waits for the reply any more."""
-    overdue: bool = attrs.field(default=False, init=False)
-    """Whether it was called back because it waited too long."""
-    dismissed: bool = attrs.field(default=False, init=False)
-    """Whether the relay stops: what is not begun is given back."""
-    begun: bool = attrs.field(default=False, init=False)
-    """Whether a part of it was accepted."""
-    parcel: Parcel | None = attrs.field(default=None, init=False)
-    ended: asyncio.Future[None] = attrs.field(factory=lambda: asyncio.get_running_loop().create_future(), init=False)
-    _message: Message | None = attrs.field(default=None, init=False)
-
-    def abandon(self) -> None:
-        """The client has gone: the attempt under way is the last; if there is none, this is the end."""
-        if not self.gone:
-            self.gone = True
-            self._orphans.add(self)
-            self._withdraw()
-
-    def hurry(self) -> None:
-        """The client will not wait for much longer: the attempt under way is the last."""
-        if not self.overdue:
-            self.overdue = True
-            self._withdraw()
-
-    def dismiss(self) -> None:
-        """The relay stops: the attempt under way is the last, unless others of its recipients have it already."""
-        self.dismissed = True
-        if not self.begun:
-            self._withdraw()
-
-    @property
-    def called_back(self) -> str | None:
-        """Why nothing more is sent, as a reply; None while there is no reason."""
-        if self.gone:
-            return LEFT
-        if self.overdue:
-            return WAITED
-        return STOPPING if self.dismissed and not self.begun else None
-
-    async def send(self, message: Message) -> Receipt:
-        """Send a part; see `Sender.send`."""
-        self._message = message
-        try:
-            receipt = await self._sender.send(message)
-        finally:
-            self._message = None
-        self.begun = True
-        return receipt
-
-    def _withdraw(self) -> None:
-        if self._message is not None:
-            self._sender.withdraw(self._message)
 
 
 @attrs.frozen(eq=False)
