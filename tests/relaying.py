@@ -62,9 +62,13 @@ class Client:
 
     async def send(self, content: bytes = CONTENT, recipients: Iterable[str] = ("reader@example.net",)) -> str:
         """Hand over one message; returns the reply to its final dot."""
+        await self.hand_over(content, recipients)
+        return await self.reply()
+
+    async def hand_over(self, content: bytes = CONTENT, recipients: Iterable[str] = ("reader@example.net",)) -> None:
+        """Hand over one message, whose reply is still to come."""
         assert (await self.begin(recipients)).startswith("354")
         self.write(stuffed(content))
-        return await self.reply()
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         """Go over to TLS, and greet again."""

@@ -59,8 +59,7 @@ async def test_the_reply_is_held_until_ses_has_accepted() -> None:
     service = Service()
     service.gate.clear()
     async with session(service) as client:
-        await client.begin()
-        client.write(stuffed(CONTENT))
+        await client.hand_over()
         await service.begun.wait()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
@@ -438,8 +437,7 @@ async def test_a_client_that_leaves_while_its_message_waits_takes_it_back() -> N
         async with client_of(relay.port) as first:
             await first.send()
             async with client_of(relay.port) as second:
-                await second.begin()
-                second.write(stuffed(CONTENT))
+                await second.hand_over()
                 await until(lambda: relay.limiter.waiting)
             await until(lambda: not relay.limiter.waiting)
         await until(lambda: relay.held == 0 and relay.connections == 0)
@@ -452,8 +450,7 @@ async def test_a_client_that_leaves_during_the_attempt_does_not_break_it_off() -
     service.gate.clear()
     async with relay_to(service) as relay:
         async with client_of(relay.port) as client:
-            await client.begin()
-            client.write(stuffed(CONTENT))
+            await client.hand_over()
             await service.begun.wait()
             client.reset()
         await until(lambda: relay.connections == 0)
@@ -475,16 +472,13 @@ async def test_a_client_that_comes_back_during_the_attempt_waits_for_it(accepted
             await client.send(recipients=["first@example.net"])
             service.gate.clear()
             service.begun.clear()
-            await client.begin()
-            client.write(stuffed(CONTENT))
+            await client.hand_over()
             await service.begun.wait()
             client.reset()
         await until(lambda: relay.connections == 0)
         async with client_of(relay.port) as again, client_of(relay.port) as other:
-            await again.begin()
-            again.write(stuffed(CONTENT))
-            await other.begin()
-            other.write(stuffed(CONTENT + b"Another one.\r\n"))
+            await again.hand_over()
+            await other.hand_over(CONTENT + b"Another one.\r\n")
             await until(lambda: service.attempts == 3)
             await asyncio.sleep(0.05)
             assert service.attempts == 3
@@ -502,14 +496,12 @@ async def test_a_client_that_waits_for_its_own_first_attempt_may_leave_as_well()
     async with relay_to(service) as relay:
         for waiting in range(3):
             async with client_of(relay.port) as client:
-                await client.begin()
-                client.write(stuffed(CONTENT))
+                await client.hand_over()
                 await until(lambda: len(relay._desk.handover._under_way) > waiting)  # type: ignore[union-attr]  # noqa: B023
                 client.reset()
             await until(lambda: relay.connections == 0)
         async with client_of(relay.port) as last:
-            await last.begin()
-            last.write(stuffed(CONTENT))
+            await last.hand_over()
             await until(lambda: relay.held == 4)
             service.gate.set()
             assert await last.reply() == "250 2.0.0 Ok id-1"
@@ -525,8 +517,7 @@ async def test_a_client_that_has_left_gets_no_second_attempt() -> None:
     service.gate.clear()
     async with relay_to(service) as relay:
         async with client_of(relay.port) as client:
-            await client.begin()
-            client.write(stuffed(CONTENT))
+            await client.hand_over()
             await service.begun.wait()
             client.reset()
         await until(lambda: relay.connections == 0)
@@ -550,8 +541,7 @@ async def test_an_attempt_under_way_is_not_given_up_for_the_time() -> None:
     service = Service()
     service.gate.clear()
     async with relay_to(service, patience=0.1) as relay, client_of(relay.port) as client:
-        await client.begin()
-        client.write(stuffed(CONTENT))
+        await client.hand_over()
         await asyncio.sleep(0.3)
         service.gate.set()
         assert (await client.reply()).startswith("250")

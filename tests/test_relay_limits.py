@@ -18,7 +18,7 @@ from seslimit import ConfigurationError
 from seslimit.companion.relay import Relay, RelayOptions
 from seslimit.companion.relay._room import LARGE, SMALL, OutOfRoom, Room, Stock
 
-from .relaying import CONTENT, Client, Service, client_of, options, relay_to, session, stuffed, until
+from .relaying import Client, Service, client_of, options, relay_to, session, stuffed, until
 
 LOGIN = {"user": "somebody", "password": "s3kr1t"}
 MIB = 1024 * 1024
@@ -250,8 +250,7 @@ async def test_messages_beyond_the_limit_wait_for_the_go_ahead() -> None:
         client_of(relay.port) as first,
         client_of(relay.port) as second,
     ):
-        await first.begin()
-        first.write(stuffed(CONTENT))
+        await first.hand_over()
         await service.begun.wait()
         beginning = asyncio.create_task(second.begin())
         await asyncio.sleep(0.4)
@@ -266,8 +265,7 @@ async def test_a_client_that_leaves_the_queue_frees_its_turn() -> None:
     service = Service()
     service.gate.clear()
     async with relay_to(service, max_pending=1) as relay, client_of(relay.port) as first:
-        await first.begin()
-        first.write(stuffed(CONTENT))
+        await first.hand_over()
         await service.begun.wait()
         async with client_of(relay.port) as second:
             second.write(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n")

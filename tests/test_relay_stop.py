@@ -29,8 +29,7 @@ async def test_an_attempt_under_way_is_finished_and_answered() -> None:
     service = Service()
     service.gate.clear()
     async with relay_to(service) as relay, client_of(relay.port) as client:
-        await client.begin()
-        client.write(stuffed(CONTENT))
+        await client.hand_over()
         await service.begun.wait()
         closing = asyncio.create_task(relay.aclose())
         await asyncio.sleep(0.05)
@@ -47,8 +46,7 @@ async def test_an_attempt_that_does_not_end_is_answered_as_unknown() -> None:
     service = Service()
     service.gate.clear()
     async with relay_to(service) as relay, client_of(relay.port) as client:
-        await client.begin()
-        client.write(stuffed(CONTENT))
+        await client.hand_over()
         await service.begun.wait()
         await relay.aclose(deadline=0.1)
         assert (await client.reply()).startswith("451 4.4.2 The message may have been accepted")
@@ -59,8 +57,7 @@ async def test_a_message_that_some_have_already_is_sent_to_the_others() -> None:
     """The relay would forget who has it, and the client would send to all again."""
     service = Service()
     async with relay_to(service, rate=100.0) as relay, client_of(relay.port) as client:
-        await client.begin(readers(120))
-        client.write(stuffed(CONTENT))
+        await client.hand_over(recipients=readers(120))
         await until(lambda: service.accepted)
         await relay.aclose()
         assert await client.reply() == "250 2.0.0 Ok id-1 id-2 id-3"
@@ -73,8 +70,7 @@ async def test_a_message_whose_first_part_is_under_way_is_sent_to_the_others() -
     service = Service()
     service.gate.clear()
     async with relay_to(service) as relay, client_of(relay.port) as client:
-        await client.begin(readers(60))
-        client.write(stuffed(CONTENT))
+        await client.hand_over(recipients=readers(60))
         await service.begun.wait()
         closing = asyncio.create_task(relay.aclose())
         await asyncio.sleep(0.05)
@@ -87,8 +83,7 @@ async def test_a_message_for_more_than_there_is_time_for_says_who_gets_it_twice(
     """The first part has it; the reply does not promise what the relay forgets."""
     service = Service()
     async with relay_to(service, rate=5.0) as relay, client_of(relay.port) as client:
-        await client.begin(readers(60))
-        client.write(stuffed(CONTENT))
+        await client.hand_over(recipients=readers(60))
         await until(lambda: service.accepted)
         await relay.aclose(deadline=0.2)
         assert (await client.reply()).startswith(
@@ -110,8 +105,7 @@ async def test_a_message_that_waits_for_its_turn_is_given_back() -> None:
     service = Service()
     async with relay_to(service, rate=0.1) as relay, client_of(relay.port) as client:
         await client.send()
-        await client.begin()
-        client.write(stuffed(CONTENT))
+        await client.hand_over()
         await until(lambda: relay.limiter.waiting)
         await relay.aclose()
         assert (await client.reply()).startswith("421 4.3.2 The relay is stopping")
@@ -147,8 +141,7 @@ async def test_a_message_that_waits_for_a_place_is_told_to_come_back() -> None:
         client_of(relay.port) as first,
         client_of(relay.port) as second,
     ):
-        await first.begin()
-        first.write(stuffed(CONTENT))
+        await first.hand_over()
         await service.begun.wait()
         beginning = asyncio.create_task(second.begin())
         await asyncio.sleep(0.05)
@@ -164,8 +157,7 @@ async def test_new_connections_are_told_to_come_back() -> None:
     service = Service()
     service.gate.clear()
     async with relay_to(service) as relay, client_of(relay.port) as first:
-        await first.begin()
-        first.write(stuffed(CONTENT))
+        await first.hand_over()
         await service.begun.wait()
         closing = asyncio.create_task(relay.aclose())
         await asyncio.sleep(0)

@@ -12,7 +12,7 @@ import uvloop
 from seslimit import Limiter, Message, Sender, transport_from_url
 from seslimit.testing import Simulator
 
-from .relaying import CONTENT, Service, client_of, relay_to, stuffed, until
+from .relaying import CONTENT, Service, client_of, relay_to, until
 from .test_listmonk_messenger import running as messenger
 
 LARGE = CONTENT + b"0123456789abcde\r\n" * 200_000
@@ -92,8 +92,7 @@ async def the_relay_stops() -> None:
     service = Service()
     service.gate.clear()
     async with relay_to(service) as relay, client_of(relay.port) as client, client_of(relay.port) as idle:
-        await client.begin()
-        client.write(stuffed(CONTENT))
+        await client.hand_over()
         await service.begun.wait()
         closing = asyncio.create_task(relay.aclose())
         await asyncio.sleep(0.05)
