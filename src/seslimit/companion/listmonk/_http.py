@@ -4,7 +4,7 @@ The HTTP surface of the messenger: who is let in, what is read, and what is answ
 It must not know what a message is: a body goes in, an answer comes out.
 
 Invariants: a request that is refused is not read; a body is never longer than allowed, and never unpacked; whoever goes
-away before the answer does not end what was begun.
+away before the answer does not end what was begun; a connection that says nothing does not last.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ MAX_READING = 256_000_000
 
 READ_TIME = 60.0
 """Seconds in which a body has to arrive."""
+
+HEAD_TIME = 60.0
+"""Seconds in which the head of a connection's first request has to arrive."""
 
 ANSWER_TIME = 1.0
 """Seconds for the last answers to be written when the door closes."""
@@ -80,6 +83,28 @@ class Login:
         return hmac.compare_digest(given, f"{self.user}:{self.password}".encode())
 
 
+class _Server(web.Server):
+    """aiohttp's server, which ends a connection on which no request has come in time; aiohttp would wait an hour."""
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._silent[handler] = asyncio.get_running_loop().call_later(HEAD_TIME, transport.abort)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        self.spoke(handler)
+        super().connection_lost(handler, exc)
+
+    def spoke(self, handler: web.RequestHandler) -> None:
+        """A request came, or nothing comes any more."""
+        timer = self._silent.pop(handler, None)
+        if timer is not None:
+            timer.cancel()
+
+
 class Door:
     """
     Listens, and hands each body that may come in to `post`.
@@ -111,15 +136,16 @@ class Door:
         self._health = health
         self._left = left
         self._reading = 0
+        self._server: _Server | None = None
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
 
     async def open(self) -> None:
         """Listen; raises OSError where the address cannot be had."""
-        server = web.Server(
+        self._server = _Server(
             self._answer, access_log=None, keepalive_timeout=KEEP_ALIVE, auto_decompress=False, lingering_time=2.0
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=ANSWER_TIME)
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=ANSWER_TIME)
         await self._runner.setup()
         self._site = web.TCPSite(self._runner, self._address.host, self._address.port, backlog=1024)
         await self._site.start()
@@ -138,6 +164,8 @@ class Door:
             self._runner = None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._server is not None:
+            self._server.spoke(request.protocol)
         answer = self._refused(request)
         if answer is None and request.path == HEALTH:
             answer = self._health()
