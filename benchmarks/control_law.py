@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from seslimit._rate import AdaptiveRate
+from seslimit._law.rate import AdaptiveRate
 from seslimit.testing._account import Schedule, SimulatedAccount, Verdict
 
 BURST = 0.05

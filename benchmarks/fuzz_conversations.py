@@ -23,9 +23,9 @@ from typing import Any
 import attrs
 
 from seslimit import Message, Outcome, Receipt, TransportError
-from seslimit.transports._smtp_options import verifying_context
-from seslimit.transports._smtp_replies import SMTPReplies
 from seslimit.transports.smtp import SMTPTransport
+from seslimit.transports.smtp._options import verifying_context
+from seslimit.transports.smtp._replies import SMTPReplies
 
 from .memory_wire import MemoryLoop, Wire
 from .reader_bounds import MOST_KEPT, SLOWEST, Watched

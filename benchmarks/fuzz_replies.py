@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from seslimit.transports._smtp_replies import BrokenConversation, SMTPReplies, SMTPReply
+from seslimit.transports.smtp._replies import BrokenConversation, SMTPReplies, SMTPReply
 
 from .reader_bounds import MOST_KEPT, SLOWEST, Watched
 from .strict_replies import LONGEST, read

@@ -7,8 +7,16 @@ import math
 import pytest
 
 from seslimit import Outcome, SendQuota
-from seslimit._account import BLOCK_PROBES, ENDPOINT_PROBES, FIRST_ALONE, FIRST_FAILURES, QUOTA_PROBES, Account, Verdict
-from seslimit._rate import AdaptiveRate
+from seslimit._law.account import (
+    BLOCK_PROBES,
+    ENDPOINT_PROBES,
+    FIRST_ALONE,
+    FIRST_FAILURES,
+    QUOTA_PROBES,
+    Account,
+    Verdict,
+)
+from seslimit._law.rate import AdaptiveRate
 
 RATE = 10.0
 

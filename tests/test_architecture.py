@@ -17,14 +17,11 @@ import seslimit
 PACKAGE = Path(seslimit.__file__).parent
 
 LAYERS = (
-    ("values", ("_outcome", "_errors", "_serialisation", "_message")),
-    (
-        "decisions",
-        ("_replies", "_classify", "_evidence", "_rate", "_retry", "_pause", "_quota", "_account", "_smtp_content"),
-    ),
+    ("values", ("_model", "_model.*")),
+    ("decisions", ("_meaning", "_meaning.*", "_law", "_law.*", "_dialogue", "_dialogue.*")),
     ("interface", ("transports", "transports._url")),
-    ("edge", ("_line", "_rest", "_limiter", "_delivery", "transports.*")),
-    ("assembly", ("_batch", "_calls", "_quota_watch", "_sender")),
+    ("edge", ("_pacing", "_pacing.*", "transports.*", "transports.ses.*", "transports.smtp.*")),
+    ("assembly", ("_sending", "_sending.*")),
     (
         "surface",
         (
@@ -32,6 +29,7 @@ LAYERS = (
             "__main__",
             "cli",
             "cli.*",
+            "cli.doctor.*",
             "companion",
             "companion.*",
             "companion.relay.*",
@@ -46,7 +44,7 @@ LAYERS = (
 PURE = (0, 1, 2)
 """Numbers of the layers that are told the time."""
 IMPURE_MODULES = {"asyncio", "time", "datetime", "logging", "os", "socket", "ssl", "threading", "selectors"}
-SHARED_WITH_COMPANIONS = {"_smtp_content"}
+SHARED_WITH_COMPANIONS = {"_dialogue.content"}
 """What finds the final dot for the simulator's door finds it for the relay: two of it could come to differ, and a
 server that ends a message elsewhere than the others is open to SMTP smuggling."""
 HEAVY = ("aiobotocore", "botocore", "aiosmtplib", "aiosmtpd", "aiohttp", "click", "rich")

@@ -24,12 +24,12 @@ import pytest
 import trustme
 from botocore.loaders import JSONFileLoader
 
-from seslimit._quota import SendQuota
+from seslimit._model.quota import SendQuota
 from seslimit.cli._commands import run
-from seslimit.cli._doctor import diagnose
-from seslimit.cli._doctor_account import account_checks, clock_check, refusal_of
-from seslimit.cli._doctor_checks import Check, Diagnosis, State
 from seslimit.cli._ending import Status
+from seslimit.cli.doctor._account import account_checks, clock_check, refusal_of
+from seslimit.cli.doctor._checks import Check, Diagnosis, State
+from seslimit.cli.doctor._doctor import diagnose
 from seslimit.testing import APIReply, APIRules, Fault, Simulator, SMTPRules, SMTPText
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -704,7 +704,7 @@ async def test_a_door_that_says_nothing() -> None:
 
 def test_a_slow_greeting(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every new connection pays for it; a greeting may have several lines."""
-    monkeypatch.setattr("seslimit.cli._doctor_session.SLOW_GREETING", 0.0)
+    monkeypatch.setattr("seslimit.cli.doctor._session.SLOW_GREETING", 0.0)
     with Served(smtp_talk({"": "220-Welcome\r\n220"})).running() as server:
         said = doctor(f"smtp://{LOGIN}127.0.0.1:{server.port}?tls=none")
     assert (said.status, said.words("greeting")[0]) == (0, "warning")
@@ -768,7 +768,7 @@ def test_the_simulator(url: str, names: list[str], doctor: Doctor) -> None:
 
 PLUG_IN = """
 from seslimit import ConfigurationError, Outcome, TransportError
-from seslimit._quota import SendQuota
+from seslimit._model.quota import SendQuota
 
 class Postbox:
     def __init__(self, url):

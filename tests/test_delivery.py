@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from seslimit import Limiter, Outcome, RetryPolicy, TransportError
-from seslimit._delivery import Delivery, Places
-from seslimit._limiter import Admission
-from seslimit._retry import History
+from seslimit._law.retry import History
+from seslimit._pacing.delivery import Delivery, Places
+from seslimit._pacing.limiter import Admission
 
 from .virtual_time import on_virtual_time
 

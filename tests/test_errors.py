@@ -23,8 +23,8 @@ from seslimit import (
     SESLimitError,
     TransportError,
 )
-from seslimit._errors import MAX_REPLY_LENGTH, printable
-from seslimit._outcome import Door, Reply, Stage
+from seslimit._model.errors import MAX_REPLY_LENGTH, printable
+from seslimit._model.outcome import Door, Reply, Stage
 
 MESSAGE = Message("a@example.com", ["b@example.org"], b"x", "key")
 ERRORS = [

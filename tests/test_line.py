@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seslimit._account import Account
-from seslimit._line import Line
-from seslimit._rate import AdaptiveRate
+from seslimit._law.account import Account
+from seslimit._law.rate import AdaptiveRate
+from seslimit._pacing.line import Line
 
 from .virtual_time import block, on_virtual_time, run
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seslimit import InvalidMessage, Message, Outcome, Receipt, Report
-from seslimit._message import MAX_RECIPIENTS
+from seslimit._model.message import MAX_RECIPIENTS
 
 CONTENT = b"Subject: hello\r\n\r\nhello\r\n"
 

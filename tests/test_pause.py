@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seslimit._pause import Pause
+from seslimit._law.pause import Pause
 
 
 @pytest.fixture

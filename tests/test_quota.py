@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seslimit import SendQuota
-from seslimit._quota import DAY, GRAIN, RollingDay
+from seslimit._law.day import DAY, GRAIN, RollingDay
 
 
 def test_what_remains_is_the_quota_less_what_was_sent() -> None:

@@ -8,8 +8,8 @@ from benchmarks.control_law import DELAYS, Scenario, Simulation, Trace, scenario
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seslimit._evidence import ASSUMED_DELAY, LEAN, MARGIN, START_RATE
-from seslimit._rate import (
+from seslimit._law.evidence import ASSUMED_DELAY, LEAN, MARGIN, START_RATE
+from seslimit._law.rate import (
     CLIMB_GROWTH,
     LEAST_GROWTH,
     LONGEST_HOLD,

@@ -12,11 +12,18 @@ import aiosmtplib
 import botocore.exceptions
 import pytest
 
-from seslimit import _classify
-from seslimit._classify import classify, meaning
-from seslimit._errors import AccountBlocked, ConfigurationError, EndpointUnreachable, InvalidMessage, TransportError
-from seslimit._outcome import Door, Outcome, Reply, Stage
-from seslimit._replies import API, LONG_PAUSE, SMTP, Meaning, interpret, most_useful
+from seslimit._meaning import classify as classification
+from seslimit._meaning.classify import classify, meaning
+from seslimit._meaning.replies import API, LONG_PAUSE, SMTP, interpret, most_useful
+from seslimit._model.errors import (
+    AccountBlocked,
+    ConfigurationError,
+    EndpointUnreachable,
+    InvalidMessage,
+    TransportError,
+)
+from seslimit._model.meaning import Meaning
+from seslimit._model.outcome import Door, Outcome, Reply, Stage
 
 RATE = "Throttling failure: Maximum sending rate exceeded."
 DAY = "Throttling failure: Daily message quota exceeded."
@@ -306,7 +313,7 @@ class Taught(Exception):
 @pytest.fixture
 def untaught(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test teaches is forgotten after it."""
-    monkeypatch.setattr(_classify, "_TAUGHT", dict(_classify._TAUGHT))
+    monkeypatch.setattr(classification, "_TAUGHT", dict(classification._TAUGHT))
 
 
 @pytest.mark.usefixtures("untaught")
@@ -332,5 +339,5 @@ def test_teaching_goes_before_what_is_built_in() -> None:
 
 def test_pure() -> None:
     """Classifying imports none of the packages whose exceptions it knows."""
-    names = vars(_classify).keys()
+    names = vars(classification).keys()
     assert not names & {"aiosmtplib", "smtplib", "botocore", "socket", "ssl", "asyncio"}

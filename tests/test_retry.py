@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seslimit import Outcome, RetryPolicy
-from seslimit._retry import (
+from seslimit._law.retry import (
     COUNTED,
     SHORTEST_WAIT,
     Decision,

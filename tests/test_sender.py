@@ -26,9 +26,9 @@ from seslimit import (
     SendQuota,
     TransportError,
 )
-from seslimit._batch import UNREAD
-from seslimit._quota_watch import QUOTA_REFRESH
-from seslimit._sender import DRAIN
+from seslimit._sending.batch import UNREAD
+from seslimit._sending.quota_watch import QUOTA_REFRESH
+from seslimit._sending.sender import DRAIN
 from seslimit.testing._account import SimulatedAccount
 
 from .service_model import (

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seslimit import _serialisation
-from seslimit._serialisation import serialised
+from seslimit._model import serialisation
+from seslimit._model.serialisation import serialised
 
 LINES = ("", "a", "From here", ".", "=", "é", "x" * 100, "--b", "--b--", "\t", "tail ")
 ENDS = ("\n", "\r\n", "\r", "\n\n", "\r\r\n")
@@ -27,7 +27,7 @@ ENDS = ("\n", "\r\n", "\r", "\n\n", "\r\r\n")
 def theirs(content: Message) -> bytes:
     """What the email package makes of it."""
     modern = isinstance(content, EmailMessage)
-    policy = _serialisation._MODERN if modern else _serialisation._LEGACY
+    policy = serialisation._MODERN if modern else serialisation._LEGACY
     return content.as_bytes(policy=policy)
 
 
@@ -47,7 +47,7 @@ def check_same(content: Message) -> None:
 @pytest.fixture(autouse=True, params=[1, 7, 1 << 20])
 def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces so short that they are cut everywhere, and those in use."""
-    monkeypatch.setattr(_serialisation, "PIECE", request.param)
+    monkeypatch.setattr(serialisation, "PIECE", request.param)
 
 
 def modern() -> EmailMessage:

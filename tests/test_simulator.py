@@ -29,8 +29,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 import seslimit.testing
-from seslimit._errors import ConfigurationError
-from seslimit._smtp_content import Content
+from seslimit._dialogue.content import Content
+from seslimit._model.errors import ConfigurationError
 from seslimit.testing import (
     APIReply,
     APIRules,

@@ -11,7 +11,7 @@ from benchmarks.fuzz_replies import fuzz
 from benchmarks.reader_bounds import MOST_KEPT
 from benchmarks.strict_replies import read
 
-from seslimit.transports._smtp_replies import MAX_REPLY, BrokenConversation, Dialogue, SMTPReplies, SMTPReply
+from seslimit.transports.smtp._replies import MAX_REPLY, BrokenConversation, Dialogue, SMTPReplies, SMTPReply
 
 from .virtual_time import block, on_virtual_time
 

@@ -18,10 +18,10 @@ import attrs
 import pytest
 from aiobotocore.session import AioSession
 
-from seslimit._errors import ConfigurationError, TransportError
-from seslimit._message import Message
-from seslimit._outcome import Outcome, Stage
-from seslimit._quota import SendQuota
+from seslimit._model.errors import ConfigurationError, TransportError
+from seslimit._model.message import Message
+from seslimit._model.outcome import Outcome, Stage
+from seslimit._model.quota import SendQuota
 from seslimit.testing import APIReply, APIRules, Fault, Simulator
 from seslimit.transports import KnowsQuota, ses, transport_from_url
 from seslimit.transports.ses import SESTransport, session_with

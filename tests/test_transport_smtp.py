@@ -18,12 +18,12 @@ import attrs
 import pytest
 import trustme
 
-from seslimit._errors import ConfigurationError, TransportError
-from seslimit._message import Message, Receipt
-from seslimit._outcome import Outcome, Stage
-from seslimit.transports import _smtp_pool, transport_from_url
+from seslimit._model.errors import ConfigurationError, TransportError
+from seslimit._model.message import Message, Receipt
+from seslimit._model.outcome import Outcome, Stage
+from seslimit.transports import transport_from_url
 from seslimit.transports._content import prepared
-from seslimit.transports.smtp import SMTPTransport, derive_smtp_password
+from seslimit.transports.smtp import SMTPTransport, _pool, derive_smtp_password
 
 RATE = "454 Throttling failure: Maximum sending rate exceeded."
 DAY = "454 Throttling failure: Daily message quota exceeded."
@@ -547,7 +547,7 @@ async def test_too_many_connections() -> None:
 
 async def test_pool_grows_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while the pool tries one more connection than it was left with."""
-    monkeypatch.setattr(_smtp_pool, "GROW_AFTER", 0.15)
+    monkeypatch.setattr(_pool, "GROW_AFTER", 0.15)
     server = ScriptedServer({"connect": [None, TOO_MANY]}, latency=0.02)
     async with serving(server, max_connections=2) as transport:
         await asyncio.gather(*(transport.send(message()) for _ in range(4)))

@@ -1,7 +1,8 @@
 """Send mail through Amazon SES at exactly the rate the account is allowed, and lose nothing."""
 
-from ._classify import classify
-from ._errors import (
+from ._law.retry import RetryPolicy
+from ._meaning.classify import classify
+from ._model.errors import (
     AccountBlocked,
     ConfigurationError,
     EndpointUnreachable,
@@ -12,12 +13,11 @@ from ._errors import (
     SESLimitError,
     TransportError,
 )
-from ._limiter import Admission, Limiter
-from ._message import MAX_RECIPIENTS, Message, Receipt, Report, check_address
-from ._outcome import Outcome
-from ._quota import SendQuota
-from ._retry import RetryPolicy
-from ._sender import Sender
+from ._model.message import MAX_RECIPIENTS, Message, Receipt, Report, check_address
+from ._model.outcome import Outcome
+from ._model.quota import SendQuota
+from ._pacing.limiter import Admission, Limiter
+from ._sending.sender import Sender
 from .transports import Transport, transport_from_url
 
 __all__ = [

@@ -19,7 +19,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from .._errors import SESLimitError
+from .._model.errors import SESLimitError
 from ._ending import Status
 
 RATE = click.FloatRange(min=0, min_open=True)
@@ -155,7 +155,7 @@ def doctor(to: str, as_json: bool) -> int:
     Exit status: 0 nothing wrong, with warnings or without; 2 wrong configuration or credentials; 3 the account is
     blocked or paused; 75 not reachable now, or nothing left of the daily quota.
     """
-    from ._doctor import diagnose
+    from .doctor._doctor import diagnose
 
     console = _console(as_json=as_json)
     found = asyncio.run(diagnose(to, lambda check: _show(console, check.line(), _COLOURS[check.state])))

@@ -14,8 +14,8 @@ import attrs
 from rich.console import Console
 from rich.table import Table
 
-from .._limiter import Limiter
-from .._message import Message
+from .._model.message import Message
+from .._pacing.limiter import Limiter
 from ..testing import Simulator
 from ..transports import Transport, transport_from_url
 from ._ending import Status

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 
-from .._errors import (
+from .._model.errors import (
     AccountBlocked,
     ConfigurationError,
     EndpointUnreachable,
@@ -16,7 +16,7 @@ from .._errors import (
     TransportError,
     printable,
 )
-from .._outcome import Stage
+from .._model.outcome import Stage
 from ..transports import TransportURL
 
 

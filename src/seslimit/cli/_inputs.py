@@ -17,8 +17,8 @@ from typing import TypeAlias
 
 import attrs
 
-from .._errors import ConfigurationError, InvalidMessage, printable
-from .._message import Message
+from .._model.errors import ConfigurationError, InvalidMessage, printable
+from .._model.message import Message
 from ._mailfiles import mbox_messages, message_of
 from ._records import Records, key_of
 from ._stream import LineStream

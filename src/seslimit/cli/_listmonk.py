@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from rich.console import Console
 
-from .._errors import ConfigurationError
-from .._limiter import Limiter
+from .._model.errors import ConfigurationError
+from .._pacing.limiter import Limiter
 from ..companion._address import Address
 from ..transports import transport_from_url
 from ._ending import Status, shown

@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 import attrs
 
-from .._errors import InvalidMessage
-from .._message import Message
+from .._model.errors import InvalidMessage
+from .._model.message import Message
 
 _BCC = re.compile(rb"^(?:Resent-)?Bcc[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*(?:\r\n|\Z)", re.IGNORECASE | re.MULTILINE)
 _QUOTED = re.compile(rb">+From ")

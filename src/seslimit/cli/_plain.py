@@ -14,9 +14,9 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, TypeAlias
 
-from .._classify import classify
-from .._message import Message
-from .._outcome import Outcome
+from .._meaning.classify import classify
+from .._model.message import Message
+from .._model.outcome import Outcome
 from ..testing import Simulator
 from ._tally import Tally
 

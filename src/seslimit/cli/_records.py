@@ -20,8 +20,8 @@ from typing import Any
 
 import attrs
 
-from .._errors import InvalidMessage, printable
-from .._message import Message, check_address
+from .._model.errors import InvalidMessage, printable
+from .._model.message import Message, check_address
 from ..companion._compose import (
     Part,
     address_line,

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 from rich.console import Console
 
-from .._limiter import Limiter
+from .._pacing.limiter import Limiter
 from ..companion._address import Address
 from ..companion.relay import Relay, RelayOptions
 from ..companion.relay._options import PASSWORD, USER

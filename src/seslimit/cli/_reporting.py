@@ -17,9 +17,9 @@ from typing import IO, Any
 
 import attrs
 
-from .._errors import ConfigurationError, printable
-from .._message import Report
-from .._outcome import Outcome
+from .._model.errors import ConfigurationError, printable
+from .._model.message import Report
+from .._model.outcome import Outcome
 from ._inputs import BadEntry, Entry
 from ._tally import Tally
 from ._view import duration, number

@@ -13,11 +13,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 
-from .._errors import SendingStopped, SESLimitError, printable
-from .._limiter import Limiter
-from .._message import Report
-from .._outcome import Outcome
-from .._sender import DRAIN, Sender
+from .._model.errors import SendingStopped, SESLimitError, printable
+from .._model.message import Report
+from .._model.outcome import Outcome
+from .._pacing.limiter import Limiter
+from .._sending.sender import DRAIN, Sender
 from ..transports import Transport
 from ._ending import Status, ended_by
 from ._inputs import BadEntry, Entry, Input

@@ -8,8 +8,8 @@ from pathlib import Path
 import attrs
 from rich.console import Console
 
-from .._errors import ConfigurationError
-from .._limiter import Limiter
+from .._model.errors import ConfigurationError
+from .._pacing.limiter import Limiter
 from ..transports import transport_from_url
 from ._ending import Status, shown
 from ._inputs import STREAM, open_input

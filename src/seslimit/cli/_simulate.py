@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from rich.console import Console
 
-from .._errors import ConfigurationError
+from .._model.errors import ConfigurationError
 from ..testing import Counts, Simulator, SMTPRules
 from ._ending import Status
 from ._serving import print_line, serve

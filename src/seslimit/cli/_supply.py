@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import attrs
 
-from .._errors import SESLimitError, printable
-from .._message import Message
+from .._model.errors import SESLimitError, printable
+from .._model.message import Message
 from ._inputs import BadEntry, Entry, Input, Reading
 
 BREATH = 200

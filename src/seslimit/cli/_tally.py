@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import attrs
 
-from .._classify import classify
-from .._message import Message, Receipt, Report
-from .._outcome import Outcome
-from .._quota import SendQuota
+from .._meaning.classify import classify
+from .._model.message import Message, Receipt, Report
+from .._model.outcome import Outcome
+from .._model.quota import SendQuota
 from ..transports import KnowsQuota, Transport
 
 ENDED = {

@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .._limiter import Limiter
+from .._pacing.limiter import Limiter
 from ._chart import Course, plot
 from ._tally import Tally
 

@@ -42,7 +42,7 @@ def __getattr__(name: str) -> object:
     """Import the simulator, and with it the servers that it is made of, when it is asked for."""
     if name != "Simulator":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .._errors import ConfigurationError
+    from .._model.errors import ConfigurationError
 
     try:
         return import_module("._simulator", __name__).Simulator

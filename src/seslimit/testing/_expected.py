@@ -15,9 +15,9 @@ from typing import Final
 
 import attrs
 
-from .._errors import TransportError
-from .._message import Message, Receipt
-from .._outcome import Outcome
+from .._model.errors import TransportError
+from .._model.message import Message, Receipt
+from .._model.outcome import Outcome
 from ._under_test import TURN, Lever, Received, ServiceUnderTest
 
 OUTCOMES: Final = {

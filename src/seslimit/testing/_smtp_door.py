@@ -24,7 +24,7 @@ from typing import Any, Final, cast
 import attrs
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, TLSSetupException, syntax
 
-from .._smtp_content import Content
+from .._dialogue.content import Content
 from ._account import Verdict
 from ._faults import End, Fault, Stage
 from ._ledger import Submission

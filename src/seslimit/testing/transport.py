@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 import attrs
 
-from .._errors import ConfigurationError
-from .._message import Message, Receipt
-from .._quota import SendQuota
+from .._model.errors import ConfigurationError
+from .._model.message import Message, Receipt
+from .._model.quota import SendQuota
 from ..transports import KnowsQuota, Transport, TransportURL
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from .._errors import ConfigurationError
-from .._message import Message, Receipt
-from .._quota import SendQuota
+from .._model.errors import ConfigurationError
+from .._model.message import Message, Receipt
+from .._model.quota import SendQuota
 from ._url import TransportURL
 
 __all__ = ["ENTRY_POINTS", "KnowsQuota", "Transport", "TransportFactory", "TransportURL", "transport_from_url"]

@@ -7,9 +7,9 @@ import email.errors
 from collections.abc import Callable
 from typing import TypeVar
 
-from .._errors import InvalidMessage, TransportError
-from .._message import Message
-from .._outcome import Outcome
+from .._model.errors import InvalidMessage, TransportError
+from .._model.message import Message
+from .._model.outcome import Outcome
 
 LARGE = 256 * 1024
 """Bytes from which on the content is prepared in a thread: below, that takes under 10 ms, a hop to a thread 0.1 ms."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from .._errors import ConfigurationError, printable
+from .._model.errors import ConfigurationError, printable
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _ENDPOINT = re.compile(r"[A-Za-z0-9_.-]{1,256}")

@@ -6,9 +6,10 @@ from collections.abc import Collection
 
 import attrs
 
-from .._errors import TransportError
-from .._outcome import Reply
-from .._replies import Meaning, interpret
+from .._meaning.replies import interpret
+from .._model.errors import TransportError
+from .._model.meaning import Meaning
+from .._model.outcome import Reply
 
 
 def error_of(meaning: Meaning, words: str, *, decided_at: float | None = None) -> TransportError:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 
-from .._errors import ConfigurationError, printable
+from .._model.errors import ConfigurationError, printable
 
 _ENCODE = "percent-encode /, ?, # and @ in user and password, and @ in options"
 

@@ -9,7 +9,7 @@ to its end, as far as that is bearable, and refused there.
 
 from __future__ import annotations
 
-from ..._smtp_content import Content
+from ..._dialogue.content import Content
 from ._dialogue import Transaction
 from ._envelope import too_long
 from ._replies import Refused

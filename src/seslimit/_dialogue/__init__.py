@@ -1,0 +1,1 @@
+"""The server's side of SMTP without any input or output, for the simulator and the relay."""

@@ -1,0 +1,245 @@
+"""
+What an exception means, whoever raised it.
+
+Decides by the names of the exception's classes and by the attributes that mail and AWS clients give their exceptions;
+none of those packages is imported, and none has to be installed.
+
+Invariants: the most derived class that is known decides; what is taught goes before what is built in for the same
+class; what nothing is known of is `Outcome.UNKNOWN`, since it may have been accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+from .._model.errors import (
+    AccountBlocked,
+    ConfigurationError,
+    EndpointUnreachable,
+    InvalidMessage,
+    SendFailed,
+    TransportError,
+)
+from .._model.meaning import Meaning
+from .._model.outcome import Door, Outcome, Reply, Stage
+from .replies import interpret, most_useful
+
+E = TypeVar("E", bound=BaseException)
+_Reading: TypeAlias = Callable[[Any], Meaning | None]
+
+DEPTH = 8
+"""How many causes of a wrapping exception are looked at; real chains have two or three, and one may be a circle."""
+
+_UNKNOWN = Meaning(Outcome.UNKNOWN)
+_UNREACHABLE = Meaning(Outcome.NOT_SENT, blocks_endpoint=True, stage=Stage.CONNECT)
+_NO_CREDENTIALS = Meaning(Outcome.ACCOUNT_BLOCKED, stage=Stage.AUTH)
+
+
+def _text(words: object) -> str:
+    return words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
+
+
+def _smtp(stage: Stage) -> _Reading:
+    """Read an exception that holds an SMTP reply, in the attributes of aiosmtplib or of smtplib."""
+
+    def read(exc: Any) -> Meaning:
+        code = getattr(exc, "smtp_code", None) or getattr(exc, "code", None)
+        words = getattr(exc, "smtp_error", None) or getattr(exc, "message", "")
+        return _reply(stage, code, words)
+
+    return read
+
+
+def _reply(stage: Stage, code: object, words: object) -> Meaning:
+    if not isinstance(code, int) or not 400 <= code <= 599:
+        # The clients report a malformed reply as a code of their own; they do not say what it was a reply to.
+        return _UNKNOWN
+    return interpret(Reply(Door.SMTP, stage, str(int(code)), _text(words)))
+
+
+def _recipients(exc: Any) -> Meaning:
+    """Read a refusal of all recipients: exceptions in aiosmtplib, `{address: (code, text)}` in smtplib."""
+    if isinstance(exc.recipients, Mapping):
+        return most_useful(_reply(Stage.RCPT, *refusal) for refusal in exc.recipients.values())
+    return most_useful(_reply(Stage.RCPT, refusal.code, refusal.message) for refusal in exc.recipients)
+
+
+def _client_error(exc: Any) -> Meaning:
+    """Read a refusal of the API: by the error name, or by the HTTP status where no table has the name."""
+    return meaning_of_api_error(exc.response)
+
+
+def meaning_of_api_error(response: Mapping[str, Any], recipients: Collection[str] = ()) -> Meaning:
+    """
+    What botocore's parsed error response means.
+
+    Args:
+        response: `ClientError.response`.
+        recipients: the envelope's recipients, where they are known.
+    """
+    error = response.get("Error", {})
+    text = str(error.get("Message", ""))
+    found = interpret(Reply(Door.API, Stage.REQUEST, str(error.get("Code", "")), text), recipients)
+    status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+    if found.outcome is Outcome.UNKNOWN and status.startswith("4"):
+        return interpret(Reply(Door.API, Stage.REQUEST, status, text), recipients)
+    return found
+
+
+def _os_error(exc: Any) -> Meaning | None:
+    """Recognise the words of asyncio for an address that did not answer; it has no class for it."""
+    return _UNREACHABLE if "Connect call failed" in str(exc) else None
+
+
+def _always(meaning: Meaning) -> _Reading:
+    return lambda exc: meaning
+
+
+def _of_transport(exc: TransportError) -> Meaning:
+    return Meaning(
+        exc.outcome,
+        retry_after=exc.retry_after,
+        blocks_endpoint=exc.blocks_endpoint,
+        stage=exc.stage,
+        decided_at=exc.decided_at,
+    )
+
+
+def _of_group(exc: BaseExceptionGroup[BaseException]) -> Meaning:
+    return most_useful(_read(part) or _UNKNOWN for part in exc.exceptions)
+
+
+def _of_botocore(exc: Any) -> Meaning | None:
+    """Ask the HTTP client's exception, which botocore keeps beside its own."""
+    inner = getattr(exc, "kwargs", {}).get("error")
+    return _read(inner) if isinstance(inner, BaseException) else None
+
+
+def _endpoint(exc: Any) -> Meaning:
+    """Read "could not connect", which aiobotocore says of a connection that was reset after the request as well."""
+    return _of_botocore(exc) or _UNREACHABLE
+
+
+_TAUGHT: dict[type[BaseException], _Reading] = {
+    TransportError: _of_transport,
+    SendFailed: lambda exc: Meaning(exc.report.outcome),
+    AccountBlocked: _always(Meaning(Outcome.ACCOUNT_BLOCKED)),
+    EndpointUnreachable: _always(_UNREACHABLE),
+    ConfigurationError: _always(Meaning(Outcome.ACCOUNT_BLOCKED)),
+    InvalidMessage: _always(Meaning(Outcome.PERMANENT)),
+    BaseExceptionGroup: _of_group,
+    ConnectionRefusedError: _always(_UNREACHABLE),
+    OSError: _os_error,
+}
+
+# Package and class name → reading. The classes of one package derive from one another (and from OSError or
+# ConnectionError), so the order of the method resolution decides, not the order here.
+_NAMED: dict[str, _Reading] = {
+    **dict.fromkeys(("aiosmtplib.SMTPResponseException", "smtplib.SMTPResponseException"), _smtp(Stage.DOT)),
+    **dict.fromkeys(("aiosmtplib.SMTPDataError", "smtplib.SMTPDataError"), _smtp(Stage.DOT)),
+    **dict.fromkeys(("aiosmtplib.SMTPSenderRefused", "smtplib.SMTPSenderRefused"), _smtp(Stage.MAIL)),
+    "aiosmtplib.SMTPRecipientRefused": _smtp(Stage.RCPT),
+    **dict.fromkeys(("aiosmtplib.SMTPRecipientsRefused", "smtplib.SMTPRecipientsRefused"), _recipients),
+    **dict.fromkeys(("aiosmtplib.SMTPAuthenticationError", "smtplib.SMTPAuthenticationError"), _smtp(Stage.AUTH)),
+    **dict.fromkeys(("aiosmtplib.SMTPHeloError", "smtplib.SMTPHeloError"), _smtp(Stage.EHLO)),
+    "aiosmtplib.SMTPConnectResponseError": _smtp(Stage.CONNECT),
+    "smtplib.SMTPConnectError": _smtp(Stage.CONNECT),
+    "aiosmtplib.SMTPConnectError": _always(_UNREACHABLE),
+    # A disconnect and a time-out are the same class before and after the content was handed over.
+    **dict.fromkeys(("aiosmtplib.SMTPServerDisconnected", "smtplib.SMTPServerDisconnected"), _always(_UNKNOWN)),
+    "aiosmtplib.SMTPTimeoutError": _always(_UNKNOWN),
+    "aiosmtplib.SMTPConnectTimeoutError": _always(_UNREACHABLE),
+    "socket.gaierror": _always(_UNREACHABLE),
+    "ssl.SSLCertVerificationError": _always(_UNREACHABLE),
+    "botocore.ClientError": _client_error,
+    **dict.fromkeys(
+        (
+            "botocore.ConnectTimeoutError",
+            "botocore.ProxyConnectionError",
+            "aiohttp.ClientConnectorError",
+        ),
+        _always(_UNREACHABLE),
+    ),
+    "aiohttp.ClientError": _always(_UNKNOWN),
+    "botocore.EndpointConnectionError": _endpoint,
+    **dict.fromkeys(("botocore.HTTPClientError", "botocore.SSLError"), _of_botocore),
+    **dict.fromkeys(
+        (
+            "botocore.NoCredentialsError",
+            "botocore.PartialCredentialsError",
+            "botocore.CredentialRetrievalError",
+            "botocore.TokenRetrievalError",
+            "botocore.NoAuthTokenError",
+            "botocore.SSOError",
+            "botocore.ProfileNotFound",
+            "botocore.NoRegionError",
+        ),
+        _always(_NO_CREDENTIALS),
+    ),
+    "botocore.ParamValidationError": _always(Meaning(Outcome.PERMANENT)),
+}
+
+
+def _readings(exc: BaseException) -> Iterator[_Reading]:
+    for kind in type(exc).__mro__:
+        taught = _TAUGHT.get(kind)
+        # A class is looked up in its package: modules inside a package are moved from release to release.
+        named = _NAMED.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}")
+        yield from (reading for reading in (taught, named) if reading is not None)
+
+
+def _read(exc: BaseException) -> Meaning | None:
+    return next((meaning for reading in _readings(exc) if (meaning := reading(exc)) is not None), None)
+
+
+def meaning(exc: BaseException) -> Meaning:
+    """
+    What an exception says about the attempt that it ended, with all that the limiter wants to know.
+
+    Where a class is not known, the exception that it was raised from (`__cause__`) is asked.
+    """
+    cause: BaseException | None = exc
+    for _ in range(DEPTH):
+        if cause is None:
+            break
+        found = _read(cause)
+        if found is not None:
+            return found
+        cause = cause.__cause__
+    return _UNKNOWN
+
+
+class Classify:
+    """
+    Tells what an exception means for the attempt that it ended: `classify(exc)`.
+
+    Knows the exceptions of seslimit, of aiosmtplib, smtplib, botocore and boto3, and of sockets. One that it does not
+    know is `Outcome.UNKNOWN`: the message may have been accepted. Other clients' exceptions can be taught.
+    """
+
+    def __call__(self, exc: BaseException) -> Outcome:
+        """What the exception means."""
+        return meaning(exc).outcome
+
+    def teach(self, exception: type[E], reading: Callable[[E], Outcome | TransportError]) -> None:
+        """
+        Make an exception class known, for the whole process.
+
+        A class's own reading goes before its parents'; teaching a class again replaces its reading.
+
+        Args:
+            exception: the class; its subclasses are covered where they have no reading of their own.
+            reading: says what an instance means: an outcome, or a `TransportError` where there is more to say, as
+                how long to wait or how far the attempt had come.
+        """
+
+        def read(exc: E) -> Meaning:
+            told = reading(exc)
+            return _of_transport(told) if isinstance(told, TransportError) else Meaning(Outcome(told))
+
+        _TAUGHT[exception] = read
+
+
+classify = Classify()
+"""What an exception means for the attempt that it ended; see `Classify`."""

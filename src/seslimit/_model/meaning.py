@@ -1,0 +1,27 @@
+"""What an attempt said about itself and about everything it stands for: the one value that reaches whoever decides."""
+
+from __future__ import annotations
+
+import attrs
+
+from .outcome import Outcome, Stage
+
+
+@attrs.frozen
+class Meaning:
+    """
+    What a reply, or an exception, says about the attempt.
+
+    Args:
+        outcome: what the attempt meant.
+        retry_after: seconds that the service, or its documents, ask to wait before the next message; 0 for none.
+        blocks_endpoint: for `NOT_SENT`, whether the next attempt would meet the same obstacle.
+        stage: how far the attempt had come; `AUTH` wherever credentials are the obstacle; None when not known.
+        decided_at: event-loop time (seconds) at which the content had been handed over; None when not known.
+    """
+
+    outcome: Outcome
+    retry_after: float = 0.0
+    blocks_endpoint: bool = False
+    stage: Stage | None = None
+    decided_at: float | None = None

@@ -1,0 +1,310 @@
+"""
+The limiter: what a program waits on before it sends, and tells what became of it.
+
+Turns admissions and exceptions into what the account's pure state understands, on the running event loop. The waiting
+is in `line`, the deciding in `_law.account`; what a loop over attempts looks like is in `delivery`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from types import TracebackType
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from .._law.account import Account, Verdict
+from .._law.rate import AdaptiveRate
+from .._law.retry import History, RetryPolicy
+from .._meaning.classify import meaning
+from .._model.errors import ConfigurationError
+from .._model.outcome import Outcome
+from .._model.quota import SendQuota
+from .delivery import Delivery
+from .line import Line
+from .rest import Rest
+
+UNSETTLED = 1000
+"""Admissions by `acquire` that are remembered for `accepted` and `throttled`: more than any loop has in flight."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Wrapper(Protocol):
+    """What `Limiter.wrap` returns: a decorator of asynchronous functions."""
+
+    def __call__(self, function: Callable[P, Awaitable[T]], /) -> Callable[P, Coroutine[Any, Any, T]]:
+        """Wrap a function that makes one attempt."""
+        ...
+
+
+class Admission:
+    """
+    Leave for one message to go, and the account of what became of it.
+
+    As an asynchronous context manager it waits its turn on entry and settles on exit: the exception that leaves the
+    block is classified, slows the limiter if it is a throttle, and is raised on unchanged.
+    """
+
+    __slots__ = ("_limiter", "admitted_at", "cost", "decided_at")
+
+    def __init__(self, limiter: Limiter, cost: int) -> None:
+        self._limiter = limiter
+        self.cost = cost
+        self.admitted_at = 0.0
+        self.decided_at: float | None = None
+
+    def handed_over(self) -> None:
+        """
+        Say that the service has the whole message now.
+
+        Optional. The control law places the service's decision at this moment; without it, at the admission.
+        """
+        self.decided_at = _now()
+
+    async def __aenter__(self) -> Admission:
+        await self._limiter.enter(self)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._limiter.conclude(self, exc)
+
+
+class Limiter:
+    """
+    Admits messages at the rate that the service takes them, and finds that rate.
+
+    One object stands for one account in one region; share it among everything in the process that sends for that
+    account. It belongs to one event loop.
+
+    Args:
+        rate: recipients/s to start with, and to adapt from; None when unknown: it starts low and finds the rate.
+        max_rate: recipients/s that are never exceeded; None for no bound of yours.
+
+    Raises:
+        ConfigurationError: a rate is not above 0, or `rate` is above `max_rate`.
+    """
+
+    def __init__(self, rate: float | None = None, *, max_rate: float | None = None) -> None:
+        for name, value in (("rate", rate), ("max_rate", max_rate)):
+            if value is not None and not value > 0:
+                raise ConfigurationError(f"{name} is {value!r}: it is recipients per second, above 0, or None.")
+        if rate is not None and max_rate is not None and rate > max_rate:
+            raise ConfigurationError(f"rate {rate:g} is above max_rate {max_rate:g}: lower the one or raise the other.")
+        self._max_rate = max_rate
+        self._account = Account(AdaptiveRate(rate, max_rate))
+        self._line = Line(self._account)
+        self.rest = Rest(self._account)
+        self._by_hand: deque[Admission] = deque(maxlen=UNSETTLED)
+        self._entered: dict[asyncio.Task[object] | None, list[Admission]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Limiter {self.estimate or 0:g} recipients/s, {self.paused or f'{self.waiting} waiting'}>"
+
+    @property
+    def rate(self) -> float:
+        """Recipients/s that are let through now."""
+        return self._account.law.rate(_now())
+
+    @property
+    def estimate(self) -> float | None:
+        """The service's limit in recipients/s, as far as it is known; None before anything is."""
+        return self._account.law.estimate
+
+    @property
+    def max_rate(self) -> float | None:
+        """Recipients/s that are never exceeded, as it was told; None for no bound."""
+        return self._max_rate
+
+    @property
+    def paused(self) -> str | None:
+        """Why nothing is admitted: "quota exceeded", "endpoint unreachable" or "account blocked"; None when it is."""
+        return self._account.paused
+
+    @property
+    def quota(self) -> SendQuota | None:
+        """The account's sending quota as last heard from the service; None where it was not heard."""
+        return self._account.day.quota
+
+    @property
+    def waiting(self) -> int:
+        """Callers that wait for their turn."""
+        return len(self._line)
+
+    @property
+    def unreachable_for(self) -> float:
+        """Seconds without a connection; infinity where none was ever made and the first few attempts failed."""
+        return self._account.unreachable_for(_now())
+
+    def admit(self, recipients: int = 1) -> Admission:
+        """
+        Let one message through and learn from what becomes of it: `async with limiter.admit(recipients=3): …`.
+
+        Args:
+            recipients: the message's cost; more than the rate is no error, it only makes the next one wait longer.
+
+        Raises:
+            AccountBlocked: on entry, when a message before was refused for the account. From half a minute later on,
+                one message now and then is let through to see whether it still is.
+
+        Cancelling:
+            while it waits: no token is lost and the next in line moves up. Inside the block: the attempt counts as one
+            that told nothing.
+        """
+        return Admission(self, recipients)
+
+    async def acquire(self, cost: float = 1) -> None:
+        """
+        Wait for the turn of a message of this cost; `aiolimiter.AsyncLimiter.acquire`, with the rate that adapts.
+
+        Tell the limiter what became of it by `accepted` or `throttled`, or use `admit`, which does so by itself.
+        """
+        self._by_hand.append(await self._enter_by_hand(math.ceil(cost)))
+
+    def has_capacity(self, cost: float = 1) -> bool:
+        """Whether a message would be let through at once; its own cost does not matter, for it is paid afterwards."""
+        return self._line.is_open(_now())
+
+    async def __aenter__(self) -> None:
+        admission = await self._enter_by_hand(1)
+        self._entered.setdefault(asyncio.current_task(), []).append(admission)
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        task = asyncio.current_task()
+        admissions = self._entered[task]
+        admission = admissions.pop()
+        if not admissions:
+            del self._entered[task]
+        self.conclude(admission, exc)
+
+    def wrap(self, *, cost: Callable[..., int] | int = 1, retry: RetryPolicy | None = None) -> Wrapper:
+        """
+        Decorate an asynchronous function that makes one attempt: it is admitted, and tried again as the policy says.
+
+        Args:
+            cost: recipients of one call, or a function of the call's arguments that returns them.
+            retry: the retry policy; `RetryPolicy()` when left out.
+
+        Returns:
+            a decorator. The decorated function returns what the function returns, raises its last exception unchanged
+            when the message is given up, and `AccountBlocked` or `EndpointUnreachable` when sending has to stop.
+        """
+        policy = retry or RetryPolicy()
+
+        def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+            @wraps(function)
+            async def paced(*args: P.args, **kwargs: P.kwargs) -> T:
+                recipients = cost if isinstance(cost, int) else cost(*args, **kwargs)
+                history = History(_now())
+                return await Delivery(self, policy, recipients, history).run(lambda _: function(*args, **kwargs))
+
+            return paced
+
+        return decorate
+
+    def accepted(self, recipients: int = 1) -> None:
+        """Tell that a message let through by `acquire` was accepted; the oldest one is taken to be meant."""
+        self.settle(self._oldest(recipients), Outcome.ACCEPTED)
+
+    def throttled(self, recipients: int = 1, *, retry_after: float = 0.0) -> None:
+        """Tell that a message let through by `acquire` was throttled; the oldest one is taken to be meant."""
+        self.settle(self._oldest(recipients), Outcome.THROTTLED, retry_after=retry_after)
+
+    def quota_figures(self, quota: SendQuota) -> None:
+        """Take the account's sending quota, fresh from the service: its rate caps ours, and it may end a pause."""
+        self._account.figures(_now(), quota)
+        self._line.changed()
+        self.rest.tell(_now())
+
+    def settle(
+        self,
+        admission: Admission,
+        outcome: Outcome | None,
+        *,
+        decided_at: float | None = None,
+        retry_after: float = 0.0,
+        blocks_endpoint: bool = False,
+    ) -> None:
+        """
+        Tell what became of an admission.
+
+        Args:
+            admission: as `admit` gave it.
+            outcome: what the attempt meant; None when it told nothing (it was cancelled, or never made).
+            decided_at: event-loop time at which the service had the message; the admission's own when left out.
+            retry_after: seconds that the service asks to wait.
+            blocks_endpoint: for `NOT_SENT`, whether the next attempt would meet the same obstacle.
+        """
+        verdict = Verdict(
+            cost=admission.cost,
+            admitted_at=admission.admitted_at,
+            outcome=outcome,
+            decided_at=decided_at or admission.decided_at or admission.admitted_at,
+            retry_after=retry_after,
+            blocks_endpoint=blocks_endpoint,
+        )
+        self._account.settle(now := _now(), verdict)
+        self._line.changed()
+        self.rest.tell(now)
+
+    def conclude(self, admission: Admission, exc: BaseException | None) -> None:
+        """Tell what became of an admission by what the attempt raised: None when it was accepted."""
+        if exc is None:
+            self.settle(admission, Outcome.ACCEPTED)
+        elif isinstance(exc, Exception):
+            meant = meaning(exc)
+            self.rest.heard(meant.outcome, exc)
+            self.settle(
+                admission,
+                meant.outcome,
+                decided_at=meant.decided_at,
+                retry_after=meant.retry_after,
+                blocks_endpoint=meant.blocks_endpoint,
+            )
+        else:
+            self.settle(admission, None)
+
+    async def _enter_by_hand(self, cost: int) -> Admission:
+        admission = Admission(self, cost)
+        await self.enter(admission)
+        # Who uses this face may hold an admission for long, ask for another inside it, or never tell what became of it.
+        self._account.reached()
+        self._line.changed()
+        return admission
+
+    def _oldest(self, recipients: int) -> Admission:
+        if self._by_hand:
+            return self._by_hand.popleft()
+        admission = Admission(self, recipients)
+        admission.admitted_at = _now()
+        return admission
+
+    async def enter(self, admission: Admission, *, front: bool = False, patience: RetryPolicy | None = None) -> None:
+        """
+        Wait for an admission's turn; `admit` and `acquire` do so by themselves.
+
+        Args:
+            admission: what to admit.
+            front: at the head of the line, for a message that had its turn before.
+            patience: says what is not waited out: an exceeded quota, a long time without a connection. Everybody is
+                asked at the head of the line, so those with less patience than the head learn it after the head.
+
+        Raises:
+            AccountBlocked: as `admit` does.
+            QuotaExceeded, EndpointUnreachable: as `patience` says.
+        """
+        admission.decided_at = None
+        admission.admitted_at = await self._line.go_through(
+            admission.cost, front=front, refuse=lambda: self.rest.refuse(_now(), patience)
+        )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,98 @@
+"""
+What is said while an account rests: to the log, and to callers who do not wait for the end of it.
+
+Decides nothing about when sending goes on (that is `_law.pause`). It must not know who waits, or how.
+
+Invariant: a reason is logged once when a rest begins and once when it ends.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import attrs
+
+from .._law.account import Account
+from .._law.retry import RetryPolicy
+from .._model.errors import AccountBlocked, EndpointUnreachable, QuotaExceeded, SendingStopped, printable
+from .._model.outcome import Outcome
+
+logger = logging.getLogger("seslimit")
+
+STOPPING = frozenset({Outcome.ACCOUNT_BLOCKED, Outcome.QUOTA_EXCEEDED, Outcome.NOT_SENT})
+"""Outcomes after which sending may stop as a whole; the last error of each is kept, to say why."""
+
+
+@attrs.define(eq=False)
+class Rest:
+    """
+    The words for one account's rests.
+
+    Args:
+        account: tells whether it rests, and until when.
+    """
+
+    _account: Account
+    _last: dict[Outcome, Exception] = attrs.field(factory=dict, init=False, repr=False)
+    _told: str | None = attrs.field(default=None, init=False)
+
+    def heard(self, outcome: Outcome, error: Exception) -> None:
+        """Keep what an attempt was refused with, if sending may stop for it."""
+        if outcome in STOPPING:
+            self._last[outcome] = error
+
+    def refuse(self, now: float, patience: RetryPolicy | None) -> None:
+        """
+        Raise, where waiting for the end of a rest helps nobody, or not this caller.
+
+        Args:
+            now: seconds of the event loop's clock.
+            patience: says what is not waited out; None for a caller who waits for everything but a blocked account.
+
+        Raises:
+            AccountBlocked, QuotaExceeded, EndpointUnreachable: why nothing can be sent now.
+        """
+        if self._account.blocked(now):
+            # An account that is blocked stays so until somebody acts.
+            raise self.stopped_by(Outcome.ACCOUNT_BLOCKED, now)
+        if patience is None:
+            return
+        if patience.on_quota_exceeded == "stop" and self._account.out_of_quota(now):
+            raise self.stopped_by(Outcome.QUOTA_EXCEEDED, now)
+        if self._account.given_up(now, patience.max_unreachable):
+            raise self.stopped_by(Outcome.NOT_SENT, now)
+
+    def stopped_by(self, outcome: Outcome | None, now: float) -> SendingStopped:
+        """
+        The error for a stop, in the words of the last attempt that was refused so, which is its cause.
+
+        Args:
+            outcome: what that attempt meant.
+            now: seconds of the event loop's clock.
+        """
+        error = None if outcome is None else self._last.get(outcome)
+        words = "" if error is None else printable(str(error) or type(error).__name__)
+        match outcome:
+            case Outcome.ACCOUNT_BLOCKED:
+                stopped: SendingStopped = AccountBlocked(words or "The account is blocked.")
+            case Outcome.QUOTA_EXCEEDED:
+                stopped = QuotaExceeded(
+                    words or "Nothing is left of the daily sending quota.", retry_after=self._account.quota_back_in(now)
+                )
+            case _:
+                stopped = EndpointUnreachable(words or "No connection to the service could be made.")
+        stopped.__cause__ = error
+        return stopped
+
+    def tell(self, now: float) -> None:
+        """Log that sending rests, or that it goes on, if that was not said yet."""
+        if self._account.paused == self._told:
+            return
+        self._told = self._account.paused
+        if self._told is None:
+            logger.info("sending goes on")
+            return
+        frees_at = self._account.day.frees_at(now) if self._account.quota_pause.active else None
+        hours = 0.0 if frees_at is None else (frees_at - now) / 3600
+        sure = f"; what was sent first leaves the 24 hours in {hours:.1f} h" if hours else ""
+        logger.warning("sending rests, %s%s; one message at a time finds out when it is over", self._told, sure)

@@ -1,0 +1,1 @@
+"""The sender: many messages on their way at once, and what becomes of them."""

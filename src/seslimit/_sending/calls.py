@@ -1,0 +1,128 @@
+"""
+The calls of `Sender.send` under way, so that a sender can end them together.
+
+Decides nothing about a message. A call runs in its caller's own task; one that waits is recalled by cancelling that
+task and turning the cancellation into an error on the way out, as `asyncio.timeout` does.
+
+Invariants: a cancellation that comes from elsewhere stays one; an attempt under way is not touched before the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+
+import attrs
+
+from .._model.errors import SendingStopped
+from .._model.message import Message
+from .._pacing.delivery import Delivery
+
+STOPPED = "The sender was stopped."
+WITHDRAWN = "The message was withdrawn."
+
+
+@attrs.define(eq=False)
+class _Call:
+    """One call, for as long as the block lasts."""
+
+    message: Message
+    delivery: Delivery
+    task: asyncio.Task[object]
+    under_way: dict[_Call, None]
+    one_ended: asyncio.Event
+    cancelled_before: int = attrs.field(default=0, init=False)
+    recalled: bool = attrs.field(default=False, init=False)
+    words: str = attrs.field(default=STOPPED, init=False)
+    """Why it is sent back, if it is."""
+
+    def end(self) -> None:
+        """Send it back if it waits; an attempt under way is the last."""
+        self.delivery.last_attempt = True
+        if not self.delivery.attempting:
+            self.recall()
+
+    def recall(self) -> None:
+        if not self.recalled:
+            self.recalled = True
+            self.task.cancel()
+
+    def stopped(self) -> SendingStopped:
+        return stopped([self.message], self.words)
+
+    def __enter__(self) -> None:
+        self.cancelled_before = self.task.cancelling()
+        self.under_way[self] = None
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        del self.under_way[self]
+        self.one_ended.set()
+        if isinstance(exc, asyncio.CancelledError) and self.recalled and self.task.uncancel() <= self.cancelled_before:
+            raise self.stopped() from None
+
+
+class Calls:
+    """The calls of one sender."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[_Call, None] = {}
+        self._one_ended = asyncio.Event()
+        self.closed = False
+        """Whether no call is let in any more."""
+
+    def one(self, message: Message, delivery: Delivery) -> _Call:
+        """
+        Count one call, for as long as the block lasts.
+
+        Raises:
+            SendingStopped: the sender was stopped before the message was sent.
+        """
+        task = asyncio.current_task()
+        if self.closed or task is None:
+            raise stopped([message])
+        return _Call(message, delivery, task, self._under_way, self._one_ended)
+
+    def stop(self) -> None:
+        """Send back the calls that wait; the attempts under way come to their end."""
+        for call in self._under_way:
+            call.end()
+
+    def withdraw(self, message: Message) -> None:
+        """Send back the call for this message if it waits; an attempt under way comes to its end."""
+        for call in self._under_way:
+            if call.message is message:
+                call.words = WITHDRAWN
+                call.end()
+
+    async def drain(self, deadline: float) -> list[Message]:
+        """
+        Stop, let no call in any more, and give attempts under way at most `deadline` seconds.
+
+        Returns:
+            the messages whose attempts had not ended by then; they may have been accepted.
+        """
+        self.closed = True
+        self.stop()
+        await self._ended(deadline)
+        late = list(self._under_way)
+        for call in late:
+            call.words = STOPPED
+            call.recall()
+        await self._ended(None)
+        return [call.message for call in late]
+
+    async def _ended(self, timeout: float | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._under_way:
+                    self._one_ended.clear()
+                    await self._one_ended.wait()
+
+
+def stopped(unsent: Sequence[Message] = (), words: str = STOPPED) -> SendingStopped:
+    """The error for whoever comes after the end, or whose last attempt was refused in a way that ends nothing."""
+    return SendingStopped(words, unsent)

@@ -1,0 +1,63 @@
+"""
+The account's sending quota, asked for before the first message and again every few minutes.
+
+Tells the limiter what the service answers. It must not know what is sent, nor what the figures mean.
+
+Invariant: a question that fails stops nothing; it is logged and asked again later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from .._pacing.limiter import Limiter
+from ..transports import KnowsQuota, Transport
+
+logger = logging.getLogger("seslimit")
+
+QUOTA_REFRESH = 300.0
+"""Seconds between two looks at the account's sending quota: `GetAccount` is rationed, and quotas seldom change."""
+
+
+class QuotaWatch:
+    """
+    Keeps a limiter's figures fresh.
+
+    Args:
+        transport: is asked, where it knows the quota.
+        limiter: is told.
+    """
+
+    def __init__(self, transport: Transport, limiter: Limiter) -> None:
+        # Asked once, not for every message: whether an object has the methods of a protocol takes 20 µs to find out.
+        self._transport = transport if isinstance(transport, KnowsQuota) else None
+        self._limiter = limiter
+        self._asked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def first_answer(self) -> None:
+        """Return when the service was asked once, or is not asked any more; the first call begins the watch."""
+        if self._transport is not None:
+            if self._task is None and not self._asked.is_set():
+                self._task = asyncio.create_task(self._ask(self._transport))
+            await self._asked.wait()
+
+    async def aclose(self) -> None:
+        """Ask no more."""
+        self._asked.set()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _ask(self, transport: KnowsQuota) -> None:
+        while True:
+            try:
+                quota = await transport.quota()
+                if quota is not None:
+                    self._limiter.quota_figures(quota)
+            except Exception as error:  # noqa: BLE001  # a plug-in's; sending goes on without an answer
+                logger.warning("the sending quota is not known: %s", error)
+            finally:
+                self._asked.set()
+            await asyncio.sleep(QUOTA_REFRESH)

@@ -1,0 +1,95 @@
+"""
+`seslimit doctor`: whether an SMTP login is good, and why it may not be.
+
+Invariants: the login is made by the code that makes it for messages; the password is only measured here.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import ssl
+
+import attrs
+
+from ..._model.errors import TransportError
+from ..._model.outcome import Outcome, Stage
+from ...transports.smtp import PASSWORD, USER, SMTPTransport
+from ...transports.smtp._opening import open_connection
+from .._ending import Status
+from ._checks import Diagnosis
+
+SECRET_ACCESS_KEY_LENGTH = 40
+"""Characters of an AWS secret access key; an SMTP password of SES has 44."""
+
+_SET_LOGIN = f"put them in the URL, or in {USER} and {PASSWORD}"
+
+
+def hide_login(transport: SMTPTransport, found: Diagnosis) -> None:
+    """Keep the password out of what is quoted, as it is and as it goes over the wire."""
+    if transport.user is None or transport.password is None:
+        return
+    user, password = transport.user, transport.password.reveal()
+    plain = f"\0{user}\0{password}"
+    found.hide(password, *(base64.b64encode(text.encode()).decode() for text in (password, plain)))
+
+
+async def logged_in(
+    transport: SMTPTransport, context: ssl.SSLContext, found: Diagnosis, patience: float, ses: bool
+) -> bool:
+    """
+    Whether the login is good, on a connection of its own.
+
+    Args:
+        transport: host, user and password.
+        context: verifies the certificate.
+        found: takes the check.
+        patience: seconds for connection, TLS and login.
+        ses: whether the server is SES, which takes nothing without a login.
+    """
+    if transport.user is None or transport.password is None:
+        words = f"no SMTP user and password are given: {_SET_LOGIN}"
+        if ses:
+            found.wrong("login", f"{words}; SES takes no message without them")
+        else:
+            found.warn("login", f"{words}, unless the server takes messages without")
+        return False
+    try:
+        connection, _ = await open_connection(attrs.evolve(transport, connect_timeout=patience), context)
+    except TransportError as error:
+        _refused(transport, error, found)
+        return False
+    connection.abort()
+    found.ok("login", "accepted")
+    return True
+
+
+def _refused(transport: SMTPTransport, error: TransportError, found: Diagnosis) -> None:
+    reply = found.quote(error)
+    if error.stage is not Stage.AUTH:
+        found.wrong("login", f"the second connection, for the login, failed ({reply}): try again", Status.REMAINING)
+    elif error.outcome is not Outcome.ACCOUNT_BLOCKED:
+        found.wrong("login", f"no login now ({reply}): try again in a minute", Status.REMAINING)
+    elif not re.match(r"5\d\d ", reply):
+        # Nothing was refused: the transport found nothing to log in with, and says what to look at.
+        found.wrong("login", reply)
+    elif "not subscribed" in reply.lower():
+        found.wrong("login", f"the AWS account is not signed up for SES ({reply}): open the SES console once")
+    else:
+        found.wrong("login", f"user or password were refused ({reply}): {_why(transport)}")
+
+
+def _why(transport: SMTPTransport) -> str:
+    user = transport.user or ""
+    password = transport.password.reveal() if transport.password else ""
+    if user.startswith("ASIA"):
+        return "temporary AWS credentials (ASIA…) have no SMTP password; create SMTP credentials in the SES console"
+    if len(password) == SECRET_ACCESS_KEY_LENGTH:
+        return (
+            "the password looks like an AWS secret access key, which is no SMTP password: one is derived "
+            "from it, for one region; create SMTP credentials in the SES console"
+        )
+    return (
+        "SMTP credentials are not IAM keys and hold for one region only; check both in the URL or in the environment "
+        f"({USER}, {PASSWORD}); new ones are known after a minute or two"
+    )

@@ -1,0 +1,169 @@
+"""
+From nothing to a connection that takes messages: connect, TLS, login.
+
+Everything that goes wrong here is about the endpoint or the account, never about a message.
+
+Invariants: no password is sent without TLS off this machine; a connection that fails at any step, or on which anything
+came that nobody asked for, is dropped; no error raised here leads, through its causes, to a frame that holds the
+password.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ..._model.errors import TransportError
+from ..._model.outcome import Door, Outcome, Reply, Stage
+from .._refusal import refusal, words_of
+from ._options import SMTPOptions
+from ._replies import BrokenConversation, SMTPReplies, SMTPReply
+
+SMTPConnection: TypeAlias = tuple[asyncio.Transport, SMTPReplies]
+"""A connection: what is written to, and what is read from."""
+
+
+async def open_connection(options: SMTPOptions, tls_context: ssl.SSLContext) -> SMTPConnection:
+    """
+    A connection that is logged in.
+
+    Args:
+        options: where to and how.
+        tls_context: verifies the service's certificate.
+
+    Raises:
+        TransportError: there is no connection, no TLS or no login.
+
+    Cancelling:
+        the connection is dropped.
+    """
+    opening = _Opening(options, tls_context)
+    failure: TransportError | None = None
+    cause: Exception | None = None
+    try:
+        async with asyncio.timeout(options.connect_timeout):
+            return await opening.run()
+    except TransportError as error:
+        failure = error
+    except (OSError, ValueError) as error:
+        failure = opening.failure(error)
+        # The frames below a login hold the password: they end here.
+        cause = None if opening.stage is Stage.AUTH else error
+    finally:
+        if not opening.done:
+            opening.abort()
+    raise failure from cause
+
+
+class _Opening:
+    """The steps, and which of them is under way."""
+
+    def __init__(self, options: SMTPOptions, tls_context: ssl.SSLContext) -> None:
+        self._options = options
+        self._tls_context = tls_context
+        self._place = f"{options.host}:{options.port}"
+        self._transport: asyncio.Transport | None = None
+        self._replies = SMTPReplies()
+        self.stage = Stage.CONNECT
+        self.done = False
+
+    async def run(self) -> SMTPConnection:
+        greeting = self._replies.expect()
+        transport = await self._connect()
+        self._check(await greeting, 220)
+        offers = await self._greet(transport)
+        if self._options.tls == "starttls":
+            transport = await self._start_tls(transport, offers)
+            offers = await self._greet(transport)
+        if self._options.user is not None and self._options.password is not None:
+            self._check(await self._log_in(offers, self._options.user, self._options.password.reveal), 235)
+        self.done = True
+        return transport, self._replies
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _connect(self) -> asyncio.Transport:
+        implicit = self._options.tls == "implicit"
+        self._transport, _ = await asyncio.get_running_loop().create_connection(
+            lambda: self._replies,
+            self._options.host,
+            self._options.port,
+            ssl=self._tls_context if implicit else None,
+            server_hostname=self._options.host if implicit else None,
+        )
+        return self._transport
+
+    async def _command(self, line: bytes) -> SMTPReply:
+        reply = self._replies.expect()
+        if self._transport is not None and not reply.done():
+            self._transport.write(line + b"\r\n")
+        return await reply
+
+    def _check(self, reply: SMTPReply, wanted: int) -> None:
+        if 400 <= reply.code <= 599:
+            raise refusal(Reply(Door.SMTP, self.stage, str(reply.code), reply.message), fresh=True)
+        if reply.code != wanted:
+            raise BrokenConversation(f"{reply.code} {reply.message}")
+
+    async def _greet(self, transport: asyncio.Transport) -> dict[str, str]:
+        """Greet, and learn what the service offers: keyword → parameters."""
+        self.stage = Stage.EHLO
+        name = _address_literal(transport.get_extra_info("sockname"))
+        reply = await self._command(b"EHLO " + name.encode("ascii"))
+        self._check(reply, 250)
+        lines = (line.upper().replace("=", " ").partition(" ") for line in reply.message.split("\n")[1:])
+        return {keyword: parameters for keyword, _, parameters in lines}
+
+    async def _start_tls(self, transport: asyncio.Transport, offers: dict[str, str]) -> asyncio.Transport:
+        self.stage = Stage.STARTTLS
+        if "STARTTLS" not in offers:
+            raise self._blocked("offers no STARTTLS; no password was sent. Does something on the way remove it?")
+        self._check(await self._command(b"STARTTLS"), 220)
+        if not self._replies.in_step:
+            # Whoever put it there without TLS wants it read as if it came with TLS. Source: RFC 3207, 4.2 and 6.
+            raise BrokenConversation("Something came between STARTTLS and TLS.")
+        encrypted = await asyncio.get_running_loop().start_tls(
+            transport, self._replies, self._tls_context, server_hostname=self._options.host
+        )
+        if encrypted is None:
+            raise BrokenConversation("The service closed the connection.")
+        self._transport = encrypted
+        return encrypted
+
+    async def _log_in(self, offers: dict[str, str], user: str, reveal: Callable[[], str]) -> SMTPReply:
+        """Log in, and return the last reply: it is judged where no frame holds the password."""
+        self.stage = Stage.AUTH
+        offered = offers.get("AUTH", "").split()
+        if "PLAIN" in offered:
+            return await self._command(b"AUTH PLAIN " + _encoded(f"\0{user}\0{reveal()}"))
+        if "LOGIN" not in offered:
+            raise self._blocked("offers no login by password (AUTH PLAIN or LOGIN): is it the SMTP endpoint of SES?")
+        reply = await self._command(b"AUTH LOGIN " + _encoded(user))
+        return await self._command(_encoded(reveal())) if reply.code == 334 else reply
+
+    def _blocked(self, words: str) -> TransportError:
+        return TransportError(Outcome.ACCOUNT_BLOCKED, f"{self._place} {words}", stage=self.stage)
+
+    def failure(self, error: Exception) -> TransportError:
+        """What an error at the step under way means."""
+        return TransportError(
+            Outcome.NOT_SENT,
+            f"No connection to {self._place}, failed at {self.stage.upper()}: {words_of(error)}",
+            stage=self.stage,
+            blocks_endpoint=True,
+        )
+
+
+def _address_literal(sockname: object) -> str:
+    """What to greet with: our own address, since this machine's name is nobody's business and may not resolve."""
+    host = str(sockname[0]) if isinstance(sockname, tuple) and sockname else "127.0.0.1"
+    return f"[IPv6:{host.partition('%')[0]}]" if ":" in host else f"[{host}]"
+
+
+def _encoded(text: str) -> bytes:
+    return base64.b64encode(text.encode())

@@ -1,0 +1,108 @@
+"""
+What an SMTP connection is made with, checked: nothing here opens one.
+
+Invariants: without TLS only to this machine; certificates are verified; the password has no readable form but `reveal`.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Mapping
+from typing import Literal, TypeAlias, get_args
+
+import attrs
+from attrs.validators import ge, gt
+
+from ..._model.errors import ConfigurationError, printable
+from .._labels import check_name, check_tags
+from .._loopback import is_loopback
+
+_HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+
+
+TLS: TypeAlias = Literal["starttls", "implicit", "none"]
+"""How a connection is encrypted."""
+
+
+@attrs.frozen
+class Secret:
+    """A text that no repr, log or report shows."""
+
+    _text: str = attrs.field(repr=False)
+
+    def reveal(self) -> str:
+        """The text itself, for the wire."""
+        return self._text
+
+
+def _secret(value: str | Secret | None) -> Secret | None:
+    return Secret(value) if isinstance(value, str) else value
+
+
+def verifying_context() -> ssl.SSLContext:
+    """A TLS context that verifies certificate and host name, with TLS 1.2 at least."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def untrusting_context() -> ssl.SSLContext:
+    """A TLS context that trusts no authority, for connections without TLS: it is there at once, and lets nobody in."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@attrs.frozen(eq=False)
+class SMTPOptions:
+    """
+    The options of `SMTPTransport`, which documents them.
+
+    Raises:
+        ConfigurationError: an option is wrong, or would send mail or password unencrypted over a network.
+    """
+
+    host: str
+    port: int = 587
+    user: str | None = attrs.field(default=None, kw_only=True)
+    password: Secret | None = attrs.field(default=None, kw_only=True, converter=_secret)
+    tls: TLS = attrs.field(default="starttls", kw_only=True)
+    tls_context: ssl.SSLContext | None = attrs.field(default=None, kw_only=True, repr=False)
+    configuration_set: str | None = attrs.field(default=None, kw_only=True, validator=check_name)
+    tenant: str | None = attrs.field(default=None, kw_only=True, validator=check_name)
+    tags: Mapping[str, str] = attrs.field(factory=dict, kw_only=True, validator=check_tags)
+    max_connections: int = attrs.field(default=100, kw_only=True, validator=ge(1))
+    max_messages_per_connection: int = attrs.field(default=50, kw_only=True, validator=ge(1))
+    idle_timeout: float = attrs.field(default=5.0, kw_only=True, validator=gt(0))
+    connect_timeout: float = attrs.field(default=30.0, kw_only=True, validator=gt(0))
+    command_timeout: float = attrs.field(default=60.0, kw_only=True, validator=gt(0))
+    content_timeout: float = attrs.field(default=600.0, kw_only=True, validator=gt(0))
+    dot_timeout: float = attrs.field(default=600.0, kw_only=True, validator=gt(0))
+
+    def __attrs_post_init__(self) -> None:
+        if not _HOST.fullmatch(self.host):
+            raise ConfigurationError(f"host {printable(repr(self.host))} is not a host name or an address.")
+        if not 0 < self.port < 65536:
+            raise ConfigurationError(f"port {self.port} is not between 1 and 65535: SES listens on 587 and 465.")
+        if self.tls not in get_args(TLS):
+            raise ConfigurationError(f"tls {printable(repr(self.tls))} is not one of {', '.join(get_args(TLS))}.")
+        if self.tls == "none" and not is_loopback(self.host):
+            raise ConfigurationError(
+                f"tls=none would send mail and password unencrypted to {self.host}: it is allowed to this machine only."
+            )
+        if (self.user is None) is not (self.password is None):
+            raise ConfigurationError("an SMTP user needs a password, and a password a user: give both or neither.")
+        if self.user is not None and (not self.user or _CONTROL.search(self.user)):
+            raise ConfigurationError("the SMTP user is empty or holds a control character.")
+        self._check_context()
+
+    def _check_context(self) -> None:
+        context = self.tls_context
+        if context and not (context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname):
+            raise ConfigurationError("tls_context must verify certificate and host name: begin with a default context.")
+        if context and context.minimum_version not in (
+            ssl.TLSVersion.TLSv1_2,
+            ssl.TLSVersion.TLSv1_3,
+            ssl.TLSVersion.MAXIMUM_SUPPORTED,
+        ):
+            raise ConfigurationError("tls_context allows TLS below 1.2: set its minimum_version to TLSv1_2.")
