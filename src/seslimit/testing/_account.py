@@ -62,11 +62,14 @@ class Schedule:
 
     def integral(self, begin: float, end: float) -> float:
         """The recipients that the schedule allows from `begin` to `end`, in seconds since the start."""
-        total = 0.0
-        bounds = [step[0] for step in self.steps[1:]] + [float("inf")]
-        for (start, rate), stop in zip(self.steps, bounds, strict=True):
-            total += rate * max(0.0, min(end, stop) - max(begin, start))
-        return total
+        total, at = 0.0, max(0.0, begin)
+        for index in range(max(1, bisect_right(self.steps, at, key=lambda step: step[0])), len(self.steps)):
+            stop = self.steps[index][0]
+            if stop >= end:
+                break
+            total += self.steps[index - 1][1] * (stop - at)
+            at = stop
+        return total + self.at(at) * max(0.0, end - at)
 
 
 def _schedule(rate: float | Schedule) -> Schedule:
