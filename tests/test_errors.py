@@ -24,6 +24,7 @@ from seslimit import (
     TransportError,
 )
 from seslimit._model.errors import MAX_REPLY_LENGTH, printable
+from seslimit._model.meaning import Meaning
 from seslimit._model.outcome import Door, Reply, Stage
 
 MESSAGE = Message("a@example.com", ["b@example.org"], b"x", "key")
@@ -117,3 +118,12 @@ def test_a_reply_reads_as_on_the_wire() -> None:
     """Code, then text; the code alone where there is no text."""
     assert str(Reply(Door.SMTP, Stage.DOT, "454", "Throttling failure")) == "454 Throttling failure"
     assert str(Reply(Door.API, Stage.REQUEST, "BadRequest", "")) == "BadRequest"
+
+
+def test_a_transport_error_carries_its_meaning() -> None:
+    """As one value, which nobody has to put together again; the former name of the hand-over is still taken."""
+    error = TransportError(Outcome.UNKNOWN, "it broke", stage=Stage.DOT, handed_over_at=1.5)
+    assert error.meaning == Meaning(Outcome.UNKNOWN, stage=Stage.DOT, handed_over_at=1.5)
+    assert TransportError.of(error.meaning, "it broke").meaning is error.meaning
+    old = TransportError(Outcome.UNKNOWN, "it broke", stage=Stage.DOT, decided_at=1.5)
+    assert (old.meaning, old.decided_at, old.handed_over_at) == (error.meaning, 1.5, 1.5)

@@ -10,6 +10,7 @@ from email.message import EmailMessage
 from email.message import Message as LegacyMessage
 from email.mime.text import MIMEText
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -328,4 +329,11 @@ def test_the_content_is_not_shown() -> None:
 
 def test_receipts_are_the_same_whenever_they_were_decided() -> None:
     """The moment is for the control law only."""
-    assert Receipt("id", decided_at=1.0) == Receipt("id", decided_at=2.0)
+    assert Receipt("id", handed_over_at=1.0) == Receipt("id", handed_over_at=2.0)
+
+
+def test_a_receipt_takes_the_former_name_of_the_hand_over() -> None:
+    """Transports of other people's have it."""
+    receipt = Receipt("id", decided_at=1.0)
+    assert (receipt.handed_over_at, receipt.decided_at) == (1.0, 1.0)
+    assert attrs.evolve(receipt, decided_at=2.0).handed_over_at == 2.0

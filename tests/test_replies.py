@@ -15,13 +15,8 @@ import pytest
 from seslimit._meaning import classify as classification
 from seslimit._meaning.classify import classify, meaning
 from seslimit._meaning.replies import API, LONG_PAUSE, SMTP, interpret, most_useful
-from seslimit._model.errors import (
-    AccountBlocked,
-    ConfigurationError,
-    EndpointUnreachable,
-    InvalidMessage,
-    TransportError,
-)
+from seslimit._model.endings import AccountBlocked, EndpointUnreachable
+from seslimit._model.errors import ConfigurationError, InvalidMessage, TransportError
 from seslimit._model.meaning import Meaning
 from seslimit._model.outcome import Door, Outcome, Reply, Stage
 
@@ -302,7 +297,7 @@ def test_meaning_keeps_what_a_transport_says() -> None:
         Outcome.THROTTLED, "x", retry_after=3.0, stage=Stage.DOT, decided_at=7.0, blocks_endpoint=True
     )
     assert meaning(error) == Meaning(
-        Outcome.THROTTLED, retry_after=3.0, blocks_endpoint=True, stage=Stage.DOT, decided_at=7.0
+        Outcome.THROTTLED, retry_after=3.0, blocks_endpoint=True, stage=Stage.DOT, handed_over_at=7.0
     )
 
 

@@ -19,8 +19,9 @@ import pytest
 import trustme
 
 from seslimit._model.errors import ConfigurationError, TransportError
-from seslimit._model.message import Message, Receipt
+from seslimit._model.message import Message
 from seslimit._model.outcome import Outcome, Stage
+from seslimit._model.report import Receipt
 from seslimit.transports import transport_from_url
 from seslimit.transports._content import prepared
 from seslimit.transports.smtp import SMTPTransport, _pool, derive_smtp_password

@@ -2,20 +2,12 @@
 
 from ._law.retry import RetryPolicy
 from ._meaning.classify import classify
-from ._model.errors import (
-    AccountBlocked,
-    ConfigurationError,
-    EndpointUnreachable,
-    InvalidMessage,
-    QuotaExceeded,
-    SendFailed,
-    SendingStopped,
-    SESLimitError,
-    TransportError,
-)
-from ._model.message import MAX_RECIPIENTS, Message, Receipt, Report, check_address
+from ._model.endings import AccountBlocked, EndpointUnreachable, QuotaExceeded, SendFailed, SendingStopped
+from ._model.errors import ConfigurationError, InvalidMessage, SESLimitError, TransportError
+from ._model.message import MAX_RECIPIENTS, Message, check_address
 from ._model.outcome import Outcome
 from ._model.quota import SendQuota
+from ._model.report import Receipt, Report
 from ._pacing.limiter import Admission, Limiter
 from ._sending.sender import Sender
 from .transports import Transport, transport_from_url

@@ -13,14 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
-from .._model.errors import (
-    AccountBlocked,
-    ConfigurationError,
-    EndpointUnreachable,
-    InvalidMessage,
-    SendFailed,
-    TransportError,
-)
+from .._model.endings import AccountBlocked, EndpointUnreachable, SendFailed
+from .._model.errors import ConfigurationError, InvalidMessage, TransportError
 from .._model.meaning import Meaning
 from .._model.outcome import Door, Outcome, Reply, Stage
 from .replies import interpret, most_useful
@@ -97,13 +91,7 @@ def _always(meaning: Meaning) -> _Reading:
 
 
 def _of_transport(exc: TransportError) -> Meaning:
-    return Meaning(
-        exc.outcome,
-        retry_after=exc.retry_after,
-        blocks_endpoint=exc.blocks_endpoint,
-        stage=exc.stage,
-        decided_at=exc.decided_at,
-    )
+    return exc.meaning
 
 
 def _of_group(exc: BaseExceptionGroup[BaseException]) -> Meaning:

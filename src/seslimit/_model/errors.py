@@ -1,19 +1,17 @@
 """
-The errors that leave seslimit.
+What is wrong: with a message, with the configuration, or with one attempt.
 
-Each says in one sentence what is wrong and, where somebody can do something about it, what to do. All of them pickle,
-and none holds a credential: texts of a service are shortened and their control characters escaped on the way in.
+Each error says in one sentence what is wrong and, where somebody can do something about it, what to do. All of them
+pickle, and none holds a credential: texts of a service are shortened and their control characters escaped on the way
+in. How a message, or all sending, comes to an end is in `endings`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .meaning import Meaning
 from .outcome import Outcome, Stage
-
-if TYPE_CHECKING:
-    from .message import Message, Report
 
 MAX_REPLY_LENGTH = 512
 """Characters of a service's text that are kept: enough for every known reply, too few to flood a log."""
@@ -48,10 +46,11 @@ class TransportError(SESLimitError):
         reply: the service's words, or one sentence about what happened.
         retry_after: seconds that the service, or its documents, ask to wait before the next message; 0 for none.
         stage: how far the attempt had come; None when the transport cannot tell.
-        decided_at: event-loop time (seconds) at which the content had been handed over, so that the service could
+        handed_over_at: event-loop time (seconds) at which the content had been handed over, so that the service could
             decide; None when it never was, or when the transport cannot tell.
         blocks_endpoint: for `NOT_SENT`, True when the next attempt would meet the same obstacle (no connection, no
-            login), so that the endpoint has to be given time; False when a new connection mends it (idle, session cap).
+            login), so that the endpoint has to be given time; False when a new connection fixes it (idle, session cap).
+        decided_at: the former name of `handed_over_at`.
     """
 
     def __init__(
@@ -61,76 +60,57 @@ class TransportError(SESLimitError):
         *,
         retry_after: float = 0.0,
         stage: Stage | None = None,
-        decided_at: float | None = None,
+        handed_over_at: float | None = None,
         blocks_endpoint: bool = False,
+        decided_at: float | None = None,
     ) -> None:
-        self.outcome = Outcome(outcome)
+        self.meaning = Meaning(
+            Outcome(outcome),
+            retry_after=retry_after,
+            stage=stage,
+            handed_over_at=handed_over_at if decided_at is None else decided_at,
+            blocks_endpoint=blocks_endpoint,
+        )
+        """All that the attempt said, as one value."""
         self.reply = printable(reply)
-        self.retry_after = retry_after
-        self.stage = stage
-        self.decided_at = decided_at
-        self.blocks_endpoint = blocks_endpoint
         super().__init__(self.reply)
+
+    @classmethod
+    def of(cls, meaning: Meaning, reply: str) -> TransportError:
+        """The error that says what a meaning says, in these words."""
+        error = cls(meaning.outcome, reply)
+        error.meaning = meaning
+        return error
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the attempt meant."""
+        return self.meaning.outcome
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds that the service asks to wait before the next message; 0 for none."""
+        return self.meaning.retry_after
+
+    @property
+    def stage(self) -> Stage | None:
+        """How far the attempt had come."""
+        return self.meaning.stage
+
+    @property
+    def handed_over_at(self) -> float | None:
+        """Event-loop time at which the content had been handed over."""
+        return self.meaning.handed_over_at
+
+    @property
+    def decided_at(self) -> float | None:
+        """The former name of `handed_over_at`."""
+        return self.meaning.handed_over_at
+
+    @property
+    def blocks_endpoint(self) -> bool:
+        """Whether the next attempt would meet the same obstacle."""
+        return self.meaning.blocks_endpoint
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.outcome, self.reply), self.__dict__)
-
-
-class SendFailed(SESLimitError):
-    """
-    A message that was given up, with the report that says why.
-
-    Raised by `Sender.send`; `Sender.send_many` yields the report instead.
-    """
-
-    def __init__(self, report: Report) -> None:
-        self.report = report
-        super().__init__(f"{report.outcome} after {report.attempts} counted attempts: {report.error}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.report,))
-
-
-class SendingStopped(SESLimitError):
-    """
-    Sending has stopped as a whole, and nothing is lost.
-
-    Args:
-        reply: the service's words, or one sentence about what happened.
-        unsent: the messages that were taken from the caller and neither accepted nor given up, in their order.
-    """
-
-    def __init__(self, reply: str, unsent: Sequence[Message] = ()) -> None:
-        self.reply = printable(reply)
-        self.unsent = tuple(unsent)
-        super().__init__(self.reply)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.reply, self.unsent))
-
-
-class AccountBlocked(SendingStopped):
-    """The service refuses everything from this account, identity or login; `__cause__` holds the refusal."""
-
-
-class EndpointUnreachable(SendingStopped):
-    """No connection to the service could be made for as long as the retry policy waits; `__cause__` says why."""
-
-
-class QuotaExceeded(SendingStopped):
-    """
-    Nothing is left of the rolling 24 hours, and the retry policy does not wait for it.
-
-    Args:
-        reply: the service's words, or one sentence about what happened.
-        unsent: as for every `SendingStopped`.
-        retry_after: seconds after which it is worth trying again: until the oldest of what was sent leaves the 24
-            hours, where that is known, and until the next probe where it is not.
-    """
-
-    def __init__(self, reply: str, unsent: Sequence[Message] = (), *, retry_after: float = 0.0) -> None:
-        self.retry_after = retry_after
-        super().__init__(reply, unsent)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.reply, self.unsent), self.__dict__)

@@ -17,11 +17,11 @@ class Meaning:
         retry_after: seconds that the service, or its documents, ask to wait before the next message; 0 for none.
         blocks_endpoint: for `NOT_SENT`, whether the next attempt would meet the same obstacle.
         stage: how far the attempt had come; `AUTH` wherever credentials are the obstacle; None when not known.
-        decided_at: event-loop time (seconds) at which the content had been handed over; None when not known.
+        handed_over_at: event-loop time (seconds) at which the content had been handed over; None when not known.
     """
 
     outcome: Outcome
     retry_after: float = 0.0
     blocks_endpoint: bool = False
     stage: Stage | None = None
-    decided_at: float | None = None
+    handed_over_at: float | None = None

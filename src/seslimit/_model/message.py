@@ -1,5 +1,5 @@
 """
-The values that travel: a message on the way in, a receipt and a report on the way out.
+The value that travels: a message, its envelope and its content.
 
 A message is checked when it is made, so that whatever reaches a transport can be written to a wire: no CR, LF or NUL in
 an address or a header, CRLF line ends, at most 50 recipients.
@@ -10,12 +10,11 @@ from __future__ import annotations
 import email.message
 import email.utils
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 
 import attrs
 
 from .errors import InvalidMessage, printable
-from .outcome import Outcome
 from .serialisation import serialised
 
 MAX_RECIPIENTS = 50
@@ -172,41 +171,3 @@ def _check_header(name: str, value: str) -> None:
     lines = _FOLD.split(value)
     if any(line[:1] not in (" ", "\t") for line in lines[1:]) or "\0" in value or _CONTROL.search(name):
         raise InvalidMessage(f"header {printable(name)} holds CR, LF or NUL: remove it from the value.")
-
-
-@attrs.frozen
-class Receipt:
-    """
-    The service's word that it accepted a message.
-
-    Args:
-        message_id: the service's name for it; the same as `mail.messageId` in every event about it.
-        refused: recipients that the service would not take, each with its reply; empty when it took all.
-        decided_at: event-loop time (seconds) at which the content had been handed over; None when not known.
-    """
-
-    message_id: str
-    refused: Mapping[str, str] = attrs.field(factory=dict)
-    decided_at: float | None = attrs.field(default=None, eq=False, repr=False)
-
-
-@attrs.frozen
-class Report:
-    """
-    What became of one message.
-
-    Args:
-        message: the message.
-        outcome: what its last attempt meant.
-        receipt: the service's receipt; None unless accepted.
-        attempts: attempts that were counted: accepted, transient, permanent and unknown ones.
-        throttles: attempts that the service refused for the rate; never counted.
-        error: the last error; None when accepted.
-    """
-
-    message: Message
-    outcome: Outcome
-    receipt: Receipt | None = None
-    attempts: int = 0
-    throttles: int = 0
-    error: Exception | None = None

@@ -264,7 +264,7 @@ class Limiter:
             self.settle(
                 admission,
                 meant.outcome,
-                decided_at=meant.decided_at,
+                decided_at=meant.handed_over_at,
                 retry_after=meant.retry_after,
                 blocks_endpoint=meant.blocks_endpoint,
             )

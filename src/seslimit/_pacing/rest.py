@@ -14,7 +14,8 @@ import attrs
 
 from .._law.account import Account
 from .._law.retry import RetryPolicy
-from .._model.errors import AccountBlocked, EndpointUnreachable, QuotaExceeded, SendingStopped, printable
+from .._model.endings import AccountBlocked, EndpointUnreachable, QuotaExceeded, SendingStopped
+from .._model.errors import printable
 from .._model.outcome import Outcome
 
 logger = logging.getLogger("seslimit")

@@ -17,8 +17,9 @@ from typing import Any
 
 import attrs
 
-from .._model.errors import SendingStopped
-from .._model.message import Message, Receipt, Report
+from .._model.endings import SendingStopped
+from .._model.message import Message
+from .._model.report import Receipt, Report
 from .._pacing.delivery import Delivery
 
 UNREAD = 1000

@@ -16,7 +16,7 @@ from types import TracebackType
 
 import attrs
 
-from .._model.errors import SendingStopped
+from .._model.endings import SendingStopped
 from .._model.message import Message
 from .._pacing.delivery import Delivery
 

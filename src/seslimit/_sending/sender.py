@@ -16,9 +16,11 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from .._law.retry import History, RetryPolicy
-from .._model.errors import ConfigurationError, SendFailed, SendingStopped
-from .._model.message import Message, Receipt, Report
+from .._model.endings import SendFailed, SendingStopped
+from .._model.errors import ConfigurationError
+from .._model.message import Message
 from .._model.outcome import Outcome
+from .._model.report import Receipt, Report
 from .._pacing.delivery import Delivery, Places
 from .._pacing.limiter import Admission, Limiter
 from ..transports import Transport

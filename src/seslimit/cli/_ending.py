@@ -8,14 +8,8 @@ from __future__ import annotations
 
 import enum
 
-from .._model.errors import (
-    AccountBlocked,
-    ConfigurationError,
-    EndpointUnreachable,
-    SESLimitError,
-    TransportError,
-    printable,
-)
+from .._model.endings import AccountBlocked, EndpointUnreachable
+from .._model.errors import ConfigurationError, SESLimitError, TransportError, printable
 from .._model.outcome import Stage
 from ..transports import TransportURL
 

@@ -18,8 +18,8 @@ from typing import IO, Any
 import attrs
 
 from .._model.errors import ConfigurationError, printable
-from .._model.message import Report
 from .._model.outcome import Outcome
+from .._model.report import Report
 from ._inputs import BadEntry, Entry
 from ._tally import Tally
 from ._view import duration, number

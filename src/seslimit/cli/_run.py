@@ -13,9 +13,10 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 
-from .._model.errors import SendingStopped, SESLimitError, printable
-from .._model.message import Report
+from .._model.endings import SendingStopped
+from .._model.errors import SESLimitError, printable
 from .._model.outcome import Outcome
+from .._model.report import Report
 from .._pacing.limiter import Limiter
 from .._sending.sender import DRAIN, Sender
 from ..transports import Transport

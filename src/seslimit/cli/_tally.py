@@ -11,9 +11,10 @@ from __future__ import annotations
 import attrs
 
 from .._meaning.classify import classify
-from .._model.message import Message, Receipt, Report
+from .._model.message import Message
 from .._model.outcome import Outcome
 from .._model.quota import SendQuota
+from .._model.report import Receipt, Report
 from ..transports import KnowsQuota, Transport
 
 ENDED = {

@@ -16,8 +16,9 @@ from typing import Final
 import attrs
 
 from .._model.errors import TransportError
-from .._model.message import Message, Receipt
+from .._model.message import Message
 from .._model.outcome import Outcome
+from .._model.report import Receipt
 from ._under_test import TURN, Lever, Received, ServiceUnderTest
 
 OUTCOMES: Final = {

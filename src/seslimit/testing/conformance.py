@@ -25,9 +25,10 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 import pytest
 
 from .._model.errors import ConfigurationError, TransportError
-from .._model.message import MAX_RECIPIENTS, Message, Receipt
+from .._model.message import MAX_RECIPIENTS, Message
 from .._model.outcome import Outcome
 from .._model.quota import SendQuota
+from .._model.report import Receipt
 from ..transports import KnowsQuota, TransportURL, transport_from_url
 from ._expected import (
     AT_ONCE,

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 import attrs
 
 from .._model.errors import ConfigurationError
-from .._model.message import Message, Receipt
+from .._model.message import Message
 from .._model.quota import SendQuota
+from .._model.report import Receipt
 from ..transports import KnowsQuota, Transport, TransportURL
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from .._model.errors import ConfigurationError
-from .._model.message import Message, Receipt
+from .._model.message import Message
 from .._model.quota import SendQuota
+from .._model.report import Receipt
 from ._url import TransportURL
 
 __all__ = ["ENTRY_POINTS", "KnowsQuota", "Transport", "TransportFactory", "TransportURL", "transport_from_url"]

@@ -14,14 +14,7 @@ from .._model.outcome import Reply
 
 def error_of(meaning: Meaning, words: str, *, decided_at: float | None = None) -> TransportError:
     """The error that says what a meaning says, with the service's words."""
-    return TransportError(
-        meaning.outcome,
-        words,
-        retry_after=meaning.retry_after,
-        stage=meaning.stage,
-        decided_at=decided_at,
-        blocks_endpoint=meaning.blocks_endpoint,
-    )
+    return TransportError.of(attrs.evolve(meaning, handed_over_at=decided_at), words)
 
 
 def refusal(

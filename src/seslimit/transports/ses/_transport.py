@@ -30,9 +30,10 @@ from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, Profi
 from ..._meaning.classify import meaning
 from ..._model.errors import ConfigurationError, printable
 from ..._model.meaning import Meaning
-from ..._model.message import Message, Receipt
+from ..._model.message import Message
 from ..._model.outcome import Outcome, Stage
 from ..._model.quota import SendQuota
+from ..._model.report import Receipt
 from .._content import prepared
 from .._labels import check_endpoint_id, check_name, check_tags, tags_from
 from .._loopback import is_loopback

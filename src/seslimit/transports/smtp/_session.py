@@ -18,8 +18,9 @@ from typing import TypeVar
 
 from ..._meaning.replies import interpret, most_useful
 from ..._model.errors import TransportError, printable
-from ..._model.message import Message, Receipt
+from ..._model.message import Message
 from ..._model.outcome import Door, Outcome, Reply, Stage
+from ..._model.report import Receipt
 from .._refusal import error_of, refusal, words_of
 from ._options import SMTPOptions
 from ._replies import BrokenConversation, Dialogue, SMTPReplies, SMTPReply

@@ -15,8 +15,9 @@ from typing import cast
 import attrs
 
 from ..._model.errors import TransportError
-from ..._model.message import Message, Receipt
+from ..._model.message import Message
 from ..._model.outcome import Outcome
+from ..._model.report import Receipt
 from .._content import prepared
 from .._labels import header_lines, tags_from
 from .._url import TransportURL
