@@ -31,7 +31,7 @@ _ADDRESS = re.compile(
     re.VERBOSE,
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
-_EMPTY_GROUP = re.compile(r"\s*[^:;@,<>]*:\s*;\s*")
+_EMPTY_GROUP = re.compile(r"[^:;@,<>]*:\s*;\s*")
 _FOLD = re.compile(r"\r\n|\r|\n")
 
 

@@ -28,7 +28,7 @@ KEY_HEADER: Final = "X-Seslimit-Key"
 BIN: Final = 0.1
 """Width of a bin of the timeline, in seconds: fine enough for windows of a second, 36,000 bins an hour."""
 
-_KEY: Final = re.compile(rb"^" + KEY_HEADER.encode() + rb":[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_KEY: Final = re.compile(rb"^" + KEY_HEADER.encode() + rb":([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _END_OF_HEADERS: Final = re.compile(rb"\r?\n\r?\n")
 
 
@@ -201,5 +201,5 @@ def key_of(submission: Submission, digest: str) -> str:
     end = _END_OF_HEADERS.search(submission.content)
     header = _KEY.search(submission.content, 0, end.start() + 1 if end else len(submission.content))
     if header:
-        return header.group(1).decode("utf-8", "replace")
+        return header.group(1).strip(b" \t").decode("utf-8", "replace")
     return f"{digest} {' '.join(submission.recipients)}"

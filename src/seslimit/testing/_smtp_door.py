@@ -47,7 +47,7 @@ BUFFER: Final = 2**16
 CHUNK: Final = 2**22
 """More than the reader can hold, so that one `read` empties it."""
 
-_ADDRESS: Final = re.compile(r'<((?:"(?:\\.|[^"\\])*"@)?[^<>\s"]*)>(?:\s+(.*))?$')
+_ADDRESS: Final = re.compile(r'<((?:"(?:\\.|[^"\\])*"@)?[^<>\s"]*)>(?:\s(.*))?', re.DOTALL)
 
 WORDS: Final[dict[str, str]] = {
     "250 OK": SMTPText.OK,
@@ -333,8 +333,8 @@ class _Session(SMTP):
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         # aiosmtpd parses with the grammar of message headers, which costs more than all the rest of a message.
-        match = _ADDRESS.match(arg)
-        return (match.group(1), match.group(2) or "") if match else (None, None)
+        match = _ADDRESS.fullmatch(arg)
+        return (match.group(1), (match.group(2) or "").strip()) if match else (None, None)
 
     @syntax("EHLO hostname")
     async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802  # aiosmtpd's name

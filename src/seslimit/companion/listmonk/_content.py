@@ -34,7 +34,8 @@ from ._post import BadPost, Post
 STAND_IN = "5e511317-0000-4000-8000-000000000000"
 """Stands for the subscriber's uuid while text is made: pages that differ in nothing else are read once."""
 
-_PAGE = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
+_PAGE = re.compile(r"\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
+"""What was taken is not given back: a comment has one end."""
 _TAG = re.compile(r"<[A-Za-z!/]")
 
 

@@ -16,7 +16,7 @@ import attrs
 
 from ._post import Campaign, Post, Recipient
 
-_EXPRESSION = re.compile(r"\{\{-?\s*([^{}]*?)\s*-?\}\}")
+_EXPRESSION = re.compile(r"\{\{([^{}]*)\}\}")
 _NAME = re.compile(r"[!-9;-~]{1,76}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 _BARE_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,187}[A-Za-z0-9])?")
@@ -94,13 +94,13 @@ def _rendered(template: str, fields: Mapping[str, str]) -> str | None:
 
     def put_in(found: re.Match[str]) -> str:
         nonlocal unknown
-        value = fields.get(found[1].removesuffix(" ."))
+        value = fields.get(found[1].removeprefix("-").removesuffix("-").strip().removesuffix(" ."))
         unknown = unknown or value is None
         return value or ""
 
     text = _EXPRESSION.sub(put_in, template)
-    leftover = "{{" in _EXPRESSION.sub("", template) or "}}" in _EXPRESSION.sub("", template)
-    return None if unknown or leftover else text.strip()
+    rest = _EXPRESSION.sub("", template)
+    return None if unknown or "{{" in rest or "}}" in rest else text.strip()
 
 
 @attrs.define

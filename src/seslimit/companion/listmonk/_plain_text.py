@@ -45,6 +45,7 @@ _ATTRIBUTE = re.compile(r"""([^\s=>"'/]+)\s*(?:=\s*("[^"]*"?|'[^']*'?|[^\s>]+))?
 _SPACE = re.compile(r"[ \t\r\n\f\xa0]+")
 _INVISIBLE = re.compile("[\u00ad\u034f\u200b-\u200f\u2060\ufeff]")
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_NUMBER = re.compile(r"&#([0-9]{8,});?")
 _LINK = re.compile(r"(?:https?|mailto|tel|sms):", re.IGNORECASE)
 _TINY = re.compile(r"\s*[01](?:px)?\s*")
 
@@ -145,7 +146,7 @@ class _Reader:
         """Text between two tags."""
         if self._skipped is not None:
             return
-        data = _INVISIBLE.sub("", unescape(data))
+        data = _INVISIBLE.sub("", _unescaped(data))
         if not self._pre:
             self._say(_SPACE.sub(" ", data))
             return
@@ -226,9 +227,14 @@ class _Reader:
 def _given(attributes: str) -> dict[str, str]:
     found = _ATTRIBUTE.findall(attributes)
     return {
-        name.lower(): unescape(value[1:].rstrip(value[0]) if value[:1] in ("'", '"') else value)
+        name.lower(): _unescaped(value[1:].rstrip(value[0]) if value[:1] in ("'", '"') else value)
         for name, value in found
     }
+
+
+def _unescaped(text: str) -> str:
+    """The text with its character references read; the standard library's reader raises where one has 4,301 digits."""
+    return unescape(_NUMBER.sub(lambda found: f"&#{found[1].lstrip('0')[:8] or 0};", text))
 
 
 def _is_hidden(attributes: str) -> bool:

@@ -30,7 +30,7 @@ _ADDRESS = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
-_MAILBOX = re.compile(r'\s*(?P<name>"(?:[^"\\]|\\.)*"|[^<>]*)\s*<(?P<address>[^<>]*)>\s*')
+_MAILBOX = re.compile(r'(?P<name>"(?:[^"\\]|\\.)*"\s*|[^<>]*)<(?P<address>[^<>]*)>')
 _ESCAPED = re.compile(r"\\(.)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 _MEDIA_TYPE = re.compile(r"(?!multipart/|message/)[A-Za-z0-9!#$&^_.+-]{1,80}/[A-Za-z0-9!#$&^_.+-]{1,80}")
@@ -272,7 +272,7 @@ def _mailbox(value: _Value) -> tuple[str, str]:
         value.refuse("holds a control character")
     if "<" not in text:
         return "", _address(value, text)
-    found = _MAILBOX.fullmatch(text)
+    found = _MAILBOX.fullmatch(text.strip())
     if found is None:
         value.refuse("is not of the form Name <local@domain>")
     name = found["name"].strip()

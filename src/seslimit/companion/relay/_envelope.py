@@ -15,7 +15,7 @@ from seslimit import InvalidMessage, check_address
 
 from ._replies import Refused
 
-_PATH = re.compile(r'\s*<((?:"(?:\\.|[^"\\])*"@)?[^<>\s"]*)>(?:\s+(.*))?')
+_PATH = re.compile(r'\s*<((?:"(?:\\.|[^"\\])*"@)?[^<>\s"]*)>(?:\s(.*))?', re.DOTALL)
 _ORDINARY = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,200}[A-Za-z0-9])?")
 """Addresses that are good without a closer look, as nearly all are."""
 _BODIES = ("BODY=7BIT", "BODY=8BITMIME")
