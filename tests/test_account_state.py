@@ -14,9 +14,9 @@ from seslimit._law.account import (
     FIRST_FAILURES,
     QUOTA_PROBES,
     Account,
-    Verdict,
 )
 from seslimit._law.rate import AdaptiveRate
+from seslimit._model.meaning import Meaning
 
 RATE = 10.0
 
@@ -83,10 +83,8 @@ def settle(
     account: Account, at: float, now: float, outcome: Outcome | None, *, retry_after: float = 0.0, blocks: bool = False
 ) -> None:
     """What became of an admission at `at` is read at `now`."""
-    verdict = Verdict(
-        cost=1, admitted_at=at, outcome=outcome, decided_at=at, retry_after=retry_after, blocks_endpoint=blocks
-    )
-    account.settle(now, verdict)
+    meaning = None if outcome is None else Meaning(outcome, retry_after=retry_after, blocks_endpoint=blocks)
+    account.settle(now, meaning, cost=1, admitted_at=at, decided_at=at)
 
 
 @pytest.mark.parametrize(

@@ -203,11 +203,13 @@ async def test_a_last_attempt_that_ends_the_message_is_reported(outcome: Outcome
 
 
 @on_virtual_time
-async def test_opening_asks_for_the_quota() -> None:
-    """Before the first message, and once."""
+async def test_the_quota_can_be_asked_for_beforehand() -> None:
+    """Before the first message, and once; the former name does the same."""
     service = WithQuota(quotas=[SendQuota(200, 50, 0)])
     sender = Sender(service)
+    await sender.ask_quota()
     await sender.open()
+    assert len(service.asked) == 1
     assert sender.limiter.quota == SendQuota(200, 50, 0)
     await sender.aclose()
 

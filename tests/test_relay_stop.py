@@ -281,7 +281,7 @@ async def test_what_the_owner_has_to_hear_is_on_standard_error() -> None:
             assert (await client.send()).startswith("451 4.4.1")
         process.send_signal(signal.SIGTERM)
         _, complaints = await asyncio.to_thread(process.communicate, timeout=20)
-    assert "seslimit: sending rests, endpoint unreachable" in complaints
+    assert "seslimit: sending paused: endpoint unreachable" in complaints
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from ._model.message import MAX_RECIPIENTS, Message, check_address
 from ._model.outcome import Outcome
 from ._model.quota import SendQuota
 from ._model.report import Receipt, Report
-from ._pacing.limiter import Admission, Limiter
+from ._pacing.gate import Admission
+from ._pacing.limiter import Limiter
 from ._sending.sender import Sender
 from .transports import Transport, transport_from_url
 

@@ -13,9 +13,10 @@ import math
 
 import attrs
 
-from .._law.day import RollingDay
+from .._model.meaning import Meaning
 from .._model.outcome import Outcome
 from .._model.quota import SendQuota
+from .day import RollingDay
 from .pause import Pause
 from .rate import AdaptiveRate
 
@@ -35,28 +36,6 @@ forgets."""
 
 FIRST_FAILURES = 3
 """Failures to connect, before any success, after which it is the configuration that is wrong."""
-
-
-@attrs.frozen(kw_only=True)
-class Verdict:
-    """
-    What became of one admission.
-
-    Args:
-        cost: the message's recipients.
-        admitted_at: when it was let through.
-        outcome: what the attempt meant; None when it told nothing, because it was cancelled or never made.
-        decided_at: when the service had the whole message; `admitted_at` where nothing better is known.
-        retry_after: seconds that the service asks to wait.
-        blocks_endpoint: for `NOT_SENT`, whether the next attempt would meet the same obstacle.
-    """
-
-    cost: int
-    admitted_at: float
-    outcome: Outcome | None
-    decided_at: float
-    retry_after: float = 0.0
-    blocks_endpoint: bool = False
 
 
 @attrs.define
@@ -133,17 +112,29 @@ class Account:
         else:
             self.quota_pause.look_now(now)
 
-    def settle(self, now: float, verdict: Verdict) -> None:
-        """Learn what became of an admission."""
-        if self._first == verdict.admitted_at:
+    def settle(self, now: float, meaning: Meaning | None, *, cost: int, admitted_at: float, decided_at: float) -> None:
+        """
+        Learn what became of an admission.
+
+        Args:
+            now: when its reply was read.
+            meaning: what the attempt meant; None when it told nothing, because it was cancelled or never made.
+            cost: the message's recipients.
+            admitted_at: when it was let through.
+            decided_at: when the service decided: when it had the whole message, or `admitted_at` where nothing better
+                is known.
+        """
+        if self._first == admitted_at:
             self._first = None
-        if verdict.outcome is Outcome.ACCEPTED:
-            self._settle_accepted(now, verdict)
-        elif verdict.outcome is not None:
-            self._settle_refused(now, verdict)
+        if meaning is None:
+            pass
+        elif meaning.outcome is Outcome.ACCEPTED:
+            self._settle_accepted(now, cost, admitted_at, decided_at)
+        else:
+            self._settle_refused(now, meaning, cost, admitted_at, decided_at)
         if self.paused is not None:
             for pause in self._pauses:
-                pause.told_nothing(now, admitted_at=verdict.admitted_at)
+                pause.told_nothing(now, admitted_at=admitted_at)
 
     def reached(self) -> None:
         """The caller will not tell what became of the first message: let the others go without it."""
@@ -153,37 +144,34 @@ class Account:
     def _pauses(self) -> tuple[Pause, ...]:
         return (self.quota_pause, self.endpoint_pause, self.block_pause)
 
-    def _settle_accepted(self, now: float, verdict: Verdict) -> None:
-        at = verdict.admitted_at
+    def _settle_accepted(self, now: float, cost: int, admitted_at: float, decided_at: float) -> None:
         self._reached = True
-        self.law.accepted(now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at)
-        self.day.accepted(now, verdict.cost)
+        self.law.accepted(now, cost, admitted_at=admitted_at, decided_at=decided_at)
+        self.day.accepted(now, cost)
         if self.paused is not None:
-            self.block_pause.end(admitted_at=at)
-            self.endpoint_pause.end(admitted_at=at)
-            if self.quota_pause.end(admitted_at=at):
+            self.block_pause.end(admitted_at=admitted_at)
+            self.endpoint_pause.end(admitted_at=admitted_at)
+            if self.quota_pause.end(admitted_at=admitted_at):
                 self.day.overtaken()
             self._resume(now)
         if self.day.remaining() < 1 and not self.quota_pause.active:
             self._rest(self.quota_pause, now, now)
 
-    def _settle_refused(self, now: float, verdict: Verdict) -> None:
-        at = verdict.admitted_at
-        match verdict.outcome:
+    def _settle_refused(self, now: float, meaning: Meaning, cost: int, admitted_at: float, decided_at: float) -> None:
+        wait = meaning.retry_after
+        match meaning.outcome:
             case Outcome.THROTTLED:
-                self.law.throttled(
-                    now, verdict.cost, admitted_at=at, decided_at=verdict.decided_at, pause=verdict.retry_after
-                )
+                self.law.throttled(now, cost, admitted_at=admitted_at, decided_at=decided_at, pause=wait)
             case Outcome.ACCOUNT_BLOCKED:
-                self._rest(self.block_pause, now, at)
+                self._rest(self.block_pause, now, admitted_at)
             case Outcome.QUOTA_EXCEEDED:
-                self._rest(self.quota_pause, now, at, verdict.retry_after)
-            case Outcome.NOT_SENT if verdict.blocks_endpoint:
-                self._rest(self.endpoint_pause, now, at, verdict.retry_after)
+                self._rest(self.quota_pause, now, admitted_at, wait)
+            case Outcome.NOT_SENT if meaning.blocks_endpoint:
+                self._rest(self.endpoint_pause, now, admitted_at, wait)
                 return
         # Whatever else it was refused for, the endpoint was reached.
         self._reached = True
-        if self.endpoint_pause.end(admitted_at=at):
+        if self.endpoint_pause.end(admitted_at=admitted_at):
             self._resume(now)
 
     def _rest(self, pause: Pause, now: float, admitted_at: float, at_least: float = 0.0) -> None:

@@ -2,7 +2,7 @@
 The limiter: what a program waits on before it sends, and tells what became of it.
 
 Turns admissions and exceptions into what the account's pure state understands, on the running event loop. The waiting
-is in `line`, the deciding in `_law.account`; what a loop over attempts looks like is in `delivery`.
+is in `line`, the deciding in `_law.account`; what a loop over attempts looks like is in `attempts`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,28 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from .._law.account import Account, Verdict
+from .._law.account import Account
 from .._law.rate import AdaptiveRate
 from .._law.retry import History, RetryPolicy
 from .._meaning.classify import meaning
+from .._model.endings import SendingStopped
 from .._model.errors import ConfigurationError
+from .._model.meaning import Meaning
 from .._model.outcome import Outcome
 from .._model.quota import SendQuota
-from .delivery import Delivery
+from .attempts import Attempts
+from .gate import Admission
 from .line import Line
-from .rest import Rest
+from .stops import Stops
 
 UNSETTLED = 1000
 """Admissions by `acquire` that are remembered for `accepted` and `throttled`: more than any loop has in flight."""
+
+ACCEPTED = Meaning(Outcome.ACCEPTED)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,40 +44,6 @@ class Wrapper(Protocol):
     def __call__(self, function: Callable[P, Awaitable[T]], /) -> Callable[P, Coroutine[Any, Any, T]]:
         """Wrap a function that makes one attempt."""
         ...
-
-
-class Admission:
-    """
-    Leave for one message to go, and the account of what became of it.
-
-    As an asynchronous context manager it waits its turn on entry and settles on exit: the exception that leaves the
-    block is classified, slows the limiter if it is a throttle, and is raised on unchanged.
-    """
-
-    __slots__ = ("_limiter", "admitted_at", "cost", "decided_at")
-
-    def __init__(self, limiter: Limiter, cost: int) -> None:
-        self._limiter = limiter
-        self.cost = cost
-        self.admitted_at = 0.0
-        self.decided_at: float | None = None
-
-    def handed_over(self) -> None:
-        """
-        Say that the service has the whole message now.
-
-        Optional. The control law places the service's decision at this moment; without it, at the admission.
-        """
-        self.decided_at = _now()
-
-    async def __aenter__(self) -> Admission:
-        await self._limiter.enter(self)
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._limiter.conclude(self, exc)
 
 
 class Limiter:
@@ -99,7 +70,7 @@ class Limiter:
         self._max_rate = max_rate
         self._account = Account(AdaptiveRate(rate, max_rate))
         self._line = Line(self._account)
-        self.rest = Rest(self._account)
+        self._stops = Stops(self._account)
         self._by_hand: deque[Admission] = deque(maxlen=UNSETTLED)
         self._entered: dict[asyncio.Task[object] | None, list[Admission]] = {}
 
@@ -203,7 +174,8 @@ class Limiter:
             async def paced(*args: P.args, **kwargs: P.kwargs) -> T:
                 recipients = cost if isinstance(cost, int) else cost(*args, **kwargs)
                 history = History(_now())
-                return await Delivery(self, policy, recipients, history).run(lambda _: function(*args, **kwargs))
+                attempts = Attempts(self, policy, recipients, partial(function, *args, **kwargs), history)
+                return await attempts.to_the_end(_until)
 
             return paced
 
@@ -221,16 +193,17 @@ class Limiter:
         """Take the account's sending quota, fresh from the service: its rate caps ours, and it may end a pause."""
         self._account.figures(_now(), quota)
         self._line.changed()
-        self.rest.tell(_now())
+        self._stops.tell(_now())
 
     def settle(
         self,
         admission: Admission,
         outcome: Outcome | None,
         *,
-        decided_at: float | None = None,
+        handed_over_at: float | None = None,
         retry_after: float = 0.0,
         blocks_endpoint: bool = False,
+        decided_at: float | None = None,
     ) -> None:
         """
         Tell what became of an admission.
@@ -238,38 +211,55 @@ class Limiter:
         Args:
             admission: as `admit` gave it.
             outcome: what the attempt meant; None when it told nothing (it was cancelled, or never made).
-            decided_at: event-loop time at which the service had the message; the admission's own when left out.
+            handed_over_at: event-loop time at which the service had the message; the admission's own when left out.
             retry_after: seconds that the service asks to wait.
             blocks_endpoint: for `NOT_SENT`, whether the next attempt would meet the same obstacle.
+            decided_at: the former name of `handed_over_at`.
         """
-        verdict = Verdict(
-            cost=admission.cost,
-            admitted_at=admission.admitted_at,
-            outcome=outcome,
-            decided_at=decided_at or admission.decided_at or admission.admitted_at,
-            retry_after=retry_after,
-            blocks_endpoint=blocks_endpoint,
+        meaning = (
+            None
+            if outcome is None
+            else Meaning(
+                outcome,
+                retry_after=retry_after,
+                blocks_endpoint=blocks_endpoint,
+                handed_over_at=handed_over_at if decided_at is None else decided_at,
+            )
         )
-        self._account.settle(now := _now(), verdict)
-        self._line.changed()
-        self.rest.tell(now)
+        self._learn(admission, meaning)
 
-    def conclude(self, admission: Admission, exc: BaseException | None) -> None:
-        """Tell what became of an admission by what the attempt raised: None when it was accepted."""
+    def conclude(self, admission: Admission, exc: BaseException | None) -> Meaning | None:
+        """
+        Tell what became of an admission by what the attempt raised: None when it was accepted.
+
+        Returns:
+            what it meant; None where it told nothing, since it was cancelled.
+        """
         if exc is None:
-            self.settle(admission, Outcome.ACCEPTED)
+            meant: Meaning | None = ACCEPTED
         elif isinstance(exc, Exception):
             meant = meaning(exc)
-            self.rest.heard(meant.outcome, exc)
-            self.settle(
-                admission,
-                meant.outcome,
-                decided_at=meant.handed_over_at,
-                retry_after=meant.retry_after,
-                blocks_endpoint=meant.blocks_endpoint,
-            )
+            self._stops.heard(meant.outcome, exc)
         else:
-            self.settle(admission, None)
+            meant = None
+        self._learn(admission, meant)
+        return meant
+
+    def stopped_by(self, outcome: Outcome) -> SendingStopped:
+        """The error for sending that has to stop because of such an outcome, in the service's words."""
+        return self._stops.stopped_by(outcome, _now())
+
+    def _learn(self, admission: Admission, meant: Meaning | None) -> None:
+        now = _now()
+        self._account.settle(
+            now,
+            meant,
+            cost=admission.cost,
+            admitted_at=admission.admitted_at,
+            decided_at=(meant and meant.handed_over_at) or admission.handed_over_at or admission.admitted_at,
+        )
+        self._line.changed()
+        self._stops.tell(now)
 
     async def _enter_by_hand(self, cost: int) -> Admission:
         admission = Admission(self, cost)
@@ -300,11 +290,15 @@ class Limiter:
             AccountBlocked: as `admit` does.
             QuotaExceeded, EndpointUnreachable: as `patience` says.
         """
-        admission.decided_at = None
+        admission.handed_over_at = None
         admission.admitted_at = await self._line.go_through(
-            admission.cost, front=front, refuse=lambda: self.rest.refuse(_now(), patience)
+            admission.cost, front=front, refuse=lambda: self._stops.refuse(_now(), patience)
         )
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+async def _until(when: float) -> None:
+    await asyncio.sleep(when - _now())

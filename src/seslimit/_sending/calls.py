@@ -18,7 +18,7 @@ import attrs
 
 from .._model.endings import SendingStopped
 from .._model.message import Message
-from .._pacing.delivery import Delivery
+from .outgoing import Outgoing
 
 STOPPED = "The sender was stopped."
 WITHDRAWN = "The message was withdrawn."
@@ -28,8 +28,7 @@ WITHDRAWN = "The message was withdrawn."
 class _Call:
     """One call, for as long as the block lasts."""
 
-    message: Message
-    delivery: Delivery
+    outgoing: Outgoing
     task: asyncio.Task[object]
     under_way: dict[_Call, None]
     one_ended: asyncio.Event
@@ -40,8 +39,8 @@ class _Call:
 
     def end(self) -> None:
         """Send it back if it waits; an attempt under way is the last."""
-        self.delivery.last_attempt = True
-        if not self.delivery.attempting:
+        self.outgoing.last_attempt = True
+        if not self.outgoing.attempting:
             self.recall()
 
     def recall(self) -> None:
@@ -50,7 +49,7 @@ class _Call:
             self.task.cancel()
 
     def stopped(self) -> SendingStopped:
-        return stopped([self.message], self.words)
+        return stopped([self.outgoing.message], self.words)
 
     def __enter__(self) -> None:
         self.cancelled_before = self.task.cancelling()
@@ -74,7 +73,7 @@ class Calls:
         self.closed = False
         """Whether no call is let in any more."""
 
-    def one(self, message: Message, delivery: Delivery) -> _Call:
+    def one(self, outgoing: Outgoing) -> _Call:
         """
         Count one call, for as long as the block lasts.
 
@@ -83,8 +82,8 @@ class Calls:
         """
         task = asyncio.current_task()
         if self.closed or task is None:
-            raise stopped([message])
-        return _Call(message, delivery, task, self._under_way, self._one_ended)
+            raise stopped([outgoing.message])
+        return _Call(outgoing, task, self._under_way, self._one_ended)
 
     def stop(self) -> None:
         """Send back the calls that wait; the attempts under way come to their end."""
@@ -94,7 +93,7 @@ class Calls:
     def withdraw(self, message: Message) -> None:
         """Send back the call for this message if it waits; an attempt under way comes to its end."""
         for call in self._under_way:
-            if call.message is message:
+            if call.outgoing.message is message:
                 call.words = WITHDRAWN
                 call.end()
 
@@ -113,7 +112,7 @@ class Calls:
             call.words = STOPPED
             call.recall()
         await self._ended(None)
-        return [call.message for call in late]
+        return [call.outgoing.message for call in late]
 
     async def _ended(self, timeout: float | None) -> None:
         with suppress(TimeoutError):

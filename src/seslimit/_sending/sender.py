@@ -3,50 +3,48 @@ The sender: messages in, reports out.
 
 Start reading here. A message is pulled when there is a place in flight for it, waits for its turn at the limiter, and
 is handed to the transport; the retry policy says what comes after an attempt that was not accepted. What is in between
-is in `_pacing.delivery` (one message) and `batch` (many of them).
+is in `_pacing.attempts` (one message) and `stream` (many of them).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from functools import partial
 from itertools import chain
 from types import TracebackType
-from typing import Any, TypeAlias
 
-from .._law.retry import History, RetryPolicy
+from .._law.retry import RetryPolicy
 from .._model.endings import SendFailed, SendingStopped
 from .._model.errors import ConfigurationError
 from .._model.message import Message
-from .._model.outcome import Outcome
 from .._model.report import Receipt, Report
-from .._pacing.delivery import Delivery, Places
-from .._pacing.limiter import Admission, Limiter
+from .._pacing.limiter import Limiter
 from ..transports import Transport
-from .batch import Batch
 from .calls import Calls, stopped
+from .later import Later
+from .outgoing import Hook, Setup
 from .quota_watch import QuotaWatch
+from .stream import Stream
 
 logger = logging.getLogger("seslimit")
 
 MAX_IN_FLIGHT = 100
 """Attempts at the same time: 500 messages/s at 0.2 s each, the slowest door at the highest usual rate."""
 
-BACKING_OFF_PER_PLACE = 10
-"""Messages that may wait out a backoff, for each place in flight."""
+LATER_PER_PLACE = 10
+"""Messages of a stream that may wait out a backoff before no new one is taken, for each place in flight."""
 
 DRAIN = 10.0
 """Seconds that attempts under way are given when sending stops."""
-
-Hook: TypeAlias = Callable[[Report], None]
 
 
 class Sender:
     """
     Sends messages through a transport at the rate that the account is allowed.
 
-    Use as an asynchronous context manager, or call `open`, if at all, and `aclose` at the end.
+    Use as an asynchronous context manager, or call `aclose` at the end.
 
     Args:
         transport: makes the attempts; closed together with the sender.
@@ -75,15 +73,17 @@ class Sender:
         self.limiter = limiter or Limiter()
         self.unfinished: Sequence[Message] = ()
         """After closing: messages whose attempts had not ended within the deadline; they may have been accepted."""
-        self._retry = retry or RetryPolicy()
-        self._hooks = tuple(hooks)
-        self._places = Places(max_in_flight, max_in_flight * BACKING_OFF_PER_PLACE)
-        self._batches: set[Batch] = set()
+        self._setup = Setup(
+            transport, self.limiter, retry or RetryPolicy(), asyncio.Semaphore(max_in_flight), tuple(hooks)
+        )
+        self._later = Later()
+        self._most_taken = max_in_flight * (1 + LATER_PER_PLACE)
+        self._streams: set[Stream] = set()
         self._calls = Calls()
         self._quota_watch = QuotaWatch(transport, self.limiter)
 
     async def __aenter__(self) -> Sender:
-        await self.open()
+        await self.ask_quota()
         return self
 
     async def __aexit__(
@@ -91,9 +91,13 @@ class Sender:
     ) -> None:
         await self.aclose()
 
-    async def open(self) -> None:
-        """Ask for the sending quota now; the first message asks by itself where nobody did."""
+    async def ask_quota(self) -> None:
+        """Ask the service for the sending quota now; the first message does so by itself where nobody did."""
         await self._quota_watch.first_answer()
+
+    async def open(self) -> None:
+        """Do as `ask_quota`, by its former name."""
+        await self.ask_quota()
 
     async def send(self, message: Message) -> Receipt:
         """
@@ -110,23 +114,23 @@ class Sender:
         Cancelling:
             the attempt under way is dropped; the message may have been accepted. `withdraw` waits for it instead.
         """
-        delivery = self._begin(message)
-        call = self._calls.one(message, delivery)
+        outgoing = self._setup.outgoing(message)
+        call = self._calls.one(outgoing)
         try:
             with call:
                 await self._quota_watch.first_answer()
-                receipt = await self._deliver(message, delivery)
+                receipt = await outgoing.to_the_end(partial(self._later.wait, outgoing))
         except SendingStopped as stop:
-            if not delivery.unsent:
-                raise SendFailed(self._report(message, delivery, stop)) from stop
+            if not outgoing.unsent:
+                raise SendFailed(outgoing.end(stop)) from stop
             stop.unsent = (message,)
             raise
         except Exception as error:
-            if delivery.last_attempt and delivery.unsent:
+            if outgoing.last_attempt and outgoing.unsent:
                 raise call.stopped() from error
-            raise SendFailed(self._report(message, delivery, error)) from error
-        if self._hooks:  # nobody else would read the report
-            self._report(message, delivery, receipt)
+            raise SendFailed(outgoing.end(error)) from error
+        if outgoing.hooks:  # nobody else would read the report
+            outgoing.end(receipt)
         return receipt
 
     async def send_many(self, messages: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Report, None]:
@@ -148,14 +152,14 @@ class Sender:
         await self._quota_watch.first_answer()
         if self._calls.closed:
             raise stopped()
-        batch = Batch(messages, self._begin, self._deliver, self._report)
-        self._batches.add(batch)
+        stream = Stream(messages, self._setup, self._later, self._most_taken)
+        self._streams.add(stream)
         try:
-            async for report in batch:
+            async for report in stream:
                 yield report
         finally:
-            await batch.drain(DRAIN)
-            self._batches.discard(batch)
+            await stream.drain(DRAIN)
+            self._streams.discard(stream)
 
     def withdraw(self, message: Message) -> None:
         """
@@ -174,8 +178,8 @@ class Sender:
         outcome. A `send` that waits for its turn raises `SendingStopped`.
         """
         self._calls.stop()
-        for batch in self._batches:
-            batch.stop()
+        for stream in self._streams:
+            stream.stop()
 
     async def aclose(self, deadline: float = DRAIN) -> None:
         """
@@ -186,7 +190,7 @@ class Sender:
         self.stop()
         try:
             late = await asyncio.gather(
-                self._calls.drain(deadline), *(batch.drain(deadline) for batch in self._batches)
+                self._calls.drain(deadline), *(stream.drain(deadline) for stream in self._streams)
             )
             self.unfinished = tuple(chain.from_iterable(late))
             if self.unfinished:
@@ -194,33 +198,3 @@ class Sender:
         finally:
             await self._quota_watch.aclose()
             await self.transport.aclose()
-
-    def _begin(self, message: Message) -> Delivery:
-        history = History(asyncio.get_running_loop().time())
-        return Delivery(self.limiter, self._retry, message.cost, history, self._places)
-
-    def _deliver(self, message: Message, delivery: Delivery) -> Coroutine[Any, Any, Receipt]:
-        async def attempt(admission: Admission) -> Receipt:
-            receipt = await self.transport.send(message)
-            admission.decided_at = receipt.decided_at
-            return receipt
-
-        return delivery.run(attempt)
-
-    def _report(self, message: Message, delivery: Delivery, result: Receipt | BaseException) -> Report:
-        history = delivery.history
-        outcome = Outcome.UNKNOWN if delivery.interrupted else history.outcome or Outcome.NOT_SENT
-        report = Report(
-            message,
-            outcome,
-            receipt=result if isinstance(result, Receipt) else None,
-            attempts=history.attempts + delivery.interrupted,
-            throttles=history.throttles,
-            error=result if isinstance(result, Exception) else delivery.error,
-        )
-        for hook in self._hooks:
-            try:
-                hook(report)
-            except Exception:
-                logger.exception("the hook %r failed; sending goes on", hook)
-        return report

@@ -10,13 +10,13 @@ import pytest
 
 from seslimit import Limiter, Outcome, RetryPolicy, TransportError
 from seslimit._law.retry import History
-from seslimit._pacing.delivery import Delivery, Places
-from seslimit._pacing.limiter import Admission
+from seslimit._model.meaning import Meaning
+from seslimit._pacing.attempts import Attempts, Places, Postponed
+from seslimit._pacing.gate import Admission
 
 from .virtual_time import on_virtual_time
 
 IN_FLIGHT = 2
-BACKING_OFF = 3
 
 
 class Counting(Limiter):
@@ -27,40 +27,34 @@ class Counting(Limiter):
         self._account.reached()
         self.admitted: list[Admission] = []
         self.settled: list[Admission] = []
-        self.outcomes: list[Outcome | None] = []
 
     async def enter(self, admission: Admission, *, front: bool = False, patience: RetryPolicy | None = None) -> None:
         """Count."""
         await super().enter(admission, front=front, patience=patience)
         self.admitted.append(admission)
 
-    def settle(
-        self,
-        admission: Admission,
-        outcome: Outcome | None,
-        *,
-        decided_at: float | None = None,
-        retry_after: float = 0.0,
-        blocks_endpoint: bool = False,
-    ) -> None:
+    def conclude(self, admission: Admission, exc: BaseException | None) -> Meaning | None:
         """Count."""
         self.settled.append(admission)
-        self.outcomes.append(outcome)
-        super().settle(
-            admission, outcome, decided_at=decided_at, retry_after=retry_after, blocks_endpoint=blocks_endpoint
-        )
+        return super().conclude(admission, exc)
 
 
-def delivery(limiter: Limiter, places: Places | None = None, policy: RetryPolicy | None = None) -> Delivery:
-    """The delivery of a message with one recipient."""
-    return Delivery(limiter, policy or RetryPolicy(), 1, History(asyncio.get_running_loop().time()), places)
+Attempt = Callable[[], Awaitable[str]]
 
 
-def answers(*outcomes: Outcome | BaseException, delay: float = 0.1) -> Callable[[Admission], Awaitable[str]]:
+def attempts(
+    limiter: Limiter, attempt: Attempt, places: Places | None = None, policy: RetryPolicy | None = None
+) -> Attempts[str]:
+    """The attempts of a message with one recipient."""
+    history = History(asyncio.get_running_loop().time())
+    return Attempts(limiter, policy or RetryPolicy(), 1, attempt, history, places)
+
+
+def answers(*outcomes: Outcome | BaseException, delay: float = 0.1) -> Attempt:
     """An attempt that ends so, one after the other, and then is accepted."""
     left = list(outcomes)
 
-    async def attempt(_: Admission) -> str:
+    async def attempt() -> str:
         await asyncio.sleep(delay)
         answer = left.pop(0) if left else Outcome.ACCEPTED
         if isinstance(answer, BaseException):
@@ -72,16 +66,21 @@ def answers(*outcomes: Outcome | BaseException, delay: float = 0.1) -> Callable[
     return attempt
 
 
+async def until(when: float) -> None:
+    """Wait out a backoff."""
+    await asyncio.sleep(when - asyncio.get_running_loop().time())
+
+
 def free(semaphore: asyncio.Semaphore) -> int:
     """Places that are free."""
     return semaphore._value
 
 
 @on_virtual_time
-async def test_an_accepted_delivery_returns_what_the_attempt_returned() -> None:
-    """And says that it has ended, without an error."""
-    one = delivery(Counting())
-    assert await one.run(answers(Outcome.THROTTLED)) == "accepted"
+async def test_accepted_attempts_return_what_the_last_one_returned() -> None:
+    """And say that they have ended, without an error."""
+    one = attempts(Counting(), answers(Outcome.THROTTLED))
+    assert await one.run() == "accepted"
     assert (one.ended, one.error, one.history.attempts, one.history.throttles) == (True, None, 1, 1)
 
 
@@ -98,19 +97,20 @@ async def test_an_accepted_delivery_returns_what_the_attempt_returned() -> None:
     ids=str,
 )
 @on_virtual_time
-async def test_every_admission_is_settled_once(outcomes: tuple[Outcome | BaseException, ...]) -> None:
+async def test_every_admission_is_concluded_once(outcomes: tuple[Outcome | BaseException, ...]) -> None:
     """Whatever becomes of it, and every place is given back."""
-    limiter, places = Counting(), Places(IN_FLIGHT, BACKING_OFF)
-    await asyncio.gather(delivery(limiter, places).run(answers(*outcomes)), return_exceptions=True)
+    limiter, places = Counting(), Places(IN_FLIGHT)
+    one = attempts(limiter, answers(*outcomes), places)
+    await asyncio.gather(one.to_the_end(until), return_exceptions=True)
     assert limiter.settled == limiter.admitted
-    assert (free(places.in_flight), free(places.backing_off)) == (IN_FLIGHT, BACKING_OFF)
+    assert free(places) == IN_FLIGHT
 
 
 @on_virtual_time
-async def test_a_delivery_waits_for_a_place_before_its_turn() -> None:
+async def test_a_message_waits_for_a_place_before_its_turn() -> None:
     """No admission is used up by one that has no place."""
-    limiter, places = Counting(), Places(1, 1)
-    tasks = [asyncio.create_task(delivery(limiter, places).run(answers(delay=1.0))) for _ in range(3)]
+    limiter, places = Counting(), Places(1)
+    tasks = [asyncio.create_task(attempts(limiter, answers(delay=1.0), places).run()) for _ in range(3)]
     await asyncio.sleep(0.5)
     assert (len(limiter.admitted), limiter.waiting) == (1, 0)
     await asyncio.wait(tasks)
@@ -119,11 +119,11 @@ async def test_a_delivery_waits_for_a_place_before_its_turn() -> None:
 @on_virtual_time
 async def test_a_requeued_message_keeps_its_place() -> None:
     """Another one does not take it meanwhile."""
-    places = Places(1, 1)
+    places = Places(1)
     order: list[str] = []
 
     async def named(name: str, *outcomes: Outcome) -> None:
-        await delivery(Counting(), places).run(answers(*outcomes))
+        await attempts(Counting(), answers(*outcomes), places).run()
         order.append(name)
 
     await asyncio.gather(named("first", *[Outcome.THROTTLED] * 5), named("second"))
@@ -131,53 +131,38 @@ async def test_a_requeued_message_keeps_its_place() -> None:
 
 
 @on_virtual_time
-async def test_a_backoff_is_waited_out_without_a_place() -> None:
-    """Others go meanwhile."""
-    places = Places(1, 1)
-    policy = RetryPolicy(first_wait=1000.0)
-    slow = asyncio.create_task(delivery(Counting(), places, policy).run(answers(Outcome.TRANSIENT)))
-    await asyncio.sleep(0.15)
-    assert (free(places.in_flight), free(places.backing_off)) == (1, 0)
-    await delivery(Counting(), places).run(answers())
-    assert not slow.done()
-    await slow
+async def test_a_message_for_later_is_handed_back_without_its_place() -> None:
+    """With the moment before which it is not tried; whoever keeps it, here or in a store, calls again."""
+    places, policy = Places(1), RetryPolicy(first_wait=1000.0)
+    one = attempts(Counting(), answers(Outcome.TRANSIENT), places, policy)
+    postponed = await one.run()
+    assert isinstance(postponed, Postponed)
+    assert 0.1 < postponed.not_before <= asyncio.get_running_loop().time() + 1000.0
+    assert (free(places), one.unsent) == (1, True)
+    assert await one.run() == "accepted"
+    assert one.history.attempts == 2
 
 
 @on_virtual_time
-async def test_one_too_many_backs_off_in_its_place() -> None:
-    """So that a service in trouble stops the supply of new messages."""
-    places = Places(9, 1)
-    policy = RetryPolicy(first_wait=1000.0)
-    tasks = [
-        asyncio.create_task(delivery(Counting(), places, policy).run(answers(Outcome.TRANSIENT))) for _ in range(9)
-    ]
-    await asyncio.sleep(0.15)
-    assert (free(places.in_flight), free(places.backing_off)) == (1, 0)
-    await asyncio.wait(tasks)
-    assert asyncio.get_running_loop().time() < 1001.0
-    assert (free(places.in_flight), free(places.backing_off)) == (9, 1)
-
-
-@on_virtual_time
-async def test_a_delivery_that_never_ran_gives_back_what_it_holds() -> None:
+async def test_a_message_that_never_ran_gives_back_what_it_holds() -> None:
     """It had its place and its turn, and its task was cancelled before it began; closing twice changes nothing."""
-    limiter, places = Counting(), Places(1, 1)
-    one = delivery(limiter, places)
+    limiter, places = Counting(), Places(1)
+    one = attempts(limiter, answers(), places)
     await one.admit()
-    task = asyncio.create_task(one.run(answers()))
+    task = asyncio.create_task(one.run())
     task.cancel()
     await asyncio.wait([task])
     one.close()
     one.close()
     assert limiter.settled == limiter.admitted
-    assert free(places.in_flight) == 1
+    assert free(places) == 1
 
 
 @on_virtual_time
 async def test_a_cancelled_attempt_may_have_been_accepted() -> None:
     """It is marked so, and is not for sending again."""
-    one = delivery(Counting())
-    task = asyncio.create_task(one.run(answers(delay=1.0)))
+    one = attempts(Counting(), answers(delay=1.0))
+    task = asyncio.create_task(one.run())
     await asyncio.sleep(0.5)
     task.cancel()
     await asyncio.wait([task])
@@ -185,14 +170,16 @@ async def test_a_cancelled_attempt_may_have_been_accepted() -> None:
 
 
 @on_virtual_time
-async def test_a_delivery_cancelled_between_attempts_was_not_accepted() -> None:
-    """It waits out a backoff, or for its turn."""
-    one = delivery(Counting(), policy=RetryPolicy(first_wait=1000.0))
-    task = asyncio.create_task(one.run(answers(Outcome.TRANSIENT)))
-    await asyncio.sleep(0.15)
+async def test_a_message_cancelled_between_attempts_was_not_accepted() -> None:
+    """It waits for its turn."""
+    limiter = Counting(1.0)
+    await attempts(limiter, answers()).run()
+    one = attempts(limiter, answers(Outcome.THROTTLED, Outcome.THROTTLED))
+    task = asyncio.create_task(one.run())
+    await asyncio.sleep(1.5)
     task.cancel()
     await asyncio.wait([task])
-    assert (one.interrupted, one.unsent, one.history.outcome) == (False, True, Outcome.TRANSIENT)
+    assert (one.interrupted, one.unsent, one.history.outcome) == (False, True, Outcome.THROTTLED)
 
 
 @pytest.mark.parametrize(
@@ -212,9 +199,9 @@ async def test_a_delivery_cancelled_between_attempts_was_not_accepted() -> None:
 async def test_after_a_last_attempt_it_is_known_what_is_unsent(outcome: Outcome, unsent: bool) -> None:
     """What is neither accepted nor given up, and certainly was not taken; there is no other attempt."""
     limiter = Counting()
-    one = delivery(limiter)
+    one = attempts(limiter, answers(outcome))
     one.last_attempt = True
-    await asyncio.gather(one.run(answers(outcome)), return_exceptions=True)
+    await asyncio.gather(one.run(), return_exceptions=True)
     assert (one.unsent, len(limiter.admitted)) == (unsent, 1)
 
 
@@ -229,24 +216,24 @@ async def test_an_exception_of_the_limiter_is_no_attempt() -> None:
             raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        await delivery(Broken()).run(answers())
+        await attempts(Broken(), answers()).run()
 
 
 @pytest.mark.parametrize("seed", range(5))
 @on_virtual_time
 async def test_random_cancellation_gives_everything_back(seed: int) -> None:
-    """Of 300 deliveries with every kind of failure a half is cancelled: each admission is settled, each place free."""
+    """Of 300 messages with every kind of failure a half is cancelled: each admission is concluded, each place free."""
     rng = random.Random(seed)
     loop = asyncio.get_running_loop()
-    limiter, places = Counting(100.0), Places(10, 5)
+    limiter, places = Counting(100.0), Places(10)
     kinds = [Outcome.ACCEPTED, Outcome.THROTTLED, Outcome.TRANSIENT, Outcome.PERMANENT, Outcome.NOT_SENT]
     tasks = []
     for _ in range(300):
         attempt = answers(*rng.choices(kinds, k=3), delay=rng.uniform(0.0, 0.3))
-        tasks.append(asyncio.create_task(delivery(limiter, places).run(attempt)))
+        tasks.append(asyncio.create_task(attempts(limiter, attempt, places).to_the_end(until)))
     for task in rng.sample(tasks, 150):
         loop.call_later(rng.uniform(0.0, 10.0), task.cancel)
     await asyncio.wait(tasks)
     assert sorted(map(id, limiter.settled)) == sorted(map(id, limiter.admitted))
-    assert (free(places.in_flight), free(places.backing_off)) == (10, 5)
+    assert free(places) == 10
     assert (limiter.waiting, limiter.paused) == (0, None)

@@ -25,9 +25,9 @@ STOPPING = frozenset({Outcome.ACCOUNT_BLOCKED, Outcome.QUOTA_EXCEEDED, Outcome.N
 
 
 @attrs.define(eq=False)
-class Rest:
+class Stops:
     """
-    The words for one account's rests.
+    The words for one account that rests, or has to stop.
 
     Args:
         account: tells whether it rests, and until when.
@@ -63,7 +63,7 @@ class Rest:
         if self._account.given_up(now, patience.max_unreachable):
             raise self.stopped_by(Outcome.NOT_SENT, now)
 
-    def stopped_by(self, outcome: Outcome | None, now: float) -> SendingStopped:
+    def stopped_by(self, outcome: Outcome, now: float) -> SendingStopped:
         """
         The error for a stop, in the words of the last attempt that was refused so, which is its cause.
 
@@ -71,7 +71,7 @@ class Rest:
             outcome: what that attempt meant.
             now: seconds of the event loop's clock.
         """
-        error = None if outcome is None else self._last.get(outcome)
+        error = self._last.get(outcome)
         words = "" if error is None else printable(str(error) or type(error).__name__)
         match outcome:
             case Outcome.ACCOUNT_BLOCKED:
@@ -91,9 +91,9 @@ class Rest:
             return
         self._told = self._account.paused
         if self._told is None:
-            logger.info("sending goes on")
+            logger.info("sending resumed")
             return
         frees_at = self._account.day.frees_at(now) if self._account.quota_pause.active else None
         hours = 0.0 if frees_at is None else (frees_at - now) / 3600
         sure = f"; what was sent first leaves the 24 hours in {hours:.1f} h" if hours else ""
-        logger.warning("sending rests, %s%s; one message at a time finds out when it is over", self._told, sure)
+        logger.warning("sending paused: %s%s; probing with one message at a time", self._told, sure)

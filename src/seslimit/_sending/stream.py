@@ -11,60 +11,48 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import aclosing
-from typing import Any
-
-import attrs
 
 from .._model.endings import SendingStopped
 from .._model.message import Message
 from .._model.report import Receipt, Report
-from .._pacing.delivery import Delivery
+from .._pacing.attempts import Postponed
+from .later import Later
+from .outgoing import Outgoing, Setup
 
 UNREAD = 1000
 """Reports that may wait for a slow reader before no new message is taken."""
 
 
-@attrs.frozen(eq=False)
-class UnderWay:
-    """A message on its way, and its number in the order in which messages came from the source."""
-
-    number: int
-    message: Message
-    delivery: Delivery
-
-
-class Batch:
+class Stream:
     """
     One call of `Sender.send_many`.
 
     Args:
         source: where messages come from.
-        begin: makes the delivery of a message.
-        deliver: runs it.
-        report: makes the report of a message that came to an end.
+        setup: what they have in common.
+        later: keeps those that are to be tried again.
+        most: messages under way or kept for later before no new one is taken, so that a service in trouble stops the
+            supply instead of filling memory.
     """
 
     def __init__(
-        self,
-        source: Iterable[Message] | AsyncIterable[Message],
-        begin: Callable[[Message], Delivery],
-        deliver: Callable[[Message, Delivery], Coroutine[Any, Any, Receipt]],
-        report: Callable[[Message, Delivery, Receipt | BaseException], Report],
+        self, source: Iterable[Message] | AsyncIterable[Message], setup: Setup, later: Later, most: int
     ) -> None:
         self._source = source
-        self._begin = begin
-        self._deliver = deliver
-        self._report = report
-        self._under_way: dict[asyncio.Task[Receipt], UnderWay] = {}
+        self._setup = setup
+        self._later = later
+        self._most = most
+        self._under_way: dict[asyncio.Task[Receipt | Postponed], Outgoing] = {}
+        self._postponed: set[Outgoing] = set()
         self._reports: deque[Report] = deque()
-        self._unsent: list[UnderWay] = []
+        self._unsent: list[Outgoing] = []
         self._stopped_by: SendingStopped | None = None
         self._taken = 0
         self._stopping = False
         self._changed = asyncio.Event()
-        self._read = asyncio.Event()
+        self._room = asyncio.Event()
         self._feeder = asyncio.create_task(self._feed())
         self._feeder.add_done_callback(lambda _: self._changed.set())
 
@@ -73,21 +61,25 @@ class Batch:
 
     async def __anext__(self) -> Report:
         while not self._reports:
-            if self._feeder.done() and not self._under_way:
+            if self._feeder.done() and not self._under_way and not self._postponed:
                 self._raise_end()
             self._changed.clear()
             await self._changed.wait()
-        self._read.set()
+        self._room.set()
         return self._reports.popleft()
 
     def stop(self) -> None:
         """Take no message and make no attempt any more; what is under way comes to its end."""
         self._stopping = True
         self._feeder.cancel()
-        for task, under_way in self._under_way.items():
-            under_way.delivery.last_attempt = True
-            if not under_way.delivery.attempting:
+        for task, outgoing in self._under_way.items():
+            outgoing.last_attempt = True
+            if not outgoing.attempting:
                 task.cancel()
+        postponed, self._postponed = self._postponed, set()
+        for outgoing in sorted(postponed, key=_number):
+            self._later.take_back(outgoing)
+            self._end(outgoing, asyncio.CancelledError())
 
     async def drain(self, deadline: float) -> list[Message]:
         """
@@ -98,7 +90,7 @@ class Batch:
         """
         self.stop()
         _, late = await asyncio.wait([self._feeder, *self._under_way], timeout=deadline)
-        unfinished = [under_way.message for task, under_way in self._under_way.items() if task in late]
+        unfinished = [outgoing.message for task, outgoing in self._under_way.items() if task in late]
         for task in late:
             task.cancel()
         if late:
@@ -108,49 +100,62 @@ class Batch:
     async def _feed(self) -> None:
         async with aclosing(_each(self._source)) as messages:
             async for message in messages:
-                await self._take(UnderWay(self._taken, message, self._begin(message)))
-                while len(self._reports) >= UNREAD:
-                    self._read.clear()
-                    await self._read.wait()
+                await self._take(self._setup.outgoing(message, self._taken))
+                while len(self._reports) >= UNREAD or len(self._under_way) + len(self._postponed) >= self._most:
+                    self._room.clear()
+                    await self._room.wait()
 
-    async def _take(self, under_way: UnderWay) -> None:
+    async def _take(self, outgoing: Outgoing) -> None:
         self._taken += 1
         try:
-            await under_way.delivery.admit()
+            await outgoing.admit()
         except (asyncio.CancelledError, SendingStopped) as stopped:
-            under_way.delivery.close()
-            self._end(under_way, stopped)
+            outgoing.close()
+            self._end(outgoing, stopped)
             raise
-        task = asyncio.create_task(self._deliver(under_way.message, under_way.delivery))
-        self._under_way[task] = under_way
+        self._go(outgoing)
+
+    def _go(self, outgoing: Outgoing) -> None:
+        self._postponed.discard(outgoing)
+        task = asyncio.create_task(outgoing.run())
+        self._under_way[task] = outgoing
         task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Task[Receipt]) -> None:
-        under_way = self._under_way.pop(task)
-        under_way.delivery.close()
+    def _done(self, task: asyncio.Task[Receipt | Postponed]) -> None:
+        outgoing = self._under_way.pop(task)
         if task.cancelled():
-            self._end(under_way, asyncio.CancelledError())
+            outgoing.close()
+            self._end(outgoing, asyncio.CancelledError())
+        elif error := task.exception():
+            self._end(outgoing, error)
+        elif isinstance(end := task.result(), Postponed):
+            self._postponed.add(outgoing)
+            self._later.put(outgoing, end.not_before, self._go)
         else:
-            self._end(under_way, task.exception() or task.result())
+            self._end(outgoing, end)
 
-    def _end(self, under_way: UnderWay, result: Receipt | BaseException) -> None:
+    def _end(self, outgoing: Outgoing, result: Receipt | BaseException) -> None:
         if isinstance(result, SendingStopped) and self._stopped_by is None:
             self._stopped_by = result
             self.stop()
-        if self._stopped_by is not None and under_way.delivery.unsent:
-            self._unsent.append(under_way)
+        if self._stopped_by is not None and outgoing.unsent:
+            self._unsent.append(outgoing)
         else:
-            self._reports.append(self._report(under_way.message, under_way.delivery, result))
+            self._reports.append(outgoing.end(result))
+        self._room.set()
         self._changed.set()
 
     def _raise_end(self) -> None:
         if self._stopped_by is not None:
-            in_order = sorted(self._unsent, key=lambda under_way: under_way.number)
-            self._stopped_by.unsent = tuple(under_way.message for under_way in in_order)
+            self._stopped_by.unsent = tuple(outgoing.message for outgoing in sorted(self._unsent, key=_number))
             raise self._stopped_by
         if not (self._stopping and self._feeder.cancelled()):
             self._feeder.result()  # raises what the source raised, a cancellation of its own included
         raise StopAsyncIteration
+
+
+def _number(outgoing: Outgoing) -> int:
+    return outgoing.number
 
 
 async def _each(source: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Message, None]:

@@ -1,0 +1,178 @@
+"""
+The attempts of one message: admit, attempt, conclude, decide, and again.
+
+The loop that `Limiter.wrap`, `Sender.send` and `Sender.send_many` share. It must not know what an attempt does, nor why
+the retry policy decides as it does. It waits for a turn, and for nothing else: a message that is to be tried again
+later is handed back with the moment before which it is not, and whoever sends it keeps it until then, here or in a
+store.
+
+Invariants: every admission is concluded exactly once; a place in flight is held from before the admission to the end of
+the attempts that follow one another, and never while a message waits to be tried again later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeAlias, TypeVar
+
+import attrs
+
+from .._law.retry import GiveUp, History, HoldAccount, Retry, RetryPolicy
+from .._model.meaning import Meaning
+from .._model.outcome import Outcome
+from .._model.report import Receipt
+from .gate import Admission, Gate
+
+T = TypeVar("T")
+
+Places: TypeAlias = asyncio.Semaphore
+"""Room for attempts in flight."""
+
+
+@attrs.frozen
+class Postponed:
+    """
+    A message that is to be tried again, but not yet.
+
+    Args:
+        not_before: event-loop time (seconds) before which it is not tried.
+    """
+
+    not_before: float
+
+
+@attrs.define(eq=False)
+class Attempts(Generic[T]):
+    """
+    The attempts of one message, and what is known of it between them.
+
+    Args:
+        gate: admits it, and is told what became of each admission.
+        policy: decides after an attempt that was not accepted.
+        cost: its number of recipients.
+        attempt: makes one attempt.
+        history: what happened to it so far.
+        places: where it takes its place in flight; None for no bound.
+    """
+
+    gate: Gate
+    policy: RetryPolicy
+    cost: int
+    attempt: Callable[[], Awaitable[T]]
+    history: History
+    places: Places | None = None
+    attempting: bool = attrs.field(default=False, init=False)
+    """Whether an attempt is under way: cancelling now may lose its outcome."""
+    interrupted: bool = attrs.field(default=False, init=False)
+    """Whether an attempt was cancelled: the message may have been accepted."""
+    last_attempt: bool = attrs.field(default=False, init=False)
+    """Whether the attempt under way is the last, whatever the policy says: sending stops."""
+    ended: bool = attrs.field(default=False, init=False)
+    """Whether it was accepted or given up."""
+    error: Exception | None = attrs.field(default=None, init=False)
+    """What the last attempt raised, until one is accepted."""
+    _holds_place: bool = attrs.field(default=False, init=False)
+    _admission: Admission | None = attrs.field(default=None, init=False)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether it still has to be sent, as far as is known, and was not accepted."""
+        return not (self.ended or self.interrupted or self.history.outcome is Outcome.UNKNOWN)
+
+    async def admit(self) -> Admission:
+        """Take a place in flight, then wait for the turn; in front of everybody after the first time."""
+        if self.places and not self._holds_place:
+            await self.places.acquire()
+            self._holds_place = True
+        admission = Admission(self.gate, self.cost)
+        await self.gate.enter(admission, front=self.history.outcome is not None, patience=self.policy)
+        self._admission = admission
+        return admission
+
+    async def run(self) -> T | Postponed:
+        """
+        Make attempts until one is accepted, the policy gives up, or the next one is not to be made yet.
+
+        Returns:
+            what the accepted attempt returned, or when to call this again.
+
+        Raises:
+            Exception: the last attempt's, unchanged, when the message is given up.
+            AccountBlocked: the account is blocked.
+            QuotaExceeded: nothing is left of the day, and the policy does not wait for it.
+            EndpointUnreachable: there was no connection for as long as the policy waits.
+        """
+        try:
+            while True:
+                admission = self._admission or await self.admit()
+                self.attempting = True
+                try:
+                    accepted = await self.attempt()
+                except Exception as error:  # noqa: BLE001  # whatever it is, it is classified, and it leaves if given up
+                    self._refused(error)
+                    refused_with = error
+                except BaseException:
+                    self.interrupted = True
+                    raise
+                else:
+                    self._accepted(admission, accepted)
+                    return accepted
+                finally:
+                    self.attempting = False
+                if later := self._decide(refused_with):
+                    return later
+        finally:
+            self.close()
+
+    async def to_the_end(self, wait: Callable[[float], Awaitable[None]]) -> T:
+        """
+        Make attempts until one is accepted or the policy gives up; as `run`, but nothing is handed back.
+
+        Args:
+            wait: returns at an event-loop time (seconds).
+        """
+        while isinstance(end := await self.run(), Postponed):
+            await wait(end.not_before)
+        return end
+
+    def close(self) -> None:
+        """Give back what is held; to be called by hand only where `run` never began."""
+        if self._admission is not None:
+            self._conclude(asyncio.CancelledError())
+        if self._holds_place and self.places:
+            self._holds_place = False
+            self.places.release()
+
+    def _accepted(self, admission: Admission, accepted: T) -> None:
+        if isinstance(accepted, Receipt):
+            admission.handed_over_at = accepted.handed_over_at
+        self.history = self.history.after(Outcome.ACCEPTED)
+        self.error = None
+        self.ended = True
+        self._conclude(None)
+
+    def _refused(self, error: Exception) -> None:
+        self.error = error
+        if meaning := self._conclude(error):
+            self.history = self.history.after(meaning.outcome)
+
+    def _decide(self, error: Exception) -> Postponed | None:
+        """Do as the policy says after an attempt that was not accepted; nothing is returned to go on at once."""
+        now = asyncio.get_running_loop().time()
+        decision = self.policy.decide(self.history, now)
+        self.ended = isinstance(decision, GiveUp)
+        if self.ended or self.last_attempt:
+            raise error
+        match decision, self.history.outcome:
+            case HoldAccount(), Outcome() as outcome:
+                raise self.gate.stopped_by(outcome) from error
+            case Retry(wait), _:
+                return Postponed(now + wait)
+        return None
+
+    def _conclude(self, exc: BaseException | None) -> Meaning | None:
+        if self._admission is None:
+            return None
+        admission, self._admission = self._admission, None
+        return self.gate.conclude(admission, exc)

@@ -1,0 +1,72 @@
+"""
+Leave to go: what a loop over attempts asks of a limiter, and the account of one message that was let through.
+
+Interface only: nothing here waits or decides. Whoever lets messages through, a limiter of this process or a share of
+one elsewhere, is a `Gate`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Protocol
+
+from .._law.retry import RetryPolicy
+from .._model.endings import SendingStopped
+from .._model.meaning import Meaning
+from .._model.outcome import Outcome
+
+
+class Gate(Protocol):
+    """Lets messages through, and learns from what becomes of them."""
+
+    async def enter(self, admission: Admission, *, front: bool = False, patience: RetryPolicy | None = None) -> None:
+        """Wait for an admission's turn; see `Limiter.enter`."""
+        ...
+
+    def conclude(self, admission: Admission, exc: BaseException | None) -> Meaning | None:
+        """Learn what became of an admission; see `Limiter.conclude`."""
+        ...
+
+    def stopped_by(self, outcome: Outcome) -> SendingStopped:
+        """The error for sending that has to stop because of such an outcome, in the service's words."""
+        ...
+
+
+class Admission:
+    """
+    Leave for one message to go, and the account of what became of it.
+
+    As an asynchronous context manager it waits its turn on entry and settles on exit: the exception that leaves the
+    block is classified, slows the limiter if it is a throttle, and is raised on unchanged.
+    """
+
+    __slots__ = ("_gate", "admitted_at", "cost", "handed_over_at")
+
+    def __init__(self, gate: Gate, cost: int) -> None:
+        self._gate = gate
+        self.cost = cost
+        self.admitted_at = 0.0
+        self.handed_over_at: float | None = None
+
+    @property
+    def decided_at(self) -> float | None:
+        """The former name of `handed_over_at`."""
+        return self.handed_over_at
+
+    def handed_over(self) -> None:
+        """
+        Say that the service has the whole message now.
+
+        Optional. The control law places the service's decision at this moment; without it, at the admission.
+        """
+        self.handed_over_at = asyncio.get_running_loop().time()
+
+    async def __aenter__(self) -> Admission:
+        await self._gate.enter(self)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._gate.conclude(self, exc)
