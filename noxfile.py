@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2024.10.9"
+nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["lint", "types", "tests", "docs", "build"]
@@ -24,6 +24,9 @@ def _runs(version: str) -> bool:
     return path is not None and subprocess.run([path, "--version"], capture_output=True).returncode == 0
 
 
+PARALLEL = ("-n", "logical", "--dist", "worksteal")
+"""Tests are independent of one another: one process for each processor."""
+
 PRESENT = [version for version in SUPPORTED if _runs(version)]
 
 
@@ -36,20 +39,43 @@ def _group(name: str) -> list[str]:
     return list(nox.project.dependency_groups(PYPROJECT, name))
 
 
-def _wheel(session: nox.Session) -> Path:
-    """The built wheel: what is tested is what people install."""
-    target = Path(session.create_tmp()) / "dist"
-    shutil.rmtree(target, ignore_errors=True)
+def _dist(session: nox.Session) -> Path:
+    return Path(session.cache_dir).resolve() / "dist"
+
+
+def _built(session: nox.Session, extras: str = "") -> str:
+    """The built wheel as a requirement: what is tested is what people install."""
+    (path,) = _dist(session).glob("*.whl")
+    return f"seslimit[{extras}] @ {path.as_uri()}" if extras else str(path)
+
+
+@nox.session(python=PRESENT[0])
+def wheel(session: nox.Session) -> None:
+    """The wheel, built once: it is pure Python, so every session tests this one."""
+    shutil.rmtree(_dist(session), ignore_errors=True)
     session.install("build")
-    session.run("python", "-m", "build", "--wheel", "--outdir", str(target), silent=True)
-    return next(target.glob("*.whl"))
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(_dist(session)), silent=True)
 
 
-@nox.session(python=PRESENT)
+@nox.session(python=PRESENT, requires=["wheel"])
 def tests(session: nox.Session) -> None:
-    """The whole suite against the built wheel, on every supported Python that this machine has."""
-    _install(session, f"seslimit[{EXTRAS}] @ {_wheel(session).resolve().as_uri()}", *_group("tests"))
-    session.run("pytest", *session.posargs)
+    """
+    The suite against the built wheel, on every supported Python that this machine has.
+
+    On the first of them all of it, on the others all but what is marked `once`.
+    """
+    _install(session, _built(session, EXTRAS), *_group("tests"))
+    chosen = [] if session.python == PRESENT[0] else ["-m", "not once"]
+    session.run("pytest", *PARALLEL, *chosen, *session.posargs)
+
+
+@nox.session(python=PRESENT[0], requires=["wheel"])
+def disorder(session: nox.Session) -> None:
+    """The suite in twenty random orders; `nox -s disorder -- 3` for three."""
+    _install(session, _built(session, EXTRAS), *_group("tests"))
+    session.install("pytest-randomly>=3.16")
+    for seed in range(int(session.posargs[0]) if session.posargs else 20):
+        session.run("pytest", *PARALLEL, f"--randomly-seed={seed}")
 
 
 @nox.session
@@ -75,10 +101,10 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
 
 
-@nox.session
+@nox.session(requires=["wheel"])
 def build(session: nox.Session) -> None:
     """The wheel, installed with the four core packages alone: it imports, and its command says what it needs."""
-    _install(session, str(_wheel(session)))
+    _install(session, _built(session))
     session.run("python", "-c", "import seslimit; print(len(seslimit.__all__), 'public names')")
     session.run("seslimit", "--version", success_codes=[2])
 

@@ -28,13 +28,13 @@ SEND_KEYS = {
 @pytest.mark.parametrize("transport", ["smtp", "ses"])
 def test_the_demo_accepts_everything(capsys: pytest.CaptureFixture[str], transport: str) -> None:
     """Status 0; the last line has the keys of `send`, and those of the plain loop beside them."""
-    assert run(["demo", "--rate", "150", "--messages", "200", "--transport", transport, "--json"]) == 0
+    assert run(["demo", "--rate", "40", "--messages", "120", "--transport", transport, "--json"]) == 0
     captured = capsys.readouterr()
     (line,) = captured.out.splitlines()
     figures = json.loads(line)
     assert figures.keys() >= SEND_KEYS
     assert figures["plain"].keys() >= SEND_KEYS
-    assert (figures["messages"], figures["accepted"], figures["remaining"]) == (200, 200, 0)
+    assert (figures["messages"], figures["accepted"], figures["remaining"]) == (120, 120, 0)
     assert figures["plain"]["throttled"] > figures["throttled"]
     assert "seslimit" not in captured.err.splitlines()[-1]
 
@@ -53,13 +53,13 @@ def test_the_demo_needs_no_other_smtp_client() -> None:
 
 def test_the_plain_loop_of_the_demo_loses_what_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """Over SMTP each refusal is a lost message, and the table says so."""
-    assert run(["demo", "--rate", "100", "--messages", "150"]) == 0
+    assert run(["demo", "--rate", "40", "--messages", "120"]) == 0
     out = capsys.readouterr().out
     plain, paced = (line for line in out.splitlines() if line.startswith("│"))
     accepted, lost = (int(cell) for cell in plain.split("│")[2:4])
-    assert accepted + lost == 150
+    assert accepted + lost == 120
     assert lost > 0
-    assert [cell.strip() for cell in paced.split("│")[2:4]] == ["150", "0"]
+    assert [cell.strip() for cell in paced.split("│")[2:4]] == ["120", "0"]
 
 
 def _simulate(*arguments: str) -> subprocess.Popen[str]:

@@ -66,7 +66,8 @@ def test_the_package_imports_nothing_that_it_does_not_make_public() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [pair for name in seslimit.__all__ for pair in members(name)], ids=lambda value: str(value)[:40]
+    ("name", "value"),
+    [pytest.param(*pair, id=pair[0]) for name in seslimit.__all__ for pair in members(name)],
 )
 def test_a_public_name_is_documented(name: str, value: object) -> None:
     """In a sentence at least."""

@@ -62,6 +62,8 @@ class ScriptedServer:
     port: int = 0
     lines: list[list[str]] = attrs.field(factory=list)
     """For each connection, the lines that came."""
+    contents: int = 0
+    """Contents that came as a whole, dot included."""
     accepted: list[tuple[str, tuple[str, ...], bytes]] = attrs.field(factory=list)
     open_now: int = 0
     most_open: int = 0
@@ -121,6 +123,7 @@ class ScriptedServer:
                 await writer.start_tls(self.tls)
             elif stage == "data" and reply.startswith("354"):
                 content = await reader.readuntil(b"\r\n.\r\n")
+                self.contents += 1
                 if (await self._reply(writer, "dot", f"250 Ok {len(self.accepted):016x}-000000")).startswith("250"):
                     self.accepted.append((mail_from, tuple(recipients), content[:-3]))
 
@@ -567,8 +570,12 @@ async def test_cancelled(stage: str) -> None:
     server = ScriptedServer({stage: [SILENCE]})
     async with serving(server, max_connections=1) as transport:
         sending = asyncio.create_task(transport.send(message()))
-        words = {"connect": None, "dot": "DATA"}.get(stage, stage.upper())
-        await eventually(lambda: server.lines and (words is None or words in server.commands()))
+        words = None if stage == "connect" else stage.upper()
+        await eventually(
+            (lambda: server.contents)
+            if stage == "dot"
+            else (lambda: server.lines and (words is None or words in server.commands()))
+        )
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
