@@ -14,6 +14,8 @@ import pytest
 
 import seslimit
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(seslimit.__file__).parent
 
 LAYERS = (

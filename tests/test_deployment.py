@@ -15,6 +15,8 @@ from ruamel.yaml import YAML
 
 from seslimit.cli._commands import seslimit
 
+pytestmark = pytest.mark.once
+
 FILES = Path(__file__).parent.parent / "examples" / "companions"
 COMPOSE = YAML(typ="safe").load(FILES / "compose.yaml")
 UNIT = (FILES / "seslimit-relay.service").read_text()

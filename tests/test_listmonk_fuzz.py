@@ -9,6 +9,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+pytestmark = pytest.mark.once
+
 
 def test_no_generated_request_gets_an_answer_that_is_not_described() -> None:
     """No 5xx, nothing well-formed refused; `python -m benchmarks.messenger_fuzz` makes 2,000 of them."""

@@ -355,7 +355,7 @@ async def test_a_body_that_is_too_long_is_not_read() -> None:
         ):
             reader, writer = await asyncio.open_connection("127.0.0.1", client.messenger.port)
             writer.write(request)
-            answer = await asyncio.wait_for(reader.read(), 5)
+            answer = await asyncio.wait_for(reader.read(), 30)
             writer.close()
             assert answer.startswith(b"HTTP/1.1 413 ")
 
@@ -377,7 +377,7 @@ async def test_what_is_no_http_is_400_or_the_end(request_bytes: bytes) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", client.messenger.port)
         writer.write(request_bytes)
         writer.write_eof()
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), 30)
         writer.close()
         # Of what it could not read, aiohttp does not know the version.
         assert not answer or answer.startswith((b"HTTP/1.0 4", b"HTTP/1.1 4"))
@@ -406,7 +406,7 @@ async def test_a_connection_without_a_request_is_ended(said: bytes, monkeypatch:
         reader, writer = await asyncio.open_connection("127.0.0.1", client.messenger.port)
         writer.write(said)
         with contextlib.suppress(ConnectionError):
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
         kept = client.messenger._door._server
         assert kept is not None

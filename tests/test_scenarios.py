@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from benchmarks.scenarios import SCENARIOS, Promise, Scenario, play
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     ("scenario", "promise"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from benchmarks.sessions import CLIENTS, Client, Service, play
 
+pytestmark = pytest.mark.once
+
 BRIEF = Service(rate=200, lower=40, lowered=0.5, cap=8, idle=0.5)
 
 
