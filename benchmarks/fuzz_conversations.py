@@ -412,7 +412,7 @@ def print_findings(heard: Heard, seconds: float) -> None:
     print(f"outcomes of the message under test: {dict(sorted(heard.outcomes.items()))}")
     print(f"attempts whose final dot was written: {heard.dots:,}; accepted: {heard.accepted:,}")
     for words, found in (
-        ("false accepted (no unambiguous 250 answered the final dot)", heard.false_accepted),
+        ("false accepted (no unambiguous 2xx answered the final dot)", heard.false_accepted),
         ("acceptances that were not reported as such", heard.missed),
         ("outcomes that the wire does not prove", heard.unproven),
         ("bytes written out of turn", heard.out_of_turn),

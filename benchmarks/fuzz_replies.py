@@ -191,7 +191,7 @@ class Client:
         self.reader.eof_received()
         # Now nothing more comes: whoever waits has to be told, and whoever asks again.
         failures = [waiting.exception() for waiting in (self._waiting, self.reader.expect()) if waiting is not None]
-        if not all(type(failure) is BrokenConversation for failure in failures):
+        if not all(isinstance(failure, BrokenConversation) for failure in failures):
             return f"told {failures}"
         return "in step" if in_step else "broken"
 

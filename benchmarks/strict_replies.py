@@ -42,6 +42,11 @@ class Reading(NamedTuple):
         return self.ends[-1] if self.ends else 0
 
 
+def means(code: int, wanted: int) -> bool:
+    """Whether a code says the same by its first digit, and is not another command's."""
+    return code // 100 == wanted // 100 and code not in (211, 214, 220, 221, 235, 334)
+
+
 def _is_line(line: bytes) -> bool:
     digits, separator, text = line[:3], line[3:4], line[4:-2]
     if not line.endswith(b"\r\n") or len(line) < 5 or not digits.isdigit() or not 200 <= int(digits) <= 599:
@@ -49,13 +54,21 @@ def _is_line(line: bytes) -> bool:
     return separator == b"\r" if len(line) == 5 else separator in (b" ", b"-") and TEXT.issuperset(text)
 
 
-def read(stream: bytes) -> Reading:
-    """Read a stream from its beginning, as far as it consists of replies."""
+def read(stream: bytes, *, bare: bool = False) -> Reading:
+    """
+    Read a stream from its beginning, as far as it consists of replies.
+
+    Args:
+        stream: the bytes.
+        bare: whether a line may end in a bare LF.
+    """
     replies, ends, texts = list[tuple[int, str]](), list[int](), list[str]()
     begin = at = 0
     code = b""
     while (end := stream.find(b"\n", at) + 1) and end - begin <= LONGEST:
         line = stream[at:end]
+        if bare and not line.endswith(b"\r\n"):
+            line = line[:-1] + b"\r\n"
         if not _is_line(line) or (texts and line[:3] != code):
             return Reading(replies, ends, broken=True)
         code, at = line[:3], end
@@ -92,7 +105,7 @@ class Transaction:
     @property
     def accepted(self) -> bool:
         """Whether the service said without doubt that it has the message."""
-        return self.granted and self.handed_over and self.reply is not None and self.reply[0] == 250
+        return self.granted and self.handed_over and self.reply is not None and means(self.reply[0], 250)
 
     @property
     def refused(self) -> bool:
@@ -146,11 +159,12 @@ class _Walk:
         if self.dead or self.awaited is None:
             self.dead = True
             return
-        reading = read(self.unread)
+        # Whether a message was accepted is read whatever ends the line; nothing is said after that.
+        reading = read(self.unread, bare=self.awaited == ".")
         if reading.replies:
-            self.unread = self.unread[reading.ends[0] :]
+            said, self.unread = self.unread[: reading.ends[0]], self.unread[reading.ends[0] :]
             # With more behind it, nothing that comes can be told from it.
-            self.dead = bool(self.unread)
+            self.dead = bool(self.unread) or said.count(b"\n") != said.count(b"\r\n")
             self._answer(self.awaited, *reading.replies[0])
         elif reading.broken:
             self.dead = True
@@ -161,11 +175,11 @@ class _Walk:
             return
         transaction = self.transactions[-1]
         if command == "MAIL":
-            transaction.granted = code == 250
+            transaction.granted = means(code, 250)
         elif command == "RCPT":
-            self.rcpt += code in (250, 251)
+            self.rcpt += means(code, 250)
         elif command == "DATA":
-            transaction.granted = transaction.granted and self.rcpt > 0 and code == 354
+            transaction.granted = transaction.granted and self.rcpt > 0 and means(code, 354)
             self.content = transaction.granted
             self.awaited = "content" if self.content else None
         elif command == "." or (command == "content" and code >= 400):

@@ -61,14 +61,15 @@ HANDED_OVER: list[Event] = [("wrote", b"Hi\r\n.\r\n")]
         ([*HANDED_OVER, ("read", b"250 Ok id\r\n")], True),
         ([*HANDED_OVER, ("read", b"250-Ok\r"), ("read", b"\n250 id\r\n"), ("read", b"421 bye\r\n")], True),
         ([*HANDED_OVER, ("read", b"250-Ok\r\n")], False),
-        ([*HANDED_OVER, ("read", b"250 Ok id\n")], False),
-        ([*HANDED_OVER, ("read", b"251 Ok id\r\n")], False),
+        ([*HANDED_OVER, ("read", b"250 Ok id\n")], True),
+        ([*HANDED_OVER, ("read", b"251 Ok id\r\n")], True),
+        ([*HANDED_OVER, ("read", b"221 bye\r\n")], False),
         ([("read", b"250 Ok id\r\n"), *HANDED_OVER], False),
         ([("read", b"250-Ok\r\n"), *HANDED_OVER, ("read", b"250 id\r\n")], False),
     ],
 )
 def test_what_the_wire_proves(events: list[Event], accepted: bool) -> None:
-    """A message is accepted where one whole reply of code 250 came after its final dot."""
+    """A message is accepted where one whole reply of 2xx, no other command's, came after its final dot."""
     shown, _ = transactions([*OPENING, *ENVELOPE, *events])
     assert [transaction.accepted for transaction in shown] == [accepted]
 

@@ -11,7 +11,6 @@ password.
 from __future__ import annotations
 
 import asyncio
-import base64
 import ssl
 from collections.abc import Callable
 from typing import TypeAlias
@@ -19,8 +18,13 @@ from typing import TypeAlias
 from ..._model.errors import TransportError
 from ..._model.outcome import Door, Outcome, Reply, Stage
 from .._refusal import refusal, words_of
-from ._options import SMTPOptions
-from ._replies import BrokenConversation, SMTPReplies, SMTPReply
+from .._secret import encoded
+from ._options import SMTPOptions, plain
+from ._replies import BareLineFeed, BrokenConversation, SMTPReplies, SMTPReply
+
+_BEGINS_WITH_TLS = " waiting for a greeting; does this port begin with TLS? Then write smtps://"
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
+"""OpenSSL's reasons for what is no TLS record, by version."""
 
 SMTPConnection: TypeAlias = tuple[asyncio.Transport, SMTPReplies]
 """A connection: what is written to, and what is read from."""
@@ -48,6 +52,8 @@ async def open_connection(options: SMTPOptions, tls_context: ssl.SSLContext) -> 
             return await opening.run()
     except TransportError as error:
         failure = error
+    except BareLineFeed:
+        failure = opening.blocked("ends its lines with a bare LF, not with CRLF as RFC 5321 (2.3.8) has it")
     except (OSError, ValueError) as error:
         failure = opening.failure(error)
         # The frames below a login hold the password: they end here.
@@ -66,7 +72,7 @@ class _Opening:
         self._tls_context = tls_context
         self._place = f"{options.host}:{options.port}"
         self._transport: asyncio.Transport | None = None
-        self._replies = SMTPReplies()
+        self._replies = SMTPReplies(options.redaction())
         self.stage = Stage.CONNECT
         self.done = False
 
@@ -122,7 +128,7 @@ class _Opening:
     async def _start_tls(self, transport: asyncio.Transport, offers: dict[str, str]) -> asyncio.Transport:
         self.stage = Stage.STARTTLS
         if "STARTTLS" not in offers:
-            raise self._blocked("offers no STARTTLS; no password was sent. Does something on the way remove it?")
+            raise self.blocked("offers no STARTTLS; no password was sent. Does something on the way remove it?")
         self._check(await self._command(b"STARTTLS"), 220)
         if not self._replies.in_step:
             # Whoever put it there without TLS wants it read as if it came with TLS. Source: RFC 3207, 4.2 and 6.
@@ -140,30 +146,35 @@ class _Opening:
         self.stage = Stage.AUTH
         offered = offers.get("AUTH", "").split()
         if "PLAIN" in offered:
-            return await self._command(b"AUTH PLAIN " + _encoded(f"\0{user}\0{reveal()}"))
+            return await self._command(b"AUTH PLAIN " + encoded(plain(user, reveal())).encode())
         if "LOGIN" not in offered:
-            raise self._blocked("offers no login by password (AUTH PLAIN or LOGIN): is it the SMTP endpoint of SES?")
-        reply = await self._command(b"AUTH LOGIN " + _encoded(user))
-        return await self._command(_encoded(reveal())) if reply.code == 334 else reply
+            raise self.blocked("offers no login by password (AUTH PLAIN or LOGIN): is it the SMTP endpoint of SES?")
+        reply = await self._command(b"AUTH LOGIN " + encoded(user).encode())
+        return await self._command(encoded(reveal()).encode()) if reply.code == 334 else reply
 
-    def _blocked(self, words: str) -> TransportError:
+    def blocked(self, words: str) -> TransportError:
+        """What answers is not what was meant, whatever the message."""
         return TransportError(Outcome.ACCOUNT_BLOCKED, f"{self._place} {words}", stage=self.stage)
 
     def failure(self, error: Exception) -> TransportError:
         """What an error at the step under way means."""
         return TransportError(
             Outcome.NOT_SENT,
-            f"No connection to {self._place}, failed at {self.stage.upper()}: {words_of(error)}",
+            f"No connection to {self._place}, failed at {self.stage.upper()}: {words_of(error)}{self._hint(error)}",
             stage=self.stage,
             blocks_endpoint=True,
         )
+
+    def _hint(self, error: Exception) -> str:
+        """What the other kind of TLS looks like from here: either side waits for the other, or reads it as noise."""
+        if self._options.tls == "starttls" and self._transport is not None and isinstance(error, TimeoutError):
+            return _BEGINS_WITH_TLS if self.stage is Stage.CONNECT else ""
+        if self._options.tls == "implicit" and isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
+            return "; does this port begin without TLS? Then write smtp://"
+        return ""
 
 
 def _address_literal(sockname: object) -> str:
     """What to greet with: our own address, since this machine's name is nobody's business and may not resolve."""
     host = str(sockname[0]) if isinstance(sockname, tuple) and sockname else "127.0.0.1"
     return f"[IPv6:{host.partition('%')[0]}]" if ":" in host else f"[{host}]"
-
-
-def _encoded(text: str) -> bytes:
-    return base64.b64encode(text.encode())

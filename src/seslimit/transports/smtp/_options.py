@@ -17,24 +17,12 @@ from attrs.validators import ge, gt
 from ..._model.errors import ConfigurationError, printable
 from .._labels import check_name, check_tags
 from .._loopback import is_loopback
+from .._secret import CONTROL, Redaction, Secret, encoded
 
 _HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
-
 
 TLS: TypeAlias = Literal["starttls", "implicit", "none"]
 """How a connection is encrypted."""
-
-
-@attrs.frozen
-class Secret:
-    """A text that no repr, log or report shows."""
-
-    _text: str = attrs.field(repr=False)
-
-    def reveal(self) -> str:
-        """The text itself, for the wire."""
-        return self._text
 
 
 def _secret(value: str | Secret | None) -> Secret | None:
@@ -92,9 +80,20 @@ class SMTPOptions:
             )
         if (self.user is None) is not (self.password is None):
             raise ConfigurationError("an SMTP user needs a password, and a password a user: give both or neither.")
-        if self.user is not None and (not self.user or _CONTROL.search(self.user)):
+        if self.user is not None and (not self.user or CONTROL.search(self.user)):
             raise ConfigurationError("the SMTP user is empty or holds a control character.")
+        if self.password is not None and CONTROL.search(self.password.reveal()):
+            raise ConfigurationError(
+                "the SMTP password holds a control character, as a newline at its end: copy it anew, without line ends."
+            )
         self._check_context()
+
+    def redaction(self) -> Redaction:
+        """Takes what a login sends out of what the service says."""
+        if self.user is None or self.password is None:
+            return Redaction()
+        password = self.password.reveal()
+        return Redaction((password, encoded(password), encoded(plain(self.user, password))))
 
     def _check_context(self) -> None:
         context = self.tls_context
@@ -106,3 +105,8 @@ class SMTPOptions:
             ssl.TLSVersion.MAXIMUM_SUPPORTED,
         ):
             raise ConfigurationError("tls_context allows TLS below 1.2: set its minimum_version to TLSv1_2.")
+
+
+def plain(user: str, password: str) -> str:
+    """What AUTH PLAIN sends, before it is encoded. Source: RFC 4616, 2."""
+    return f"\0{user}\0{password}"

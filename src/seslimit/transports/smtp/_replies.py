@@ -5,7 +5,8 @@ Decides what is a reply and what is none, and when one is overdue. It must not k
 after it: a dialogue says that, where the reply is read.
 
 Invariants: bytes that come while no reply is awaited end the conversation, so that no reply is taken for the answer to
-another command; all lines of a reply have the same code and end in CRLF; at most `MAX_REPLY` bytes are kept, however
+another command; all lines of a reply have the same code and end in CRLF, but while a message is at stake a bare LF is
+read, since the line says all the same whether it was accepted; at most `MAX_REPLY` bytes are kept, however
 many come at once, and a line is read once, however few do. A conversation that has ended stays so, and says why.
 """
 
@@ -19,6 +20,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from .._secret import Redaction
+
 T = TypeVar("T")
 
 MAX_REPLY = 32 * 1024
@@ -27,6 +30,9 @@ MAX_REPLY = 32 * 1024
 _LINE = re.compile(rb"(?P<code>[2-5]\d\d)(?:(?P<more>-)|[ ]|(?=\r))(?P<text>[\t\x20-\x7e\x80-\xff]*)\r\n")
 """One line. Source: RFC 5321, 2.3.8 (nothing but CRLF ends a line) and 4.2 (the characters; those beyond ASCII, which
 RFC 6531 allows, are taken in any encoding, since nothing hangs on them)."""
+
+_BARE = re.compile(_LINE.pattern.replace(rb"\r\n", rb"\n").replace(rb"\r", rb"\n"))
+"""The same, ended by a bare LF."""
 
 _UNASKED = "The service said something that nobody asked for."
 
@@ -46,10 +52,25 @@ class BrokenConversation(ConnectionError):
     """The service closed the connection, or said what is no reply or what nobody asked for."""
 
 
-class SMTPReplies(asyncio.Protocol):
-    """The reading side of a connection, and the flow control of its writing side."""
+class BareLineFeed(BrokenConversation):
+    """The service ends its lines in a way that RFC 5321, 2.3.8 forbids."""
 
     def __init__(self) -> None:
+        super().__init__("The service ends its lines with a bare LF, so what it says is no reply.")
+
+
+class SMTPReplies(asyncio.Protocol):
+    """
+    The reading side of a connection, and the flow control of its writing side.
+
+    Args:
+        redaction: takes what was sent as a secret out of the replies.
+    """
+
+    def __init__(self, redaction: Redaction | None = None) -> None:
+        self._redaction = redaction or Redaction()
+        self.at_stake = False
+        """Whether a content was handed over, and nobody knows yet what became of it."""
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._room = MAX_REPLY
@@ -58,6 +79,7 @@ class SMTPReplies(asyncio.Protocol):
         self._waiter: asyncio.Future[Any] | None = None
         self._held: tuple[Dialogue[Any], asyncio.WriteTransport] | None = None
         self._failure: BrokenConversation | None = None
+        self._loose = False
         self._due = math.inf
         self._patience = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -113,7 +135,7 @@ class SMTPReplies(asyncio.Protocol):
         if self._failure is not None:
             self._tell(self._failure)
         elif not self.in_step:
-            self._fail(_UNASKED)
+            self._fail(BrokenConversation(_UNASKED))
         return self._waiter
 
     def _go_on(self, waiter: asyncio.Future[Any], reply: SMTPReply | None) -> None:
@@ -157,32 +179,34 @@ class SMTPReplies(asyncio.Protocol):
         if self._failure is not None:
             return
         if self._waiter is None or self._waiter.done():
-            self._fail(_UNASKED)
+            self._fail(BrokenConversation(_UNASKED))
             return
         taken = data[: self._room]
         self._room -= len(taken)
         self._buffer += taken
         try:
             reply = self._next()
-        except ValueError as error:
-            self._fail(str(error))
+        except BrokenConversation as error:
+            self._fail(error)
             return
         if reply is not None:
             self._room = MAX_REPLY
+            # The reply counts, but nothing can be said after it.
             if self._buffer or len(taken) < len(data):
-                # The reply counts, but nothing can be said after it.
-                self._end(_UNASKED)
+                self._end(BrokenConversation(_UNASKED))
+            elif self._loose:
+                self._end(BareLineFeed())
             self._go_on(self._waiter, reply)
         elif len(taken) < len(data):
-            self._fail("The service gave a reply without an end.")
+            self._fail(BrokenConversation("The service gave a reply without an end."))
 
     def eof_received(self) -> None:
         """Note that the service said its last word; the transport then closes."""
-        self._fail("The service closed the connection.")
+        self._fail(BrokenConversation("The service closed the connection."))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the connection is gone."""
-        self._fail(f"The connection was lost: {exc}" if exc else "The connection was closed.")
+        self._fail(BrokenConversation(f"The connection was lost: {exc}" if exc else "The connection was closed."))
         if self._timer is not None:
             self._timer.cancel()
 
@@ -217,40 +241,48 @@ class SMTPReplies(asyncio.Protocol):
         Take the lines that the buffer begins with; the reply, where they complete it.
 
         Raises:
-            ValueError: what is there is no reply.
+            BrokenConversation: what is there is no reply.
 
         Source:
             RFC 5321, 4.2.1: every line of a reply has its code.
         """
         begin = 0
         while (end := self._buffer.find(b"\n", begin) + 1) > 0:
-            line = _LINE.fullmatch(self._buffer, begin, end)
-            if line is None:
-                raise ValueError("The service said something that is no reply.")
+            line = _LINE.fullmatch(self._buffer, begin, end) or self._bare(begin, end)
             code, more, text = line.groups()
             if self._texts and code != self._code:
-                raise ValueError("The service gave a reply of two codes.")
+                raise BrokenConversation("The service gave a reply of two codes.")
             self._code = code
             self._texts.append(text.decode("utf-8", "replace").strip())
             begin = end
             if not more:
-                reply = SMTPReply(int(code), "\n".join(self._texts))
+                reply = SMTPReply(int(code), self._redaction("\n".join(self._texts)))
                 self._texts.clear()
                 del self._buffer[:end]
                 return reply
         del self._buffer[:begin]
         return None
 
-    def _fail(self, words: str) -> None:
-        if self._failure is None:
-            self._tell(self._end(words))
+    def _bare(self, begin: int, end: int) -> re.Match[bytes]:
+        """Read a line that does not end as it should, where there is no other way to know what it says."""
+        line = _BARE.fullmatch(self._buffer, begin, end)
+        if line is None:
+            raise BrokenConversation("The service said something that is no reply.")
+        if not self.at_stake:
+            raise BareLineFeed
+        self._loose = True
+        return line
 
-    def _end(self, words: str) -> BrokenConversation:
-        self._failure = BrokenConversation(words)
+    def _fail(self, failure: BrokenConversation) -> None:
+        if self._failure is None:
+            self._end(failure)
+            self._tell(failure)
+
+    def _end(self, failure: BrokenConversation) -> None:
+        self._failure = failure
         self._buffer.clear()
         self._texts.clear()
         self._writable.set()
-        return self._failure
 
     def _tell(self, failure: Exception) -> None:
         if self._waiter is not None and not self._waiter.done():

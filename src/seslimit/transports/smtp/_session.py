@@ -34,6 +34,11 @@ DOT = b".\r\n"
 """The end of the content. Source: RFC 5321, 4.1.1.4."""
 
 _ACCEPTED = re.compile(r"(?:\d\.\d+\.\d+\s+)?ok[:\s]+(?P<message_id>\S+)", re.IGNORECASE)
+_OF_OTHERS = frozenset({211, 214, 220, 221, 235, 334})
+"""Codes that answer another command: one in the place of an answer says that the conversation is out of step.
+
+Source: RFC 5321, 4.2.2; RFC 4954, 4."""
+
 _ABOUT_MORE_THAN_A_RECIPIENT = frozenset(
     {Outcome.ACCOUNT_BLOCKED, Outcome.QUOTA_EXCEEDED, Outcome.THROTTLED, Outcome.NOT_SENT}
 )
@@ -97,6 +102,7 @@ class SMTPSession:
         """
         self.usable = False
         self._decided_at = None
+        self._replies.at_stake = False
         try:
             receipt = await self._transact(message, content)
         except OSError as error:
@@ -142,7 +148,7 @@ class SMTPSession:
     def _reset(self) -> Dialogue[None]:
         """End the transaction before; that this fails is no fault of the message."""
         reply = yield self._command(Stage.RSET, b"RSET\r\n")
-        if reply.code != 250:
+        if not _means(reply, 250):
             raise BrokenConversation(f"{reply.code} {reply.message}")
 
     def _recipients(self, message: Message) -> Dialogue[Mapping[str, str]]:
@@ -150,7 +156,7 @@ class SMTPSession:
         refused: dict[str, SMTPReply] = {}
         for recipient in message.recipients:
             reply = yield self._command(Stage.RCPT, b"RCPT TO:<%b>\r\n" % recipient.encode("ascii"))
-            if reply.code in (250, 251):
+            if _means(reply, 250):
                 continue
             refused[recipient] = reply
             if interpret(self._reply(reply)).outcome in _ABOUT_MORE_THAN_A_RECIPIENT:
@@ -166,12 +172,13 @@ class SMTPSession:
         return line, self._options.command_timeout
 
     def _check(self, message: Message, reply: SMTPReply, code: int) -> None:
-        if reply.code != code:
+        if not _means(reply, code):
             raise self._refusal(message, reply)
 
     def _handed_over(self) -> None:
         self._decided_at = self._loop.time()
         self._stage = Stage.DOT
+        self._replies.at_stake = True
 
     async def _hand_over(self, content: bytes) -> SMTPReply:
         """Hand over a content that is written in several pieces."""
@@ -242,6 +249,16 @@ class SMTPSession:
             stage=self._stage,
             blocks_endpoint=not self._proven,
         )
+
+
+def _means(reply: SMTPReply, code: int) -> bool:
+    """
+    Whether a reply says what that code says.
+
+    Source:
+        RFC 5321, 4.2.1 and 4.3.2: the first digit alone tells what to do next.
+    """
+    return reply.code == code or (reply.code // 100 == code // 100 and reply.code not in _OF_OTHERS)
 
 
 def _message_id(text: str) -> str:
