@@ -11,10 +11,11 @@ import aiohttp
 import aiosmtplib
 import botocore.exceptions
 import pytest
+from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
 from seslimit._meaning import classify as classification
 from seslimit._meaning.classify import classify, meaning
-from seslimit._meaning.replies import API, LONG_PAUSE, SMTP, interpret, most_useful
+from seslimit._meaning.replies import API, BUSY, LONG_PAUSE, SMTP, interpret, most_useful
 from seslimit._model.endings import AccountBlocked, EndpointUnreachable
 from seslimit._model.errors import ConfigurationError, InvalidMessage, TransportError
 from seslimit._model.meaning import Meaning
@@ -37,6 +38,16 @@ SMTP_REPLIES = [
     ("dot", "454", "Throttling failure: 24-hour limit", "quota_exceeded", False, "other wording"),
     ("dot", "454", "Throttling failure: Maximum SigV2 SMTP sending rate exceeded.", "throttled", False, "public log"),
     ("dot", "454", "Throttling failure: something new", "throttled", False, "developer guide"),
+    ("dot", "451", "4.7.1 " + RATE, "throttled", False, "the same words with another code"),
+    ("dot", "452", "Throttling failure:\nMaximum sending rate exceeded", "throttled", False, "in two lines"),
+    ("dot", "421", RATE, "throttled", False, "the same, and the connection ends"),
+    ("dot", "451", "4.7.1 " + DAY, "quota_exceeded", False, "the day with another code"),
+    ("dot", "454", "4.7.0 Rate exceeded", "throttled", False, "AWS common error types: the words of the API"),
+    ("dot", "450", "Throttling failure: something new", "throttled", False, "developer guide, another code"),
+    ("dot", "450", "4.7.1 Too much mail from 192.0.2.1", "transient", False, "Postfix: words that resemble a rate"),
+    ("dot", "451", "4.7.650 rate limit of new senders", "transient", False, "words that resemble a rate"),
+    ("dot", "452", "4.2.2 sending rate unknown", "transient", False, "words that resemble a rate"),
+    ("auth", "454", "4.7.0 Rate exceeded", "not_sent", True, "a throttle of logins is none of messages"),
     ("dot", "451", "Temporary service failure", "transient", False, "developer guide"),
     ("dot", "454", "Temporary service failure", "transient", False, "FormSG#227"),
     ("dot", "454", "4.3.0 Try again later", "transient", False, "a Postfix milter, not SES"),
@@ -102,6 +113,13 @@ API_ERRORS = [
     ("Throttling", "Daily message quota exceeded.", "quota_exceeded", "request"),
     ("ThrottlingException", "The request was denied due to request throttling.", "throttled", "request"),
     ("429", "Too Many Requests", "throttled", "request"),
+    ("RequestLimitExceeded", "", "throttled", "request"),
+    ("BandwidthLimitExceeded", "", "throttled", "request"),
+    ("SlowDown", "", "throttled", "request"),
+    ("RequestTimeout", "Your socket connection was not read from or written to.", "transient", "request"),
+    ("408", "Request Timeout", "transient", "request"),
+    ("PriorRequestNotComplete", "", "transient", "request"),
+    ("407", "Proxy Authentication Required", "account_blocked", "auth"),
     ("LimitExceededException", "There are too many instances of the specified resource type.", "transient", "request"),
     ("LimitExceededException", "Daily message quota exceeded.", "quota_exceeded", "request"),
     ("AccountSuspendedException", "", "account_blocked", "request"),
@@ -134,6 +152,30 @@ def test_api_error(name: str, text: str, outcome: str, stage: str) -> None:
     """An error of the API means what its name and words say; credentials are told by the stage."""
     found = interpret(Reply(Door.API, Stage.REQUEST, name, text))
     assert (outcome, stage) == (found.outcome, found.stage)
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted({*ThrottledRetryableChecker._THROTTLED_ERROR_CODES, *TransientRetryableChecker._TRANSIENT_ERROR_CODES}),
+)
+def test_what_botocore_repeats_is_not_permanent(name: str) -> None:
+    """An error that the SDK would repeat never gives a message up (botocore, retries.standard)."""
+    assert interpret(Reply(Door.API, Stage.REQUEST, name, "")).outcome in (Outcome.THROTTLED, Outcome.TRANSIENT)
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "text"),
+    [
+        ("connect", "421", "Too many concurrent SMTP connections"),
+        ("connect", "421", "Service not available"),
+        ("mail", "421", "Too many connections, try again later"),
+        ("auth", "454", "Temporary authentication failure"),
+    ],
+)
+def test_not_now_names_a_wait(stage: str, code: str, text: str) -> None:
+    """A service that says "later" has been reached, which the wait tells; one that says "no" names none."""
+    assert interpret(Reply(Door.SMTP, Stage(stage), code, text)).retry_after == BUSY
+    assert interpret(Reply(Door.SMTP, Stage.CONNECT, "554", "No SMTP service here")).retry_after == 0
 
 
 def test_long_pause() -> None:

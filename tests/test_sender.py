@@ -444,6 +444,19 @@ async def test_a_wrong_password_fails_one_login() -> None:
 
 
 @on_virtual_time
+async def test_a_service_that_is_busy_from_the_start_is_ridden_out() -> None:
+    """Too many connections, or no logins for now, at the very start is no wrong configuration: it said when to ask."""
+    busy = TransportError(
+        Outcome.NOT_SENT, "421 Too many concurrent SMTP connections", blocks_endpoint=True, retry_after=1
+    )
+    refusals = iter([busy] * 8)
+    service = ScriptedService(lambda one, attempt: next(refusals, Outcome.ACCEPTED))
+    async with Sender(service, limiter=fast()) as sender:
+        assert {report.outcome for report in await all_reports(sender, messages(20))} == {Outcome.ACCEPTED}
+    assert now() > 60
+
+
+@on_virtual_time
 async def test_an_endpoint_never_reached_stops_everything() -> None:
     """After three attempts, with everything unsent."""
     service, source = ScriptedService(lambda one, attempt: blocks()), Source(10)

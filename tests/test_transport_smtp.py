@@ -12,6 +12,7 @@ import struct
 import traceback
 from collections.abc import AsyncIterator, Generator
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -24,6 +25,7 @@ from seslimit._model.outcome import Outcome, Stage
 from seslimit._model.report import Receipt
 from seslimit.transports import transport_from_url
 from seslimit.transports._content import prepared
+from seslimit.transports._secret import HIDDEN, encoded
 from seslimit.transports.smtp import SMTPTransport, _pool, derive_smtp_password
 
 RATE = "454 Throttling failure: Maximum sending rate exceeded."
@@ -462,6 +464,93 @@ async def test_no_recipient_left(replies: list[str | None], outcome: str) -> Non
         await transport.send(message())
 
 
+# Replies that say it otherwise.
+
+
+@pytest.mark.parametrize("reply", ["251 Ok id-1", "252 Ok id-1", "200 Ok id-1", "250-Ok\r\n250 id-1"])
+async def test_accepted_in_other_words(reply: str) -> None:
+    """Any 2xx at the dot is an acceptance, since the first digit decides (RFC 5321, 4.2.1)."""
+    async with serving(ScriptedServer({"dot": [reply]})) as transport:
+        assert "id-1" in (await transport.send(message())).message_id
+
+
+@pytest.mark.parametrize("reply", ["220 hello", "221 Bye", "211 status", "235 Authentication successful."])
+async def test_answer_to_another_command_at_the_dot(reply: str) -> None:
+    """A code that answers another command is no acceptance (RFC 5321, 4.2.2), whatever its first digit."""
+    async with serving(ScriptedServer({"dot": [reply]})) as transport:
+        assert (await outcome_of(transport)).outcome is Outcome.UNKNOWN
+
+
+@attrs.define(eq=False)
+class BareServer(ScriptedServer):
+    """Ends its replies in a bare LF, from a stage on."""
+
+    bare: str = "dot"
+
+    async def _reply(self, writer: asyncio.StreamWriter, stage: str, ordinary: str) -> str:
+        if stage != self.bare:
+            return await super()._reply(writer, stage, ordinary)
+        writer.write(ordinary.encode() + b"\n")
+        return ordinary
+
+
+async def test_bare_line_feed_at_the_dot() -> None:
+    """Once a message is at stake a bare LF is read, so that it is not sent twice; the connection is not used again."""
+    server = BareServer()
+    async with serving(server) as transport:
+        assert (await transport.send(message())).message_id == "0000000000000000-000000"
+        await transport.send(message())
+    assert (len(server.accepted), len(server.lines)) == (2, 2)
+
+
+@pytest.mark.parametrize("stage", ["connect", "ehlo"])
+async def test_bare_line_feed_at_the_greeting(stage: str) -> None:
+    """A server that ends its replies in a bare LF is refused before a message is at stake (RFC 5321, 2.3.8)."""
+    server = BareServer(bare=stage)
+    async with serving(server) as transport:
+        error = await outcome_of(transport)
+    assert (error.outcome, error.stage) == (Outcome.ACCOUNT_BLOCKED, Stage(stage))
+    assert "bare LF" in error.reply
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "535 bad login {line}",
+        "535-bad login\r\n535 {line}",
+        "535 bad login {upper}",
+        "535 bad login {cut}",
+        "535 bad password {password}",
+        "454 later: {line}",
+    ],
+)
+async def test_repeated_secrets_are_not_shown(echo: str) -> None:
+    """What a service repeats of the login is taken out of its words, whole or cut short, in any case."""
+    line = "AUTH PLAIN " + encoded(f"\0AKIAEXAMPLE\0{PASSWORD}")
+    said = echo.format(line=line, upper=line.upper(), cut=line[:30], password=PASSWORD)
+    async with serving(ScriptedServer({"auth": [said]}), user="AKIAEXAMPLE", password=PASSWORD) as transport:
+        error = await outcome_of(transport)
+    assert HIDDEN in error.reply
+    assert not any(secret.lower() in error.reply.lower() for secret in (PASSWORD, line[11:25], encoded(PASSWORD)[:12]))
+
+
+async def test_secrets_are_not_shown_later() -> None:
+    """A reply to a message is read like one to the login."""
+    server = ScriptedServer({"mail": [f"554 {encoded(PASSWORD)} is not welcome"]})
+    async with serving(server, user="AKIAEXAMPLE", password=PASSWORD) as transport:
+        assert (await outcome_of(transport)).reply == f"554 {HIDDEN} is not welcome"
+
+
+async def test_connections_take_turns() -> None:
+    """Of the idle connections the one that rested longest is next, so that none of the service's front ends has all."""
+    server = ScriptedServer(latency=0.02)
+    async with serving(server) as transport:
+        await asyncio.gather(*(transport.send(message()) for _ in range(4)))
+        for _ in range(8):
+            await transport.send(message())
+    assert [commands.count("MAIL") for commands in map(server.commands, range(4))] == [3, 3, 3, 3]
+
+
 # Opening a connection.
 
 
@@ -494,6 +583,22 @@ async def test_not_opened(script: dict[str, list[Any]], stage: Stage) -> None:
     async with serving(server, user="u", password=PASSWORD, connect_timeout=0.1) as transport:
         error = await outcome_of(transport)
     assert (error.outcome, error.stage, error.blocks_endpoint) == (Outcome.NOT_SENT, stage, True)
+
+
+async def test_hint_at_implicit_tls() -> None:
+    """A port that says nothing may wait for TLS: the sentence names the other kind of URL."""
+    async with serving(ScriptedServer({"connect": [SILENCE]}), connect_timeout=0.05) as transport:
+        unasked = await outcome_of(transport)
+    assert "smtps://" not in unasked.reply
+    server = ScriptedServer({"connect": [SILENCE]})
+    async with serving(server, connect_timeout=0.05, tls="starttls") as transport:
+        assert "smtps://" in (await outcome_of(transport)).reply
+
+
+async def test_hint_at_starttls() -> None:
+    """A port that does not begin with TLS is one for STARTTLS: the sentence says so."""
+    async with serving(ScriptedServer(), tls="implicit") as transport:
+        assert "smtp://" in (await outcome_of(transport)).reply
 
 
 async def test_wrong_password() -> None:
@@ -837,9 +942,30 @@ def test_login_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (transport.user, transport.password.reveal()) == ("AKIA", "p")
 
 
+@pytest.mark.parametrize("written", [PASSWORD, PASSWORD + "\n", PASSWORD + "\r\n"])
+def test_password_from_a_file(written: str, tmp_path: Path) -> None:
+    """The password may come from a file, so that the process list does not show it; a line end is the file's."""
+    file = tmp_path / "password"
+    file.write_text(written, newline="")
+    transport: Any = transport_from_url(f"smtp://u@example.org?password_file={file}")
+    assert (transport.user, transport.password.reveal()) == ("u", PASSWORD)
+
+
+def test_password_with_a_line_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password from the environment that ends in a newline is refused before any login, without being shown."""
+    monkeypatch.setenv("SESLIMIT_SMTP_PASSWORD", PASSWORD + "\n")
+    with pytest.raises(ConfigurationError, match="newline") as caught:
+        transport_from_url("smtp://u@example.org")
+    assert PASSWORD not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [
+        ("smtp://u@example.org?password_file=/nowhere", "password_file '/nowhere' cannot be read: No such file"),
+        ("smtp://u:p@example.org?password_file=/nowhere", "leave one out"),
+        ("smtp://u:p@example.org:465", "smtps://"),
+        ("smtp://u:p@example.org:2465", "smtps://"),
         ("smtp://u@example.org", "password"),
         ("smtp://example.org?tls=none", "unencrypted"),
         ("smtp://example.org?tls=maybe", "starttls"),

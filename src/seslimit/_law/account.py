@@ -35,7 +35,8 @@ FIRST_ALONE = 60.0
 forgets."""
 
 FIRST_FAILURES = 3
-"""Failures to connect, before any success, after which it is the configuration that is wrong."""
+"""Failures to connect, before any success, after which it is the configuration that is wrong; a service that answers
+"later" has been reached."""
 
 
 @attrs.define
@@ -167,6 +168,8 @@ class Account:
             case Outcome.QUOTA_EXCEEDED:
                 self._rest(self.quota_pause, now, admitted_at, wait)
             case Outcome.NOT_SENT if meaning.blocks_endpoint:
+                # Who says when to come again is there: that is no wrong configuration, also at the very start.
+                self._reached = self._reached or wait > 0
                 self._rest(self.endpoint_pause, now, admitted_at, wait)
                 return
         # Whatever else it was refused for, the endpoint was reached.

@@ -22,6 +22,9 @@ LONG_PAUSE = 60.0
 """Seconds to send nothing after a throttle that names neither the rate nor the day. The service's documents see a
 "system-wide problem" behind it and suggest waits of up to 10 minutes; one minute finds out earlier at little cost."""
 
+BUSY = 1.0
+"""Seconds to wait at least after a service that is there said "not now": it does not name any itself."""
+
 
 def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE)
@@ -58,7 +61,8 @@ _THROTTLED_LONG = Meaning(Outcome.THROTTLED, retry_after=LONG_PAUSE)
 _QUOTA = Meaning(Outcome.QUOTA_EXCEEDED)
 _CONNECTION = Meaning(Outcome.NOT_SENT)
 _ENDPOINT = Meaning(Outcome.NOT_SENT, blocks_endpoint=True)
-_LOGIN = Meaning(Outcome.NOT_SENT, blocks_endpoint=True, stage=Stage.AUTH)
+_BUSY = Meaning(Outcome.NOT_SENT, blocks_endpoint=True, retry_after=BUSY)
+_LOGIN = Meaning(Outcome.NOT_SENT, blocks_endpoint=True, retry_after=BUSY, stage=Stage.AUTH)
 _TRANSIENT = Meaning(Outcome.TRANSIENT)
 _PERMANENT = Meaning(Outcome.PERMANENT)
 _ACCOUNT = Meaning(Outcome.ACCOUNT_BLOCKED)
@@ -73,9 +77,11 @@ _RFC = "RFC 5321, 4.2"
 _V2 = "SES API v2 model 2019-09-27, errors of SendEmail"
 _V1 = "SES API model 2010-12-01, errors of SendRawEmail"
 _COMMON = "AWS common error types, read 2026-11"
+_BOTOCORE = "botocore 1.43, retries.standard: what it repeats as throttled or as transient"
 
 _DAY = r"daily (message|sending) quota|24-hour"
 _RATE = r"sending rate"
+_THROTTLING = r"^throttling failure"
 _STOPPED = r"sending (is )?(paused|suspended)|account is paused|access denied|not authorized to perform"
 
 SMTP: tuple[Row, ...] = (
@@ -85,18 +91,21 @@ SMTP: tuple[Row, ...] = (
     Row("5..", "", _CREDENTIALS, "RFC 4954, 6", (Stage.AUTH,)),
     # What does not know our greeting, or refuses it, is not the service that was meant: waiting mends nothing.
     Row("5..", "", _ACCOUNT, f"{_RFC}.1: EHLO not implemented or refused", (Stage.EHLO,)),
-    Row("[45]..", "", _ENDPOINT, f"{_SMTP_GUIDE}; RFC 3207, 4", _OPENING),
+    Row("4..", "", _BUSY, f"{_SMTP_GUIDE}; {_RFC}.1: later, as with too many connections; RFC 3207, 4", _OPENING),
+    Row("5..", "", _ENDPOINT, f"{_RFC}.1; RFC 3207, 4", _OPENING),
+    # 454 is three things, told apart by the words; and other 4xx say them too, as do services in place of SES.
+    Row("4..", f"{_THROTTLING}(?s:.)*({_DAY})", _QUOTA, f"{_ERRORS_GUIDE}; {_CAPTURED}"),
+    Row("4..", f"{_THROTTLING}(?s:.)*({_RATE})|^rate exceeded", _THROTTLED, f"{_ERRORS_GUIDE}; {_CAPTURED}; {_COMMON}"),
+    Row("454", "authentication", _LOGIN, _SMTP_GUIDE),
+    Row("454", _DAY, _QUOTA, f"{_ERRORS_GUIDE}; {_CAPTURED}"),
+    Row("454", _RATE, _THROTTLED, f"{_ERRORS_GUIDE}; {_CAPTURED}"),
+    Row("4..", _THROTTLING, _THROTTLED_LONG, f"{_ERRORS_GUIDE}: there might be a system-wide problem"),
     # The connection is at its end; a new one mends it.
-    Row("421", "too many (concurrent )?(smtp )?connections", _ENDPOINT, f"{_SMTP_GUIDE}; {_CAPTURED}"),
+    Row("421", "too many (concurrent )?(smtp )?connections", _BUSY, f"{_SMTP_GUIDE}; {_CAPTURED}"),
     Row("421", "", _CONNECTION, f"session cap, idle, service not available: {_CAPTURED}"),
     Row("451", "timeout waiting for data", _CONNECTION, f"{_SMTP_GUIDE}; {_CAPTURED}"),
     Row("503", "already specified|nested mail", _CONNECTION, f"MAIL in an open transaction: {_CAPTURED}"),
     Row("503", "", _ENDPOINT, f"{_RFC}: bad sequence of commands, never a fault of the message"),
-    # 454 is three things, told apart by the words.
-    Row("454", "authentication", _LOGIN, _SMTP_GUIDE),
-    Row("454", _DAY, _QUOTA, f"{_ERRORS_GUIDE}; {_CAPTURED}"),
-    Row("454", _RATE, _THROTTLED, f"{_ERRORS_GUIDE}; {_CAPTURED}"),
-    Row("454", "^throttling failure", _THROTTLED_LONG, f"{_ERRORS_GUIDE}: there might be a system-wide problem"),
     Row("4..", "", _TRANSIENT, f"{_SMTP_GUIDE}: 451 and 454 Temporary service failure; {_RFC}"),
     # The account or an identity, whatever the message.
     Row("554", _STOPPED, _ACCOUNT, f"{_SMTP_GUIDE}; {_CAPTURED}"),
@@ -107,21 +116,26 @@ SMTP: tuple[Row, ...] = (
     Row(".*", "", _CONNECTION, "RFC 5321, 4.3.2: no such reply at this point"),
 )
 
-_THROTTLES = r"TooManyRequests(Exception)?|Thrott(ling|led)(Exception)?|RequestThrottled(Exception)?|429"
+_THROTTLES = (
+    r"TooManyRequests(Exception)?|Thrott(ling|led)(Exception)?|(EC2|Request)Throttled(Exception)?|SlowDown|"
+    r"RequestLimitExceeded|BandwidthLimitExceeded|ProvisionedThroughputExceeded(Exception)?|429"
+)
+_NOT_HEARD = r"RequestTimeout(Exception)?|408|PriorRequestNotComplete|TransactionInProgress(Exception)?"
 _BAD_CREDENTIALS = (
     r"ExpiredToken(Exception)?|InvalidClientTokenId|InvalidAccessKeyId|UnrecognizedClient(Exception)?|"
     r"SignatureDoesNotMatch|InvalidSignature(Exception)?|IncompleteSignature(Exception)?|"
     r"MissingAuthenticationToken(Exception)?|RequestExpired|RequestTimeTooSkewed|OptInRequired|"
-    r"NotAuthorized(Exception)?|40[13]"
+    r"NotAuthorized(Exception)?|40[137]"
 )
 
 API: tuple[Row, ...] = (
     # One error name for the rate and for the day: the words decide.
     Row(f"{_THROTTLES}|LimitExceeded(Exception)?", _DAY, _QUOTA, f"{_V2}; captured API errors, 2025 and 2026"),
     Row(f"{_THROTTLES}|LimitExceeded(Exception)?", _RATE, _THROTTLED, f"{_V2}; captured API errors, 2025 and 2026"),
-    Row(_THROTTLES, "", _THROTTLED, f"{_V2}; {_V1}; {_COMMON}: a throttle of requests"),
+    Row(_THROTTLES, "", _THROTTLED, f"{_V2}; {_V1}; {_COMMON}; {_BOTOCORE}: a throttle of requests"),
+    Row(_NOT_HEARD, "", _TRANSIENT, f"{_BOTOCORE}; RFC 9110, 15.5.9: the request did not arrive in time"),
     Row("LimitExceeded(Exception)?", "", _TRANSIENT, f"{_V2}: too many instances of a resource"),
-    Row(_BAD_CREDENTIALS, "", _CREDENTIALS, _COMMON),
+    Row(_BAD_CREDENTIALS, "", _CREDENTIALS, f"{_COMMON}; RFC 9110, 15.5.8: 407 is a proxy's"),
     Row("(AccountSuspended|SendingPaused)(Exception)?", "", _ACCOUNT, _V2),
     Row("(AccountSendingPaused|ConfigurationSetSendingPaused)(Exception)?", "", _ACCOUNT, _V1),
     Row("MailFromDomainNotVerified(Exception)?", "", _ACCOUNT, f"{_V2}; {_V1}"),

@@ -36,7 +36,10 @@ GROW_EVERY = 1.0
 
 class SMTPPool:
     """
-    The connections of one transport, opened as messages wait for them, the one used last first.
+    The connections of one transport, opened as messages wait for them, the one that rested longest first.
+
+    So all of them stay in use, and with them as many front ends of the service. Were it the one used last, a single one
+    would carry everything at a low rate, and meet the share of the send rate that one front end grants.
 
     Args:
         options: how many, how long, and what each is opened with.
@@ -113,7 +116,7 @@ class SMTPPool:
     def _take_idle(self) -> SMTPSession | None:
         oldest = asyncio.get_running_loop().time() - self._options.idle_timeout
         while self._idle:
-            session = self._idle.pop()
+            session = self._idle.popleft()
             if session.alive and session.idle_since >= oldest:
                 self._in_use += 1
                 return session

@@ -14,12 +14,13 @@ from typing import cast
 
 import attrs
 
-from ..._model.errors import TransportError
+from ..._model.errors import ConfigurationError, TransportError
 from ..._model.message import Message
 from ..._model.outcome import Outcome
 from ..._model.report import Receipt
 from .._content import prepared
 from .._labels import header_lines, tags_from
+from .._secret import secret_from
 from .._url import TransportURL
 from ._options import TLS, SMTPOptions
 from ._pool import SMTPPool
@@ -30,6 +31,11 @@ _log = logging.getLogger("seslimit")
 
 PIECE = 1024 * 1024
 """Bytes whose dots are stuffed at once: about a millisecond."""
+
+IMPLICIT_TLS = frozenset({465, 2465})
+"""Ports on which TLS begins with the first byte, and the greeting of one who waits for it never comes.
+
+Source: RFC 8314, 3.3; Amazon SES Developer Guide, "Connecting to an SMTP endpoint", read 2026-11."""
 
 USER = "SESLIMIT_SMTP_USER"
 """Environment variable with the SMTP user, for URLs without one."""
@@ -134,20 +140,31 @@ def from_url(url: TransportURL) -> SMTPTransport:
     """
     The transport of `smtp://user:password@host:587` (STARTTLS) or `smtps://user:password@host:465` (implicit TLS).
 
-    Options: `tls=none` (this machine only), `configuration_set`, `tenant`, `tags=name=value,…`, `max_connections`,
-    `max_messages_per_connection`. User and password may come from the environment instead.
+    Options: `password_file`, `tls=none` (this machine only), `configuration_set`, `tenant`, `tags=name=value,…`,
+    `max_connections`, `max_messages_per_connection`. User and password may come from the environment instead.
 
     Raises:
-        ConfigurationError: an option is unknown or wrong, or there is a user without a password.
+        ConfigurationError: an option is unknown or wrong, there is a user without a password, or the port is one that
+            begins with TLS.
     """
-    options = url.take("tls", "configuration_set", "tenant", "tags", "max_connections", "max_messages_per_connection")
+    options = url.take(
+        "password_file",
+        "tls",
+        "configuration_set",
+        "tenant",
+        "tags",
+        "max_connections",
+        "max_messages_per_connection",
+    )
     tls = options.get("tls", "implicit" if url.scheme == "smtps" else "starttls")
+    if tls == "starttls" and url.port in IMPLICIT_TLS:
+        raise ConfigurationError(f"port {url.port} begins with TLS, without STARTTLS: write smtps:// for smtp://.")
     user = url.user if url.user is not None else os.environ.get(USER)
     return SMTPTransport(
         url.host,
         url.port or (465 if tls == "implicit" else 587),
         user=user,
-        password=None if user is None else (url.password or os.environ.get(PASSWORD)),
+        password=None if user is None else _password(url, options.get("password_file")),
         tls=cast("TLS", tls),
         configuration_set=options.get("configuration_set"),
         tenant=options.get("tenant"),
@@ -155,6 +172,14 @@ def from_url(url: TransportURL) -> SMTPTransport:
         max_connections=_count(url, "max_connections"),
         max_messages_per_connection=_count(url, "max_messages_per_connection"),
     )
+
+
+def _password(url: TransportURL, path: str | None) -> str | None:
+    if path is None:
+        return url.password or os.environ.get(PASSWORD)
+    if url.password:
+        raise ConfigurationError(f"the {url.scheme} URL has a password and a password_file: leave one out.")
+    return secret_from(path)
 
 
 def _count(url: TransportURL, name: str) -> int:
