@@ -2,9 +2,10 @@
 
 from ._law.retry import RetryPolicy
 from ._meaning.classify import classify
+from ._model.addresses import check_address
 from ._model.endings import AccountBlocked, EndpointUnreachable, QuotaExceeded, SendFailed, SendingStopped
 from ._model.errors import ConfigurationError, InvalidMessage, SESLimitError, TransportError
-from ._model.message import MAX_RECIPIENTS, Message, check_address
+from ._model.message import MAX_RECIPIENTS, Message
 from ._model.outcome import Outcome
 from ._model.quota import SendQuota
 from ._model.report import Receipt, Report

@@ -7,55 +7,29 @@ an address or a header, CRLF line ends, at most 50 recipients.
 
 from __future__ import annotations
 
+import email.errors
 import email.message
-import email.utils
 import re
 from collections.abc import Hashable, Iterable
 
 import attrs
 
+from .addresses import check_address
 from .errors import InvalidMessage, printable
-from .serialisation import serialised
+from .headers import Field, envelope_of
+from .serialisation import normalised, serialised
 
 MAX_RECIPIENTS = 50
 """Recipients of one message. Source: Amazon SES Developer Guide, "Service quotas", read 2026-11."""
 
-MAX_ADDRESS_LENGTH = 320
-"""Octets of an address: 64 for the local part, "@", 255 for the domain. Source: RFC 5321, 4.5.3.1."""
-
-_ADDRESS = re.compile(
-    r"""
-    (?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+ | "(?: [\ !#-\[\]-~] | \\[\ -~] )*" )   # local part: atom or quoted string
-    @ [A-Za-z0-9] (?: [A-Za-z0-9.-]* [A-Za-z0-9] )?                             # domain, in ASCII
-    """,
-    re.VERBOSE,
-)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
-_EMPTY_GROUP = re.compile(r"[^:;@,<>]*:\s*;\s*")
 _FOLD = re.compile(r"\r\n|\r|\n")
-
-
-def check_address(field: str, address: str) -> str:
-    """
-    The address as it was, if it can be written to an envelope.
-
-    Args:
-        field: what it is, for the sentence of the error.
-        address: the bare address.
-
-    Raises:
-        InvalidMessage: it is no mailbox (`local@domain`, ASCII), is too long, or holds a control character.
-    """
-    if _ADDRESS.fullmatch(address) and len(address) <= MAX_ADDRESS_LENGTH:
-        return address
-    shown = f"{field} '{printable(address)}'"
-    if _CONTROL.search(address):
-        raise InvalidMessage(f"{shown} holds CR, LF or another control character: pass one bare address.")
-    if len(address) > MAX_ADDRESS_LENGTH:
-        raise InvalidMessage(f"{shown} is longer than {MAX_ADDRESS_LENGTH} characters.")
-    if not address.isascii():
-        raise InvalidMessage(f"{shown} is not ASCII, as SES needs it: write the domain in Punycode (xn--).")
-    raise InvalidMessage(f"{shown} is not an address of the form local@domain.")
+_HIDING = (
+    email.errors.MissingHeaderBodySeparatorDefect,
+    email.errors.FirstHeaderLineIsContinuationDefect,
+    email.errors.MisplacedEnvelopeHeaderDefect,
+)
+"""What a parser notes where it took a header line, and perhaps all those below it, for something else."""
 
 
 def _addresses(value: Iterable[str]) -> tuple[str, ...]:
@@ -65,16 +39,7 @@ def _addresses(value: Iterable[str]) -> tuple[str, ...]:
 
 
 def _checked(content: bytes | email.message.Message) -> bytes | email.message.Message:
-    return content if isinstance(content, email.message.Message) else _normalised(content)
-
-
-def _normalised(raw: bytes) -> bytes:
-    if b"\0" in raw:
-        raise InvalidMessage("content holds a NUL byte, which no mail may: encode it (base64, quoted-printable).")
-    pairs = raw.count(b"\r\n")
-    if raw.count(b"\n") == pairs == raw.count(b"\r"):
-        return raw
-    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    return content if isinstance(content, email.message.Message) else normalised(content)
 
 
 @attrs.frozen
@@ -133,31 +98,28 @@ class Message:
         """
         if isinstance(self.content, bytes):
             return self.content
-        return _normalised(serialised(self.content))
+        return normalised(serialised(self.content))
 
     @classmethod
     def from_email(cls, content: email.message.Message, *, key: Hashable = None) -> Message:
         """
         A message whose envelope is read from the headers: Sender or From, and To, Cc and Bcc.
 
-        The object is left as it is; Bcc is not sent.
+        With a Resent-Date, from those that begin with Resent-, as `send_message` of the standard library does. The
+        object is left as it is; Bcc is not sent.
 
         Raises:
             InvalidMessage: a header that is needed is missing, or any reason that `Message` has.
         """
+        hiding = [type(defect).__name__ for defect in content.defects if isinstance(defect, _HIDING)]
+        if hiding:
+            raise InvalidMessage(
+                f"a malformed header line, below which others are hidden, was found by the parser ({hiding[0]}): "
+                "correct it before it is parsed."
+            )
         _check_headers(content)
-        mail_from = [address for _, address in email.utils.getaddresses(_headers(content, "Sender", "From"))]
-        if not mail_from:
-            raise InvalidMessage("the message has no From header: set it, or pass mail_from to Message.")
-        recipients = [address for _, address in email.utils.getaddresses(_headers(content, "To", "Cc", "Bcc"))]
-        # One copy for each address, however many headers name it.
-        return cls(mail_from[0], tuple(dict.fromkeys(recipients)), content, key)
-
-
-def _headers(content: email.message.Message, *names: str) -> list[str]:
-    values = [str(value) for name in names for value in content.get_all(name, [])]
-    # "undisclosed-recipients:;" names nobody, and is no malformed address.
-    return [value for value in values if not _EMPTY_GROUP.fullmatch(value)]
+        fields = [Field(name, str(value)) for name, value in content.raw_items()]
+        return cls(*envelope_of(fields), content, key)
 
 
 def _check_headers(content: email.message.Message) -> None:

@@ -14,12 +14,29 @@ import io
 import re
 from email.generator import BytesGenerator
 
+from .errors import InvalidMessage
+
 PIECE = 1024 * 1024
 """Characters whose line ends are made at once: about 5 ms."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _MODERN = email.policy.SMTP.clone(cte_type="7bit")
 _LEGACY = email.policy.compat32.clone(mangle_from_=False, cte_type="7bit")
+
+
+def normalised(raw: bytes) -> bytes:
+    """
+    The bytes with CRLF as every line end.
+
+    Raises:
+        InvalidMessage: they hold a NUL byte.
+    """
+    if b"\0" in raw:
+        raise InvalidMessage("content holds a NUL byte, which no mail may: encode it (base64, quoted-printable).")
+    pairs = raw.count(b"\r\n")
+    if raw.count(b"\n") == pairs == raw.count(b"\r"):
+        return raw
+    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 
 def serialised(content: email.message.Message) -> bytes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,14 +20,13 @@ import attrs
 
 from .._model.errors import ConfigurationError, InvalidMessage, printable
 from .._model.message import Message
-from ._mailfiles import mbox_messages, message_of
+from ._mailfiles import BOM, in_eml, is_utf_16, mbox_messages, message_of
 from ._records import Records, key_of
 from ._stream import LineStream
 
 STREAM = "-"
 """The name of standard input on the command line."""
 
-_BOM = b"\xef\xbb\xbf"
 _LINES = (".jsonl", ".ndjson")
 
 
@@ -120,7 +120,10 @@ def open_input(name: str) -> Input:
 
 def _file(path: Path) -> Input:
     with path.open("rb") as file:
-        begin = file.read(64).removeprefix(_BOM).lstrip()
+        begin = file.read(64)
+    if is_utf_16(begin):
+        raise ConfigurationError(f"{printable(str(path))} is UTF-16: save it as UTF-8.")
+    begin = begin.removeprefix(BOM).lstrip()
     suffix = path.suffix.lower()
     if suffix == ".eml":
         return Input(str(path), lambda reading: Ready(_files(reading, path.parent, [path.name])))
@@ -188,7 +191,7 @@ def _json_lines(reading: Reading, path: Path) -> Iterator[Entry]:
 
 def _line(reading: Reading, records: Records, line: bytes, place: str) -> Entry | None:
     if place.endswith(":1"):
-        line = line.removeprefix(_BOM)
+        line = line.removeprefix(BOM)
     if not line.strip():
         return None
     return reading.entry(lambda: key_of(line, place), place, lambda: records.message(line, place))
@@ -196,11 +199,19 @@ def _line(reading: Reading, records: Records, line: bytes, place: str) -> Entry 
 
 def _files(reading: Reading, folder: Path, names: list[str]) -> Iterator[Entry]:
     for name in names:
-        yield reading.entry(name, name, lambda name=name: message_of((folder / name).read_bytes(), name))  # type: ignore[misc]
+        yield reading.entry(name, name, partial(_eml, folder, name))
+
+
+def _eml(folder: Path, name: str) -> Message:
+    return message_of(in_eml((folder / name).read_bytes()), name)
 
 
 def _mbox(reading: Reading, path: Path) -> Iterator[Entry]:
+    is_empty = True
     with path.open("rb") as file:
-        for number, raw in enumerate(mbox_messages(file), 1):
-            place = f"{path.name}:{number}"
-            yield reading.entry(place, place, lambda raw=raw, place=place: message_of(raw, place))  # type: ignore[misc]
+        for found in mbox_messages(file):
+            is_empty = False
+            place = f"{path.name}:{found.number}" if found.number else path.name
+            yield reading.entry(place, place, partial(message_of, found, place))
+    if is_empty:
+        yield BadEntry(path.name, "there is no message in it: an mbox begins with a line that begins with 'From '.")

@@ -20,8 +20,9 @@ from typing import Any
 
 import attrs
 
+from .._model.addresses import check_address
 from .._model.errors import InvalidMessage, printable
-from .._model.message import Message, check_address
+from .._model.message import Message
 from ..companion._compose import (
     Part,
     address_line,
