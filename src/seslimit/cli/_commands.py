@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +19,7 @@ from rich.console import Console
 
 from .._model.errors import SESLimitError
 from ._ending import Status
+from ._output import View, complain, say, write_lines
 
 RATE = click.FloatRange(min=0, min_open=True)
 _COLOURS = {"ok": "", "warning": "yellow", "wrong": "red"}
@@ -40,19 +39,17 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(str(error), Status.WRONG_USAGE)
     except (KeyboardInterrupt, click.Abort):
         return _complain("interrupted.", Status.REMAINING)
-    except BrokenPipeError:
-        # Whoever read the output has gone; without this, Python would try to write it once more at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # click's own output: help, version
         return Status.SOME_FAILED
 
 
 def _complain(sentence: str, status: int) -> int:
-    print(f"seslimit: {sentence}", file=sys.stderr)
+    complain(sentence)
     return status
 
 
 def _console(*, as_json: bool) -> Console:
-    return Console(stderr=as_json)
+    return View(stderr=as_json)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,7 +69,10 @@ def seslimit(context: click.Context) -> None:
 @click.option("--rate", type=RATE, help="Recipients/s to start with; found out when left out.")
 @click.option("--max-rate", type=RATE, help="Recipients/s that are never exceeded.")
 @click.option(
-    "--report", type=click.Path(path_type=Path), metavar="FILE", help="Append one JSON line for each message to FILE."
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Append one JSON line for each message to FILE; - is standard output.",
 )
 @_JSON
 def send(as_json: bool, **options: Any) -> int:
@@ -91,12 +91,23 @@ def send(as_json: bool, **options: Any) -> int:
     Exit status: 0 all accepted; 1 some failed; 2 wrong usage or configuration; 3 the account is blocked; 75 stopped
     with messages remaining. In --json, "attempts" counts every attempt made, the throttled ones included.
     """
+    from ._reporting import STANDARD_OUTPUT
     from ._send import SendOptions
     from ._send import send as run_send
 
-    status, summary = asyncio.run(run_send(SendOptions(**options), _console(as_json=as_json)))
-    print(json.dumps(summary.figures()) if as_json else summary.text(), flush=True)
-    return _complain(summary.error, status) if summary.error else status
+    asked = SendOptions(**options)
+    lines_on_output = asked.report == STANDARD_OUTPUT
+    status, summary = asyncio.run(run_send(asked, _console(as_json=as_json or lines_on_output)))
+    if as_json:
+        say(json.dumps(summary.figures()))
+    elif lines_on_output:
+        write_lines([summary.text()])
+    else:
+        say(summary.text())
+    if summary.error:
+        complain(summary.error)
+    write_lines(summary.unwritten)
+    return status
 
 
 @seslimit.command()
@@ -116,7 +127,7 @@ def demo(as_json: bool, **options: Any) -> int:
     console = _console(as_json=as_json)
     status, comparison = asyncio.run(run_demo(DemoOptions(**_given(options)), console))
     if as_json:
-        print(json.dumps(comparison.figures()), flush=True)
+        say(json.dumps(comparison.figures()))
     else:
         console.print(comparison.table())
         console.print(comparison.last_word(), highlight=False)
@@ -161,7 +172,7 @@ def doctor(to: str, as_json: bool) -> int:
     found = asyncio.run(diagnose(to, lambda check: _show(console, check.line(), _COLOURS[check.state])))
     _show(console, found.last_words())
     if as_json:
-        print(json.dumps(found.figures()), flush=True)
+        say(json.dumps(found.figures()))
     return found.status
 
 

@@ -21,9 +21,10 @@ from ..transports import Transport, transport_from_url
 from ._ending import Status
 from ._inputs import Input, Ready
 from ._plain import WORKERS, plain_loop
-from ._reporting import ReportFile, Summary
+from ._reporting import ReportFile
 from ._run import Run
 from ._signals import stop_signals
+from ._summary import Summary
 from ._tally import Tally
 from ._view import Watch, duration, number
 

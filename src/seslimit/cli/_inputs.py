@@ -104,6 +104,8 @@ def open_input(name: str) -> Input:
         ConfigurationError: it is not there, cannot be read, or is of no known kind.
     """
     if name == STREAM:
+        if sys.stdin is None:
+            raise ConfigurationError("standard input is closed: give - something to read, or a file.")
         return _stream("stdin", sys.stdin.fileno)
     path = Path(name)
     try:

@@ -4,7 +4,8 @@ One run: everything that the inputs hold goes through one sender, and each messa
 The steps: check what can be checked, send, name what remains. What the end is called is in `_ending`.
 
 Invariant: when a run ends, other than by a kill, every message of the input is on the report exactly once; but for a
-list that was found broken before anything was sent.
+list that was found broken before anything was sent, and a report that could not be written. Then sending stops, and
+what has come to an end without a line is in the report's `unwritten`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from .._sending.sender import DRAIN, Sender
 from ..transports import Transport
 from ._ending import Status, ended_by
 from ._inputs import BadEntry, Entry, Input
-from ._reporting import ReportFile, Summary
+from ._reporting import ReportFile
+from ._summary import Summary
 from ._supply import InputBroken, Supply, check
 from ._tally import CountingTransport, Tally
 from ._view import Watch
@@ -48,10 +50,12 @@ class Run:
         self._inputs = inputs
         self._supply = Supply(inputs, self._bad)
         self._report = report
+        report.on_failure = self.stop
         self._limiter = limiter
         self._sender = Sender(CountingTransport(transport, self.tally), limiter=limiter)
         self._stopping = False
         self._closing: asyncio.Task[None] | None = None
+        self._patience: asyncio.Timeout | None = None
         self._first_failure: str | None = None
         self._error: str | None = None
         self._seconds = 0.0
@@ -59,6 +63,8 @@ class Run:
     def stop(self) -> None:
         """Make no new attempt, and finish those under way."""
         self._stopping = True
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time() + DRAIN)
         self._close()
 
     async def execute(self, watch: Watch) -> Status:
@@ -116,6 +122,7 @@ class Run:
             async with aclosing(self._sender.send_many(self._supply)) as reports:
                 async for report in reports:
                     self._ended(report)
+                    await self._reader_caught_up()
         except SendingStopped as stopped:
             self._remain(stopped.unsent, stopped.reply)
             return stopped
@@ -131,6 +138,18 @@ class Run:
         if outcome not in (Outcome.ACCEPTED, Outcome.NOT_SENT) and self._first_failure is None:
             self._first_failure = f"{printable(str(report.message.key))}: {outcome}: {printable(str(report.error))}"
 
+    async def _reader_caught_up(self) -> None:
+        """Let whoever reads the report from a pipe read on; once sending stops, not for ever."""
+        self._patience = patience = asyncio.timeout(DRAIN if self._stopping else None)
+        try:
+            async with patience:
+                await self._report.caught_up()
+        except TimeoutError:
+            self._patience = None
+            self._report.give_up("nobody reads on")
+        finally:
+            self._patience = None
+
     def _bad(self, entry: BadEntry) -> None:
         self.tally.failed += 1
         self._report.bad(entry)
@@ -145,28 +164,37 @@ class Run:
                 if isinstance(entry, BadEntry):
                     self._bad(entry)
             self._remain([entry for entry in piece if not isinstance(entry, BadEntry)], reason)
+            await self._reader_caught_up()
 
     def _remain(self, entries: Sequence[Entry], reason: str | None) -> None:
         self.tally.remaining += len(entries)
         self._report.remaining(entries, reason)
 
     def _status(self, stopped_by: SESLimitError | None) -> Status:
+        status, self._error = self._ending(stopped_by)
+        if (failure := self._report.failure) is not None:
+            self._error = f"{failure}; {self._error or 'every message came to its end.'}"
+            return status or Status.WRONG_USAGE
+        return status
+
+    def _ending(self, stopped_by: SESLimitError | None) -> tuple[Status, str | None]:
         tally = self.tally
         if stopped_by is not None:
-            status, self._error = ended_by(stopped_by, self._url, self._remaining())
-            return status
+            return ended_by(stopped_by, self._url, self._remaining())
         if tally.remaining or self._supply.cut_off:
-            self._error = f"stopped; {self._remaining()}."
-            return Status.REMAINING
+            return Status.REMAINING, f"sending was stopped; {self._remaining()}."
         if tally.failed or tally.unknown:
             others = tally.failed + tally.unknown - 1
             more = f" ({others:,} more did not get through)" if others else ""
-            self._error = f"{(self._first_failure or '').rstrip('.')}{more}."
-            return Status.SOME_FAILED
-        return Status.ALL_ACCEPTED
+            return Status.SOME_FAILED, f"{(self._first_failure or '').rstrip('.')}{more}."
+        return Status.ALL_ACCEPTED, None
 
     def _remaining(self) -> str:
         count = self.tally.remaining
-        where = "--report FILE names them" if self._report.path is None else '"not_sent" on the report'
+        where = '"not_sent" on the report'
+        if self._report.path is None:
+            where = "--report FILE names them"
+        elif self._report.failure:
+            where = "without a line on the report"
         unread = ", and what standard input still holds" if self._supply.cut_off else ""
         return f"{count:,} {'message remains' if count == 1 else 'messages remain'} ({where}){unread}"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -13,9 +16,10 @@ from .._pacing.limiter import Limiter
 from ..transports import transport_from_url
 from ._ending import Status, shown
 from ._inputs import STREAM, open_input
-from ._reporting import ReportFile, Summary
+from ._reporting import ReportFile
 from ._run import Run
 from ._signals import stop_signals
+from ._summary import Summary
 from ._view import Watch
 
 
@@ -29,7 +33,7 @@ class SendOptions:
         to: the transport's URL.
         rate: recipients/s to start with; None when unknown.
         max_rate: recipients/s that are never exceeded; None for no bound.
-        report: the report's file; None for none.
+        report: the report's file, "-" for standard output; None for none.
     """
 
     inputs: tuple[str, ...]
@@ -48,19 +52,32 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
         console: where progress is shown.
 
     Raises:
-        ConfigurationError: the run could not begin, or its report could not be written.
+        ConfigurationError: the run could not begin.
     """
     if options.inputs.count(STREAM) > 1:
         raise ConfigurationError("standard input is given twice: give - once.")
     limiter = Limiter(options.rate, max_rate=options.max_rate)
     inputs = [open_input(name) for name in options.inputs]
     transport = transport_from_url(options.to)
-    with Notes() as notes, ReportFile(options.report) as report:
-        run = Run(transport, options.to, inputs, limiter, report)
-        with stop_signals(run.stop, Status.REMAINING):
-            async with Watch(f"send to {shown(options.to)}", run.tally, limiter, console) as watch:
-                status = await run.execute(watch)
-        return status, run.summary(notes.taken)
+    report = ReportFile(options.report)
+    with Notes() as notes:
+        with report:
+            _check_that_it_is_no_input(report, options.inputs)
+            run = Run(transport, options.to, inputs, limiter, report)
+            with stop_signals(run.stop, Status.REMAINING, lambda: report.unwritten):
+                async with Watch(f"send to {shown(options.to)}", run.tally, limiter, console) as watch:
+                    status = await run.execute(watch)
+        return status, attrs.evolve(run.summary(notes.taken), unwritten=tuple(report.unwritten))
+
+
+def _check_that_it_is_no_input(report: ReportFile, inputs: Iterable[str]) -> None:
+    for name in inputs:
+        with suppress(OSError):
+            if report.is_same_file(os.fstat(0) if name == STREAM else Path(name).stat()):
+                raise ConfigurationError(
+                    f"the report {report.name} is an input as well, which would grow as it is read: give --report "
+                    "another file."
+                )
 
 
 class Notes(logging.Handler):

@@ -28,6 +28,10 @@ TICK = 0.25
 NOW = 2.0
 """Seconds that "the rate now" is taken over."""
 
+GONE = (OSError, ValueError)
+"""A terminal that went away, a pipe that nobody reads, a full disk, an encoding without bars: the end of the view, and
+of nothing else."""
+
 WIDEST = 84
 """Columns that the view takes at most."""
 
@@ -163,8 +167,9 @@ class Watch:
         self._ticker: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Watch:
-        if self._console.is_terminal:
-            self._live.start()
+        if self._is_live:
+            with suppress(*GONE):
+                self._live.start()
         self._ticker = asyncio.create_task(self._tick())
         return self
 
@@ -173,18 +178,26 @@ class Watch:
     ) -> None:
         if self._ticker is not None:
             self._ticker.cancel()
-            # A terminal that went away is no reason to stop sending.
-            with suppress(asyncio.CancelledError, OSError):
+            with suppress(asyncio.CancelledError, *GONE):
                 await self._ticker
-        self.phase = self.phase or "done"
-        with suppress(OSError):
-            if self._console.is_terminal:
+        self.phase = self.phase or self._ending()
+        with suppress(*GONE):
+            if self._is_live:
                 self._look()
                 self._live.stop()
 
     def elapsed(self) -> float:
         """Seconds since the run began."""
         return asyncio.get_running_loop().time() - self._began_at
+
+    @property
+    def _is_live(self) -> bool:
+        # A dumb terminal cannot move its cursor: it is given lines, as a file is.
+        return self._console.is_terminal and not self._console.is_dumb_terminal
+
+    def _ending(self) -> str:
+        remaining = self._tally.remaining
+        return f"stopped, {remaining:,} {'remains' if remaining == 1 else 'remain'}" if remaining else "done"
 
     async def _tick(self) -> None:
         while True:
@@ -196,10 +209,11 @@ class Watch:
         estimate = self._limiter.estimate if self._limiter else None
         self.course.note(now, self._tally.recipients, self._tally.throttled, estimate)
         self._recent.append((now, self._tally.recipients))
-        if self._console.is_terminal:
+        if self._is_live:
             self._live.update(live_view(self._snapshot(now), self.course, self._console.width), refresh=True)
         elif now >= self._next_line:
-            self._next_line += self._line_every if now - self._began_at < 60 else 6 * self._line_every
+            # From now on, not from when it was due: a program that stood still has nothing to make up for.
+            self._next_line = now + (self._line_every if now - self._began_at < 60 else 6 * self._line_every)
             self._console.print(plain_line(self._snapshot(now)), highlight=False, soft_wrap=True, markup=False)
 
     def _snapshot(self, now: float) -> Snapshot:
