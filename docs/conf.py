@@ -5,6 +5,7 @@ author = "The seslimit authors"
 copyright = "2026, " + author  # noqa: A001  # the name that Sphinx reads
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["deflist"]
+napoleon_custom_sections = [("Cancelling", "returns_style"), ("Source", "returns_style")]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 exclude_patterns = ["_build"]
