@@ -197,6 +197,12 @@ async def test_keys_are_the_place_where_none_is_given(tmp_path: Path) -> None:
     assert [Name("l.jsonl:1"), Name(7)] == await _read(path, Reading(names_only=True))
 
 
+async def test_a_whole_surrogate_pair_is_a_character(tmp_path: Path) -> None:
+    """As every JSON writer that keeps to ASCII spells what lies beyond the first plane."""
+    (tmp_path / "l.jsonl").write_bytes(json.dumps(RECORD | {"key": "k\U0001f600"}, ensure_ascii=True).encode())
+    assert [message.key for message in await _messages(tmp_path / "l.jsonl")] == ["k\U0001f600"]
+
+
 async def test_a_pipe_is_read_as_it_comes(tmp_path: Path) -> None:
     """A named pipe gives its lines, the last one without an end included, and cannot be read twice."""
     path = tmp_path / "pipe"
@@ -238,6 +244,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "attachment": ({"attachments": [{"filename": "x"}]}, "an attachment is an object with content"),
     "attachment base64": ({"attachments": [{"filename": "x", "content": "%"}]}, "is not base64"),
     "attachment file": ({"attachments": [{"path": "nowhere.pdf"}]}, "cannot be read"),
+    "attachment NUL": ({"attachments": [{"path": "a\0b"}]}, "cannot be read: a path has no NUL"),
     "attachment type": ({"attachments": [{"filename": "x", "content": "", "content_type": "a\nb/c"}]}, "content_type"),
     "attachment name": ({"attachments": [{"filename": "a\r\nb", "content": ""}]}, "holds a control character"),
 }
@@ -264,8 +271,17 @@ async def test_a_bad_record_is_named_with_what_is_wrong(tmp_path: Path, name: st
         (b"[1]", "is not a JSON object"),
         (b'{"from": "\xff"}', "is not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
+        (b'{"key": %s}' % (b"1" * 5000), "a number has 5,000 digits"),
+        (b'{"key": %s}' % (b"1" * 101), "a number has 101 digits"),
+        (b'{"x": "k\\ud83d"}', "half of a surrogate pair"),
+        (b'{"to": [{"\\uDE00\\ud83d": 1}]}', "half of a surrogate pair"),
+        (b'{"to": ["a"], "to": ["b"]}', "the field 'to' is there twice"),
+        (b'{"headers": {"To": "a", "To": "b"}}', "the field 'To' is there twice"),
+        (b'{"key": NaN}', "NaN is no number"),
+        (b"\xed\xa0\xbd", "is not UTF-8"),
+        (b"{}\0", "is not JSON"),
     ],
-    ids=["cut off", "a list", "latin-1", "nested"],
+    ids=lambda value: ascii(value[:24]),
 )
 async def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: bytes, words: str) -> None:
     """Whatever stands in a line, it is one bad entry and no exception."""
@@ -318,8 +334,49 @@ async def test_a_check_names_the_first_bad_entry_and_counts_the_others(tmp_path:
     path = _lines(tmp_path / "l.jsonl", RECORD, {"from": "x"}, RECORD, {}, RECORD | {"to": []})
     found = await check([open_input(str(path))], lambda: False)
     assert (found.messages, found.recipients, found.bad_count) == (5, 2, 3)
-    assert found.sentence().startswith("nothing was sent, for l.jsonl:2: ")
-    assert found.sentence().endswith("(2 more: l.jsonl:4, l.jsonl:5).")
+    assert found.sentence(has_report=False).startswith("nothing was sent, for l.jsonl:2: ")
+    assert found.sentence(has_report=False).endswith("(2 more: l.jsonl:4, l.jsonl:5).")
+
+
+async def test_every_bad_entry_of_a_folder_is_kept_for_the_report(tmp_path: Path) -> None:
+    """The sentence names five, and says where the others are."""
+    for number in range(222):
+        (tmp_path / f"{number:03}.eml").write_bytes(b"To: b@example.net\n\nx")
+    found = await check([open_input(str(tmp_path))], lambda: False)
+    assert [entry.key for entry in found.bad] == [f"{number:03}.eml" for number in range(222)]
+    ends = "(221 more: 001.eml, 002.eml, 003.eml, 004.eml, …; {} them)."
+    assert found.sentence(has_report=False).endswith(ends.format("--report FILE names"))
+    assert found.sentence(has_report=True).endswith(ends.format("the report names"))
+
+
+async def test_what_of_a_folder_is_not_read_is_said(tmp_path: Path) -> None:
+    """Subfolders are named in a note; a link to nothing, or what is no file, is a bad entry by its name."""
+    for folder in ("new", "old.eml", "sent"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "a.eml").write_bytes(EML)
+    (tmp_path / "b.eml").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "c.eml")
+    message, *bad = await _read(tmp_path)
+    assert isinstance(message, Message)
+    assert [str(entry) for entry in bad] == [
+        "b.eml: it cannot be read: No such file or directory.",
+        "c.eml: it is no file: take it away.",
+    ]
+    note = open_input(str(tmp_path)).note
+    assert note is not None
+    assert note.endswith("are not read (new, old.eml, sent): give each of them as an input.")
+
+
+async def test_a_fault_of_ours_is_a_bad_entry(tmp_path: Path) -> None:
+    """Whatever it is: a run that has sent half of a list goes on, or what was sent would be sent again."""
+
+    def broken() -> Message:
+        raise AssertionError("\x1b[31m" + "x" * 1000)
+
+    entry = Reading().entry("k", "list.jsonl:1", broken)
+    assert "AssertionError" in str(entry)
+    assert "please report it" in str(entry)
+    assert str(entry).isprintable()
 
 
 async def test_what_was_not_taken_is_named_afterwards(tmp_path: Path) -> None:

@@ -20,14 +20,17 @@ import attrs
 
 from .._model.errors import ConfigurationError, InvalidMessage, printable
 from .._model.message import Message
+from ._jsonline import key_in, record_of
 from ._mailfiles import BOM, in_eml, is_utf_16, mbox_messages, message_of
-from ._records import Records, key_of
+from ._records import Records
 from ._stream import LineStream
 
 STREAM = "-"
 """The name of standard input on the command line."""
 
 _LINES = (".jsonl", ".ndjson")
+_NAMED = 3
+"""Subfolders that are named where they are not read."""
 
 
 @attrs.frozen
@@ -78,6 +81,10 @@ class Reading:
             return BadEntry(place, str(error))
         except OSError as error:
             return BadEntry(place, f"it cannot be read: {error.strerror or error}.")
+        except Exception as error:  # noqa: BLE001
+            # A fault of ours in one entry must not end a run that has sent others: they would be sent again.
+            shown = printable(f"{type(error).__name__}: {error}")
+            return BadEntry(place, f"it cannot be read ({shown}); this is a fault of seslimit: please report it.")
 
 
 @attrs.frozen
@@ -89,11 +96,13 @@ class Input:
         name: as it was given.
         read: begins to read it from its start.
         repeatable: whether it can be read twice, so that it can be checked before anything is sent.
+        note: a sentence about what of it is not read; None for nothing.
     """
 
     name: str
     read: Callable[[Reading], AsyncIterator[Entry]]
     repeatable: bool = True
+    note: str | None = None
 
 
 def open_input(name: str) -> Input:
@@ -141,10 +150,17 @@ def _file(path: Path) -> Input:
 
 def _folder(path: Path) -> Input:
     with os.scandir(path) as found:
-        names = sorted(entry.name for entry in found if entry.name.lower().endswith(".eml") and entry.is_file())
+        entries = sorted((entry.name, entry.is_dir()) for entry in found)
+    names = [name for name, is_folder in entries if name.lower().endswith(".eml") and not is_folder]
+    folders = [name for name, is_folder in entries if is_folder]
     if not names:
-        raise ConfigurationError(f"the folder {printable(str(path))} holds no .eml file: check the path.")
-    return Input(str(path), lambda reading: Ready(_files(reading, path, names)))
+        where = "; its subfolders are not read" if folders else ""
+        raise ConfigurationError(f"the folder {printable(str(path))} holds no .eml file{where}: check the path.")
+    note = None
+    if folders:
+        shown = ", ".join([printable(name) for name in folders[:_NAMED]] + ["…"] * (len(folders) > _NAMED))
+        note = f"the subfolders of {printable(str(path))} are not read ({shown}): give each of them as an input."
+    return Input(str(path), lambda reading: Ready(_files(reading, path, names)), note=note)
 
 
 def _stream(name: str, open_descriptor: Callable[[], int]) -> Input:
@@ -196,7 +212,7 @@ def _line(reading: Reading, records: Records, line: bytes, place: str) -> Entry 
         line = line.removeprefix(BOM)
     if not line.strip():
         return None
-    return reading.entry(lambda: key_of(line, place), place, lambda: records.message(line, place))
+    return reading.entry(lambda: key_in(record_of(line), place), place, lambda: records.message(line, place))
 
 
 def _files(reading: Reading, folder: Path, names: list[str]) -> Iterator[Entry]:
@@ -205,7 +221,10 @@ def _files(reading: Reading, folder: Path, names: list[str]) -> Iterator[Entry]:
 
 
 def _eml(folder: Path, name: str) -> Message:
-    return message_of(in_eml((folder / name).read_bytes()), name)
+    path = folder / name
+    if path.exists() and not path.is_file():
+        raise InvalidMessage("it is no file: take it away.")
+    return message_of(in_eml(path.read_bytes()), name)
 
 
 def _mbox(reading: Reading, path: Path) -> Iterator[Entry]:

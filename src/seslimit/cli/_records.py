@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import mimetypes
 import re
 from collections import OrderedDict
@@ -33,6 +32,7 @@ from ..companion._compose import (
     text_part,
     with_attachments,
 )
+from ._jsonline import key_in, record_of
 from ._mailfiles import without_bcc
 
 FIELDS = ("key", "from", "to", "cc", "bcc", "subject", "text", "html", "headers", "attachments", "raw")
@@ -65,11 +65,11 @@ class Records:
         Raises:
             InvalidMessage: it is no JSON object, a field is missing, unknown or malformed, or a file is not there.
         """
-        record = _parsed(line)
+        record = record_of(line)
         unknown = [name for name in record if name not in FIELDS]
         if unknown:
             raise InvalidMessage(f"unknown field {printable(unknown[0])!r}: use {', '.join(FIELDS)}.")
-        key = _key(record, default_key)
+        key = key_in(record, default_key)
         sender = mailbox("from", _needed(record, "from", str))
         to, cc, bcc = (_mailboxes(record, name) for name in ("to", "cc", "bcc"))
         envelope = (sender.address, [found.address for found in (*to, *cc, *bcc)])
@@ -121,6 +121,10 @@ class Records:
             except OSError as error:
                 words = error.strerror or "cannot be read"
                 raise InvalidMessage(f"the attachment {printable(str(path))} cannot be read: {words}.") from None
+            except ValueError:
+                raise InvalidMessage(
+                    f"the attachment {printable(str(path))} cannot be read: a path has no NUL."
+                ) from None
             if len(self._files) > CACHED_FILES:
                 self._files.popitem(last=False)
         return self._files[path]
@@ -152,32 +156,6 @@ def mailbox(field: str, text: object) -> Mailbox:
     if len(name) > 1 and name[0] == name[-1] == '"':
         name = _ESCAPED.sub(r"\1", name[1:-1])
     return Mailbox(check_address(field, found["address"]), formataddr((name, found["address"])))
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except UnicodeDecodeError:
-        raise InvalidMessage("the line is not UTF-8: save the file as UTF-8.") from None
-    except json.JSONDecodeError as error:
-        raise InvalidMessage(f"the line is not JSON ({error.msg}, column {error.colno}): correct it.") from None
-    except RecursionError:
-        raise InvalidMessage("the line is nested too deeply: write one flat JSON object.") from None
-    if not isinstance(record, dict):
-        raise InvalidMessage("the line is not a JSON object: write {…} with from, to, subject and text.")
-    return record
-
-
-def key_of(line: bytes, default_key: str) -> str | int:
-    """The key of one line, without a look at the rest of it; raises as `Records.message` does."""
-    return _key(_parsed(line), default_key)
-
-
-def _key(record: dict[str, Any], default_key: str) -> str | int:
-    key = record.get("key", default_key)
-    if isinstance(key, bool) or not isinstance(key, str | int):
-        raise InvalidMessage("key is neither a text nor a whole number: correct it or leave it out.")
-    return key
 
 
 def _needed(record: dict[str, Any], name: str, kind: type[Any]) -> Any:

@@ -116,9 +116,9 @@ class ReportFile:
             )
         )
 
-    def bad(self, entry: BadEntry) -> None:
-        """Write that an entry of the input holds no message that could be sent."""
-        self._put(_line(entry.key, Outcome.PERMANENT, error=str(entry)))
+    def bad(self, entry: BadEntry, outcome: Outcome = Outcome.PERMANENT) -> None:
+        """Write that an entry of the input holds no message that could be sent; `outcome` is the word for it."""
+        self._put(_line(entry.key, outcome, error=str(entry)))
 
     def remaining(self, entries: Iterable[Entry], reason: str | None = None) -> None:
         """Write that these were not tried, all at once; once writing has failed, no line says the same."""

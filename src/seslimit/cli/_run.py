@@ -4,8 +4,8 @@ One run: everything that the inputs hold goes through one sender, and each messa
 The steps: check what can be checked, send, name what remains. What the end is called is in `_ending`.
 
 Invariant: when a run ends, other than by a kill, every message of the input is on the report exactly once; but for a
-list that was found broken before anything was sent, and a report that could not be written. Then sending stops, and
-what has come to an end without a line is in the report's `unwritten`.
+list that was found broken before anything was sent, of which only the bad entries are, and a report that could not be
+written. Then sending stops, and what has come to an end without a line is in the report's `unwritten`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,11 @@ class Run:
             return True
         if found.bad:
             self.tally.remaining = found.messages
-            self._error = found.sentence()
+            self._error = found.sentence(has_report=self._report.path is not None)
+            for entry in found.bad:
+                # Not as failed: whoever corrects it and goes on by the report has to send it.
+                self._report.bad(entry, Outcome.NOT_SENT)
+            await self._reader_caught_up()
             return False
         if all(each.repeatable for each in self._inputs):
             self.tally.total, self.tally.total_recipients = found.messages, found.recipients

@@ -67,7 +67,8 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
             with stop_signals(run.stop, Status.REMAINING, lambda: report.unwritten):
                 async with Watch(f"send to {shown(options.to)}", run.tally, limiter, console) as watch:
                     status = await run.execute(watch)
-        return status, attrs.evolve(run.summary(notes.taken), unwritten=tuple(report.unwritten))
+        remarks = [*notes.taken, *(each.note for each in inputs if each.note)]
+        return status, attrs.evolve(run.summary(remarks), unwritten=tuple(report.unwritten))
 
 
 def _check_that_it_is_no_input(report: ReportFile, inputs: Iterable[str]) -> None:

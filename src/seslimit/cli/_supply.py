@@ -26,7 +26,10 @@ SILENCE = 1.0
 """Seconds without a line after which a stream is not read on, once sending has stopped."""
 
 NAMED = 4
-"""Bad entries that are named after the first."""
+"""Bad entries that are named after the first in a sentence."""
+
+KEPT = 10_000
+"""Bad entries that are kept for the report: a folder's, or a list's that is not what it should be; 5 MB."""
 
 
 class InputBroken(SESLimitError):
@@ -41,7 +44,7 @@ class Check:
     Args:
         messages: entries, the bad ones included.
         recipients: recipients of all messages.
-        bad: the first bad entries.
+        bad: the bad entries, at most `KEPT` of them.
         bad_count: all bad entries.
     """
 
@@ -57,16 +60,23 @@ class Check:
             self.recipients += entry.cost
         elif isinstance(entry, BadEntry):
             self.bad_count += 1
-            if len(self.bad) <= NAMED:
+            if len(self.bad) < KEPT:
                 self.bad.append(entry)
 
-    def sentence(self) -> str:
-        """What is wrong with the input; there has to be something."""
+    def sentence(self, has_report: bool) -> str:
+        """
+        What is wrong with the input; there has to be something.
+
+        Args:
+            has_report: whether the bad entries are on a report.
+        """
         first, *more = self.bad
         if not more:
             return f"nothing was sent, for {first}"
-        names = [printable(entry.key) for entry in more] + ["…"] * (self.bad_count > len(self.bad))
-        return f"nothing was sent, for {str(first).rstrip('.')} ({self.bad_count - 1:,} more: {', '.join(names)})."
+        names = ", ".join(printable(entry.key) for entry in more[:NAMED])
+        if len(more) > NAMED:
+            names += ", …; the report names them" if has_report else ", …; --report FILE names them"
+        return f"nothing was sent, for {str(first).rstrip('.')} ({self.bad_count - 1:,} more: {names})."
 
 
 async def check(inputs: Sequence[Input], stopping: Callable[[], bool]) -> Check:
