@@ -77,9 +77,9 @@ def test_the_simulator_runs_until_a_signal_and_tells_what_came(signum: signal.Si
     port = int(addresses["smtp"].partition("?")[0].rpartition(":")[2])
     with smtplib.SMTP("127.0.0.1", port) as client:
         client.login("user", "password")
-        client.sendmail("a@example.org", ["b@example.net"], "Subject: x\n\nHi\n")
+        client.sendmail("a@example.org", ["b@example.net"], "From: a@example.org\n\nHi\n")
         with pytest.raises(smtplib.SMTPDataError, match="Maximum sending rate exceeded"):
-            client.sendmail("a@example.org", ["b@example.net"], "Subject: y\n\nHi\n")
+            client.sendmail("a@example.org", ["b@example.net"], "From: a@example.org\n\nHo\n")
     process.send_signal(signum)
     out, err = process.communicate(timeout=20)
     counts = json.loads(out.splitlines()[-1])

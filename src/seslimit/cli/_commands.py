@@ -144,6 +144,9 @@ def demo(as_json: bool, **options: Any) -> int:
 @click.option("--daily", type=float, help="Recipients in 24 hours, -1 for no limit.  [default: -1]")
 @click.option("--rtt", type=click.FloatRange(min=0), help="Seconds before each reply.  [default: 0]")
 @click.option("--session-cap", type=click.IntRange(min=1), help="Messages in one SMTP session.  [default: no cap]")
+@click.option("--tls", type=click.Choice(["none", "starttls", "implicit"]), help="TLS of SMTP.  [default: none]")
+@click.option("--cert", type=click.Path(path_type=Path), metavar="FILE", help="Certificate (PEM); else one is made.")
+@click.option("--key", type=click.Path(path_type=Path), metavar="FILE", help="Its key, if not in the same file.")
 @_JSON
 def simulate(**options: Any) -> int:
     """Run a simulator of SES on this machine until Ctrl-C: an SMTP door and an API door on one limit."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from functools import partial
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 import attrs
 from rich.console import Console
 
 from .._model.errors import ConfigurationError
 from ..testing import Counts, Simulator, SMTPRules
+from ..testing._certificate import given_certificate, own_certificate
 from ._ending import Status
 from ._serving import print_line, serve
 from ._signals import stop_signals
@@ -30,6 +34,8 @@ class SimulateOptions:
         daily: recipients in 24 hours; -1 for no limit.
         rtt: seconds before each reply.
         session_cap: messages in one SMTP session; None for no cap.
+        tls: of the SMTP door: `none`, `starttls` or `implicit`.
+        cert, key: files in PEM; without them a certificate is made for the run.
         as_json: whether the addresses and the end are JSON.
     """
 
@@ -40,6 +46,9 @@ class SimulateOptions:
     daily: float = -1.0
     rtt: float = 0.0
     session_cap: int | None = None
+    tls: Literal["none", "starttls", "implicit"] = "none"
+    cert: Path | None = None
+    key: Path | None = None
     as_json: bool = False
 
 
@@ -52,19 +61,17 @@ async def simulate(options: SimulateOptions, console: Console) -> None:
         console: where to print.
 
     Raises:
-        ConfigurationError: a port is taken, or the extra `seslimit[sim]` is not installed.
+        ConfigurationError: a port is taken, a certificate is no good, or the extra `seslimit[sim]` is not installed.
     """
+    with TemporaryDirectory(prefix="seslimit-simulate-") as directory:
+        authority = Path(directory, "authority.pem")
+        simulator = _simulator(options, _certificate(options, authority))
+        made = options.tls != "none" and options.cert is None
+        await _serve(options, console, simulator, authority if made else None)
+
+
+async def _serve(options: SimulateOptions, console: Console, simulator: Simulator, authority: Path | None) -> None:
     stopped = asyncio.Event()
-    simulator = Simulator(
-        options.rate,
-        depth=options.depth,
-        max_24_hour_send=options.daily,
-        latency=options.rtt,
-        smtp=SMTPRules(session_cap=options.session_cap),
-        ledger_limit=0,
-        smtp_port=options.smtp_port,
-        api_port=options.api_port,
-    )
     try:
         await simulator.open()
     except OSError as error:
@@ -74,7 +81,7 @@ async def simulate(options: SimulateOptions, console: Console) -> None:
         ) from None
     try:
         with stop_signals(stopped.set, Status.ALL_ACCEPTED):
-            print_line(console, _addresses(options, simulator))
+            print_line(console, _addresses(options, simulator, authority))
             tell = None if options.as_json else partial(print_line, console)
             await serve(stopped, lambda: _told(simulator.counts), tell)
     finally:
@@ -82,12 +89,40 @@ async def simulate(options: SimulateOptions, console: Console) -> None:
     print_line(console, json.dumps(_figures(simulator)) if options.as_json else _told(simulator.counts))
 
 
-def _addresses(options: SimulateOptions, simulator: Simulator) -> str:
+def _certificate(options: SimulateOptions, authority: Path) -> ssl.SSLContext | None:
+    """The SMTP door's certificate; one that is made here is signed by an authority that is written to a file."""
+    if options.tls == "none":
+        if options.cert or options.key:
+            raise ConfigurationError("--cert and --key need --tls starttls or --tls implicit.")
+        return None
+    if options.cert is not None:
+        return given_certificate(options.cert, options.key)
+    if options.key is not None:
+        raise ConfigurationError("--key needs --cert.")
+    return own_certificate(authority)
+
+
+def _simulator(options: SimulateOptions, certificate: ssl.SSLContext | None) -> Simulator:
+    return Simulator(
+        options.rate,
+        depth=options.depth,
+        max_24_hour_send=options.daily,
+        latency=options.rtt,
+        smtp=SMTPRules(session_cap=options.session_cap, tls=options.tls, ssl_context=certificate),
+        ledger_limit=0,
+        smtp_port=options.smtp_port,
+        api_port=options.api_port,
+    )
+
+
+def _addresses(options: SimulateOptions, simulator: Simulator, authority: Path | None) -> str:
     if options.as_json:
-        return json.dumps({"smtp": simulator.smtp_url, "ses": simulator.ses_url})
+        trusted = {} if authority is None else {"authority": str(authority)}
+        return json.dumps({"smtp": simulator.smtp_url, "ses": simulator.ses_url, **trusted})
+    trusting = "" if authority is None else f"SSL_CERT_FILE={authority} "
     return (
         f"A simulator of SES that takes {number(options.rate)} recipients/s; Ctrl-C ends it.\n"
-        f"seslimit send INPUT --to '{simulator.smtp_url}'\n"
+        f"{trusting}seslimit send INPUT --to '{simulator.smtp_url}'\n"
         f"seslimit send INPUT --to '{simulator.ses_url}'  (with any AWS credentials)"
     )
 

@@ -18,7 +18,7 @@ import uuid
 from typing import Final, NoReturn
 
 import attrs
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from ._account import SimulatedAccount, Verdict
 from ._api_request import Malformed, submission
@@ -132,7 +132,7 @@ class APIDoor:
             self.service.ledger.counts.invalid += 1
             return TOO_LARGE
         try:
-            asked = submission(content, self.rules.max_size)
+            asked = submission(content, self.rules.max_size, strict=self.service.strict)
         except Malformed as error:
             self.service.ledger.counts.invalid += 1
             return APIReply(400, "BadRequestException", str(error))
@@ -173,6 +173,10 @@ async def _read(request: web.BaseRequest, limit: int) -> bytes | None:
     """The request's content; None where it is beyond the limit, and the rest is thrown away as it comes."""
     if (request.content_length or 0) > limit:
         return None
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        # Without it a client waits before it sends the content: curl a second. Source: RFC 9110, 10.1.1.
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     content = bytearray()
     async for chunk in request.content.iter_any():
         content += chunk

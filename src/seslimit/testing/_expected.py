@@ -86,7 +86,7 @@ def require(condition: object, words: str) -> None:
 
 def letter(text: str) -> Message:
     """A small message whose content is like no other's."""
-    return Message("a@example.org", ["b@example.net"], b"Subject: Hello\r\n\r\n" + text.encode() + b"\r\n")
+    return Message("a@example.org", ["b@example.net"], HEADERS + text.encode() + b"\r\n")
 
 
 @attrs.frozen

@@ -46,6 +46,7 @@ class Service:
         faults: what goes wrong on command.
         latency: seconds before every reply of either door.
         seed: of the random latencies and of the message ids.
+        strict: whether malformed addresses and contents are refused; False takes every byte as it comes.
     """
 
     account: SimulatedAccount
@@ -53,6 +54,7 @@ class Service:
     faults: Faults
     latency: Latency
     seed: int
+    strict: bool = True
 
     _chance: random.Random = attrs.field(init=False)
 

@@ -46,6 +46,7 @@ class Simulator:
         smtp: how SMTP sessions are treated.
         api: what the API tells, and whom it lets in.
         faults: what goes wrong on command.
+        strict: whether malformed addresses, headers and lines are refused, as the service does; False takes them all.
         keep_content: whether the ledger keeps the content of accepted messages.
         ledger_limit: accepted messages that the ledger keeps, the latest ones; None for all, 0 for counts alone.
         host: address to listen on.
@@ -66,6 +67,7 @@ class Simulator:
         smtp: SMTPRules | None = None,
         api: APIRules | None = None,
         faults: Iterable[Fault] = (),
+        strict: bool = True,
         keep_content: bool = False,
         ledger_limit: int | None = None,
         host: str = LOOPBACK,
@@ -86,7 +88,7 @@ class Simulator:
         """The plan of faults; more can be added at any time."""
         self.ledger = Ledger(keep_content=keep_content, limit=ledger_limit)
         """What was accepted and refused."""
-        service = Service(self.account, self.ledger, self.faults, latency, seed)
+        service = Service(self.account, self.ledger, self.faults, latency, seed, strict)
         self._smtp = SMTPDoor(service, smtp or SMTPRules())
         self._api = APIDoor(service, api or APIRules())
         self._host = host

@@ -28,9 +28,10 @@ from .._dialogue.content import Content
 from ._account import Verdict
 from ._faults import End, Fault, Stage
 from ._ledger import Submission
+from ._refusals import MISSING_DOMAIN, address_refusal, content_refusal
 from ._rules import SMTPRules
 from ._service import MAX_RECIPIENTS, Service
-from ._texts import SMTPText
+from ._texts import REFUSED, SMTPText
 
 HOST_NAME: Final = "email-smtp.amazonaws.com"
 GREETING: Final = "ESMTP SimpleEmailService-d-SESLIMIT simulator"
@@ -147,6 +148,8 @@ class _Session(SMTP):
             require_starttls=self._rules.tls == "starttls",
             auth_require_tls=False,
             authenticator=self._authenticate_login,
+            # Only so that what is not ASCII comes to the address, and is refused in its words; EHLO does not offer it.
+            enable_SMTPUTF8=True,
             timeout=self._rules.idle_timeout,
             loop=loop,
         )
@@ -297,6 +300,7 @@ class _Session(SMTP):
         if text == "553 5.1.3 Error: malformed address":
             what = "Invalid email address" if self._stage is Stage.MAIL else "address unknown"
             address = (self._argument or "").partition(":")[2].strip().lstrip("<").partition(">")[0]
+            address = address.encode("ascii", "replace").decode()
             text = f"553 <{address}> {what}"
         if wait := self._door.service.wait():
             await asyncio.sleep(wait)
@@ -334,7 +338,13 @@ class _Session(SMTP):
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         # aiosmtpd parses with the grammar of message headers, which costs more than all the rest of a message.
         match = _ADDRESS.fullmatch(arg)
-        return (match.group(1), (match.group(2) or "").strip()) if match else (None, None)
+        if match is None:
+            return None, None
+        address = match.group(1)
+        # An address without a domain is found out at the dot, as captured.
+        if address and self._door.service.strict and address_refusal(address) not in (None, MISSING_DOMAIN):
+            return None, None
+        return address, (match.group(2) or "").strip()
 
     @syntax("EHLO hostname")
     async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802  # aiosmtpd's name
@@ -351,6 +361,14 @@ class _Session(SMTP):
             lines += ["STARTTLS"]
         lines += ["AUTH PLAIN LOGIN"]
         await self.push("".join(f"250-{line}\r\n" for line in lines) + SMTPText.OK)
+
+    @syntax("MAIL FROM: <address>", extended=" [SP <mail-parameters>]")
+    async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802  # aiosmtpd's name
+        """Begin a transaction; what EHLO did not offer is no parameter."""
+        if "SMTPUTF8" in (arg or "").upper().split()[1:]:
+            await self.push("555 MAIL FROM parameters not recognized or not implemented")
+            return
+        await super().smtp_MAIL(arg)
 
     @syntax("STARTTLS", when="tls_context")
     async def smtp_STARTTLS(self, arg: str | None) -> None:  # noqa: N802  # aiosmtpd's name
@@ -405,6 +423,9 @@ class _Session(SMTP):
             service.ledger.counts.invalid += 1
             return refusal
         submission = Submission("smtp", envelope.mail_from or "", tuple(recipients), content.unstuffed())
+        if service.strict and (problem := content_refusal(submission.content)):
+            service.ledger.counts.invalid += 1
+            return REFUSED + problem
         decision = service.decide(self.loop.time(), submission)
         if decision.verdict is Verdict.ACCEPTED:
             return f"{SMTPText.OK} {decision.message_id}"

@@ -51,6 +51,8 @@ class SMTPText(enum.StrEnum):
     TOO_LONG = "552 Message is too long."
     TOO_MANY_RECIPIENTS = "554 Transaction failed: Recipient count exceeds 50."
     MISSING_DOMAIN = "554 Transaction failed: Missing final '@domain'"
+    MISSING_FROM = "554 Transaction failed: Missing required header 'From'."
+    DUPLICATE_HEADER = "554 Transaction failed: Duplicate header 'From'."
     CONTROL_OR_WHITESPACE = "554 Transaction failed: Local address contains control or whitespace"
     ACCESS_DENIED = (
         "554 Access denied: User `arn:aws:iam::123456789012:user/smtp-user' is not authorized to perform "
@@ -71,6 +73,9 @@ class SMTPText(enum.StrEnum):
     BLACKLISTED = "554 Message rejected: Address blacklisted"
     MAIL_FROM_NOT_VERIFIED = "554 MAIL FROM domain not verified: DNS setup for MAIL FROM domain is invalid."
 
+
+REFUSED = "554 Transaction failed: "
+"""How the SMTP door begins where it says what is wrong with a message."""
 
 RATE_EXCEEDED = "Maximum sending rate exceeded."
 """The API's message for a throttle; the error type is the same as for the daily quota."""
