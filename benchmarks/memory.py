@@ -30,7 +30,7 @@ class Accepting:
 
 
 def messages(count: int) -> Iterator[Message]:
-    content = b"Subject: Hello\r\n\r\n" + b"Hi!\r\n" * 400
+    content = b"From: news@example.org\r\n\r\n" + b"Hi!\r\n" * 400
     for number in range(count):
         yield Message("news@example.org", ["reader@example.net"], b"X-Key: %d\r\n" % number + content, number)
 

@@ -240,7 +240,7 @@ HEAD = (
 def messages(count: int) -> Iterator[Message]:
     """The messages, each with a key that the simulator knows it by."""
     for number in range(count):
-        content = f"X-Seslimit-Key: {number}\r\nSubject: Hello\r\n\r\nHi!\r\n".encode()
+        content = f"X-Seslimit-Key: {number}\r\nFrom: news@example.org\r\n\r\nHi!\r\n".encode()
         yield Message("news@example.org", ["reader@example.net"], content, number)
 
 

@@ -86,7 +86,7 @@ def messages(scenario: Scenario) -> Iterator[Message]:
     fifty = [f"reader{n}@example.net" for n in range(50)]
     for number in range(scenario.count):
         recipients = fifty if scenario.heavy and number % scenario.heavy == 0 else ["reader@example.net"]
-        content = f"X-Seslimit-Key: {number}\r\nSubject: Hello\r\n\r\nHi!\r\n".encode()
+        content = f"X-Seslimit-Key: {number}\r\nFrom: news@example.org\r\n\r\nHi!\r\n".encode()
         yield Message("news@example.org", recipients, content, number)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
-from seslimit.cli import main
+from seslimit.cli._commands import run
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def test_a_certificate_that_is_no_good_is_status_2(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One sentence."""
-    assert main(["simulate", *arguments]) == 2
+    assert run(["simulate", *arguments]) == 2
     assert words in capsys.readouterr().err
 
 
@@ -92,5 +92,5 @@ def test_without_trustme_it_says_what_to_install(
 ) -> None:
     """Or what to give instead."""
     monkeypatch.setitem(sys.modules, "trustme", None)
-    assert main(["simulate", "--tls", "implicit"]) == 2
+    assert run(["simulate", "--tls", "implicit"]) == 2
     assert "pip install trustme  or give --cert" in capsys.readouterr().err

@@ -25,21 +25,17 @@ MISSING_QUOTE: Final = "Missing '\"'"
 HEADER_NOT_ASCII: Final = "Header contains non-ASCII characters."
 LINE_TOO_LONG: Final = "Line length exceeds 1000 characters."
 
-ONCE: Final = {
-    name.lower(): name
-    for name in (
-        "Accept-Language", "acceptLanguage", "Archived-At", "Auto-Submitted", "Bounces-to", "Comments", "Content-
-        Alternative", "Content-Base", "Content-Class", "Content-Description", "Content-Disposition", "Content-
-        Duration", "Content-ID", "Content-Language", "Content-Length", "Content-Location", "Content-MD5", "Content-
-        Transfer-Encoding", "Content-Type", "Date", "Delivered-To", "Disposition-Notification-Options",
-        "Disposition-Notification-To", "DKIM-Signature", "DomainKey-Signature", "Errors-To", "From", "Importance",
-        "In-Reply-To", "Keywords", "List-Archive", "List-Help", "List-Id", "List-Owner", "List-Post", "List-
-        Subscribe", "List-Unsubscribe", "List-Unsubscribe-Post", "Message-Context", "Message-ID", "MIME-Version",
-        "Organization", "Original-From", "Original-Message-ID", "Original-Recipient", "Original-Subject",
-        "Precedence", "Priority", "References", "Reply-To", "Return-Path", "Return-Receipt-To", "Sender",
-        "Solicitation", "Sensitivity", "Subject", "Thread-Index", "Thread-Topic", "User-Agent", "VBR-Info",
-    )
-}
+_ONCE: Final = """
+Accept-Language acceptLanguage Archived-At Auto-Submitted Bounces-to Comments Content-Alternative Content-Base
+Content-Class Content-Description Content-Disposition Content-Duration Content-ID Content-Language
+Content-Length Content-Location Content-MD5 Content-Transfer-Encoding Content-Type Date Delivered-To
+Disposition-Notification-Options Disposition-Notification-To DKIM-Signature DomainKey-Signature Errors-To From
+Importance In-Reply-To Keywords List-Archive List-Help List-Id List-Owner List-Post List-Subscribe
+List-Unsubscribe List-Unsubscribe-Post Message-Context Message-ID MIME-Version Organization Original-From
+Original-Message-ID Original-Recipient Original-Subject Precedence Priority References Reply-To Return-Path
+Return-Receipt-To Sender Solicitation Sensitivity Subject Thread-Index Thread-Topic User-Agent VBR-Info
+"""
+ONCE: Final = {name.lower(): name for name in _ONCE.split()}
 """The headers that a message has at most once, in lower case → as the documentation writes them."""
 
 OWN: Final = "x-ses-"
