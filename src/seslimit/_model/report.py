@@ -38,7 +38,7 @@ class Receipt:
         *,
         decided_at: float | None = None,
     ) -> None:
-        self.__attrs_init__(
+        self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue]  # attrs makes it beside an own __init__
             message_id, {} if refused is None else refused, handed_over_at if decided_at is None else decided_at
         )
 

@@ -52,9 +52,10 @@ def write_lines(lines: Iterable[str]) -> None:
 def let_go() -> None:
     """Flush both streams; Python would do it at its end, and complain where it cannot."""
     for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
         try:
-            if stream is not None:
-                stream.flush()
+            stream.flush()
         except (OSError, ValueError):
             _close(stream)
 
