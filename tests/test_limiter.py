@@ -461,7 +461,8 @@ async def test_a_cancelled_call_makes_no_other_attempt() -> None:
     for moment in (0.01, 0.3):
         service = Service(*[Outcome.TRANSIENT] * 9)
         limiter = Limiter(14)
-        task = asyncio.create_task(limiter.wrap()(service)())
+        patient = limiter.wrap(retry=RetryPolicy(jitter=lambda bound: bound))
+        task = asyncio.create_task(patient(service)())
         await asyncio.sleep(moment)
         task.cancel()
         await asyncio.sleep(60.0)

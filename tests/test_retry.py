@@ -10,18 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seslimit import Outcome, RetryPolicy
-from seslimit._law.retry import (
-    COUNTED,
-    SHORTEST_WAIT,
-    Decision,
-    GiveUp,
-    History,
-    HoldAccount,
-    Requeue,
-    Retry,
-    jittered,
-    waits,
-)
+from seslimit._law.retry import SHORTEST_WAIT, Decision, GiveUp, HoldAccount, Requeue, Retry, waits
+from seslimit._model.history import COUNTED, KEPT, Attempt, History
 
 NOW = 1000.0
 
@@ -129,7 +119,8 @@ def test_a_wait_is_within_its_bounds(attempts: int, first: float, longest: float
 
 def test_waits_are_fully_jittered() -> None:
     """A thousand waits of at most 10 s fill the whole range, so that a crowd comes back spread out."""
-    drawn = [jittered(10.0) for _ in range(1000)]
+    policy, history = RetryPolicy(first_wait=10.0), History(NOW).after(Outcome.TRANSIENT)
+    drawn = [decision.wait for _ in range(1000) if isinstance(decision := policy.decide(history, NOW), Retry)]
     assert min(drawn) < 1.0
     assert max(drawn) > 9.0
     assert 4.0 < sum(drawn) / len(drawn) < 6.0
@@ -152,3 +143,18 @@ def test_the_names_taken_from_backoff_behave() -> None:
     assert [next(generator) for _ in range(4)] == [5, 10, 20, 20]
     drawn = [backoff.full_jitter(2.0) for _ in range(200)]
     assert 0.0 <= min(drawn) <= max(drawn) <= 2.0
+
+
+def test_the_jitter_is_the_policys_own() -> None:
+    """Nothing global has to be seeded for a run that can be repeated."""
+    policy = RetryPolicy(first_wait=8.0, jitter=lambda bound: bound / 2)
+    assert policy.decide(History(NOW).after(Outcome.TRANSIENT), NOW) == Retry(4.0)
+
+
+def test_a_history_keeps_the_last_attempts_and_counts_all() -> None:
+    """Each with its time, outcome and reply: a message that is throttled for a day does not fill memory."""
+    history = History(NOW)
+    for number in range(KEPT + 5):
+        history = history.after(Outcome.THROTTLED, NOW + number, "454 Throttling failure")
+    assert (len(history.recent), history.throttles, history.attempts) == (KEPT, KEPT + 5, 0)
+    assert history.recent[-1] == Attempt(NOW + KEPT + 4, Outcome.THROTTLED, "454 Throttling failure")

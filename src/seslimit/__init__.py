@@ -5,6 +5,9 @@ from ._meaning.classify import classify
 from ._model.addresses import check_address
 from ._model.endings import AccountBlocked, EndpointUnreachable, QuotaExceeded, SendFailed, SendingStopped
 from ._model.errors import ConfigurationError, InvalidMessage, SESLimitError, TransportError
+from ._model.events import Attempted, Event, Learnt, Paused, Reason, Resumed, State
+from ._model.history import Attempt
+from ._model.meaning import Scope
 from ._model.message import MAX_RECIPIENTS, Message
 from ._model.outcome import Outcome
 from ._model.quota import SendQuota
@@ -17,22 +20,31 @@ from .transports import Transport, transport_from_url
 __all__ = [
     "AccountBlocked",
     "Admission",
+    "Attempt",
+    "Attempted",
     "ConfigurationError",
     "EndpointUnreachable",
+    "Event",
     "InvalidMessage",
+    "Learnt",
     "Limiter",
     "MAX_RECIPIENTS",
     "Message",
     "Outcome",
+    "Paused",
     "QuotaExceeded",
+    "Reason",
     "Receipt",
     "Report",
+    "Resumed",
     "RetryPolicy",
     "SESLimitError",
+    "Scope",
     "SendFailed",
     "SendQuota",
     "Sender",
     "SendingStopped",
+    "State",
     "Transport",
     "TransportError",
     "check_address",

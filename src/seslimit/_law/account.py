@@ -13,6 +13,7 @@ import math
 
 import attrs
 
+from .._model.events import Reason
 from .._model.meaning import Meaning
 from .._model.outcome import Outcome
 from .._model.quota import SendQuota
@@ -53,7 +54,7 @@ class Account:
     quota_pause: Pause = attrs.field(factory=lambda: Pause(*QUOTA_PROBES), init=False)
     endpoint_pause: Pause = attrs.field(factory=lambda: Pause(*ENDPOINT_PROBES), init=False)
     block_pause: Pause = attrs.field(factory=lambda: Pause(*BLOCK_PROBES), init=False)
-    paused: str | None = attrs.field(default=None, init=False)
+    paused: Reason | None = attrs.field(default=None, init=False)
     """Why it rests, None when it does not: kept, because every message asks for it."""
     _reached: bool = attrs.field(default=False, init=False)
     _first: float | None = attrs.field(default=None, init=False)
@@ -188,9 +189,9 @@ class Account:
         if self.paused is None:
             self.law.thaw(now)
 
-    def _why(self) -> str | None:
+    def _why(self) -> Reason | None:
         if self.block_pause.active:
-            return "account blocked"
+            return Reason.ACCOUNT_BLOCKED
         if self.quota_pause.active:
-            return "quota exceeded"
-        return "endpoint unreachable" if self.endpoint_pause.active else None
+            return Reason.QUOTA_EXCEEDED
+        return Reason.ENDPOINT_UNREACHABLE if self.endpoint_pause.active else None

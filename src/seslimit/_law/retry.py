@@ -11,43 +11,18 @@ the arguments, except for the jitter of a wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias
 
 import attrs
 import backoff
 
+from .._model.history import COUNTED, History
+from .._model.options import numeric, one_of
 from .._model.outcome import Outcome
 
 SHORTEST_WAIT = 0.1
 """Seconds. A fully jittered wait may come out at nothing, which is no wait."""
-
-COUNTED = frozenset({Outcome.ACCEPTED, Outcome.TRANSIENT, Outcome.PERMANENT, Outcome.UNKNOWN})
-"""Outcomes of attempts that count: the message itself was judged, or may have been taken."""
-
-
-@attrs.frozen
-class History:
-    """
-    What happened to one message so far.
-
-    Args:
-        first_at: when it was first tried or queued, seconds of the caller's clock.
-        attempts: attempts that were counted.
-        throttles: attempts refused for the rate.
-        outcome: what the last attempt meant; None before the first.
-    """
-
-    first_at: float
-    attempts: int = 0
-    throttles: int = 0
-    outcome: Outcome | None = None
-
-    def after(self, outcome: Outcome) -> History:
-        """The history with one more attempt that had this outcome."""
-        attempts = self.attempts + (outcome in COUNTED)
-        throttles = self.throttles + (outcome is Outcome.THROTTLED)
-        return History(self.first_at, attempts, throttles, outcome)
 
 
 @attrs.frozen
@@ -83,11 +58,6 @@ def waits(first: float, longest: float) -> Iterator[float]:
         yield float(bound)
 
 
-def jittered(bound: float) -> float:
-    """A random wait of at most `bound` seconds, fully jittered."""
-    return max(min(SHORTEST_WAIT, bound), float(backoff.full_jitter(bound)))
-
-
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """
@@ -105,19 +75,20 @@ class RetryPolicy:
         max_age: seconds after which a message is not tried again, None for no bound.
         max_unreachable: seconds without any connection after which sending stops with `EndpointUnreachable`. Where no
             connection was ever made, three failures are enough: then it is the configuration that is wrong.
+        jitter: draws a wait from its upper bound; `backoff.full_jitter` when left out.
+
+    Raises:
+        ConfigurationError: an option is out of its range.
     """
 
-    max_attempts: int = attrs.field(default=5, validator=attrs.validators.ge(1))
-    first_wait: float = attrs.field(default=5.0, validator=attrs.validators.gt(0))
-    max_wait: float = attrs.field(default=1200.0, validator=attrs.validators.gt(0))
-    on_unknown: Literal["resend", "hold"] = attrs.field(
-        default="resend", validator=attrs.validators.in_(("resend", "hold"))
-    )
-    on_quota_exceeded: Literal["wait", "stop"] = attrs.field(
-        default="wait", validator=attrs.validators.in_(("wait", "stop"))
-    )
-    max_age: float | None = None
-    max_unreachable: float = 900.0
+    max_attempts: int = attrs.field(default=5, validator=numeric("counted attempts", low=1))
+    first_wait: float = attrs.field(default=5.0, validator=numeric("seconds", low=0, above=True))
+    max_wait: float = attrs.field(default=1200.0, validator=numeric("seconds", low=0, above=True))
+    on_unknown: Literal["resend", "hold"] = attrs.field(default="resend", validator=one_of("resend", "hold"))
+    on_quota_exceeded: Literal["wait", "stop"] = attrs.field(default="wait", validator=one_of("wait", "stop"))
+    max_age: float | None = attrs.field(default=None, validator=numeric("seconds", low=0, optional=True))
+    max_unreachable: float = attrs.field(default=900.0, validator=numeric("seconds", low=0))
+    jitter: Callable[[float], float] = attrs.field(default=backoff.full_jitter, eq=False, repr=False)
 
     def decide(self, history: History, now: float) -> Decision:
         """
@@ -125,7 +96,7 @@ class RetryPolicy:
 
         Args:
             history: what happened to it, the last attempt included.
-            now: seconds of the clock that `history.first_at` was read from.
+            now: seconds since the epoch, as `history.first_at`.
         """
         match history.outcome:
             case Outcome.ACCOUNT_BLOCKED:
@@ -142,7 +113,8 @@ class RetryPolicy:
             return Requeue()
         if history.attempts >= self.max_attempts:
             return GiveUp()
-        return Retry(jittered(self._bound(history.attempts)))
+        bound = self._bound(history.attempts)
+        return Retry(max(min(SHORTEST_WAIT, bound), self.jitter(bound)))
 
     def _bound(self, attempts: int) -> float:
         bounds = waits(self.first_wait, self.max_wait)

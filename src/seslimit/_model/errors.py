@@ -25,6 +25,11 @@ def printable(text: str) -> str:
     return escaped if len(escaped) <= MAX_REPLY_LENGTH else escaped[: MAX_REPLY_LENGTH - 1] + "…"
 
 
+def words_of(error: BaseException) -> str:
+    """What an exception says; its name where it says nothing."""
+    return str(error) or ("timed out" if isinstance(error, TimeoutError) else type(error).__name__)
+
+
 class SESLimitError(Exception):
     """Base of every error that seslimit raises on purpose."""
 

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+import enum
+
 import attrs
 
 from .outcome import Outcome, Stage
+
+
+class Scope(enum.StrEnum):
+    """What an outcome is about: what else it would happen to."""
+
+    MESSAGE = "message"
+    """This message alone."""
+    ACCOUNT = "account"
+    """Every message of the account."""
+    ENDPOINT = "endpoint"
+    """Every message that goes the same way, or the connection that this one went by."""
+
+
+_SCOPES = {
+    Outcome.THROTTLED: Scope.ACCOUNT,
+    Outcome.QUOTA_EXCEEDED: Scope.ACCOUNT,
+    Outcome.ACCOUNT_BLOCKED: Scope.ACCOUNT,
+    Outcome.NOT_SENT: Scope.ENDPOINT,
+}
 
 
 @attrs.frozen
@@ -25,3 +46,8 @@ class Meaning:
     blocks_endpoint: bool = False
     stage: Stage | None = None
     handed_over_at: float | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """What it is about."""
+        return _SCOPES.get(self.outcome, Scope.MESSAGE)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from .history import Attempt
 from .message import Message
 from .outcome import Outcome
 
@@ -51,15 +52,17 @@ class Receipt:
 @attrs.frozen
 class Report:
     """
-    What became of one message.
+    What became of one message: accepted, given up, or unsent because sending stopped.
 
     Args:
         message: the message.
-        outcome: what its last attempt meant.
+        outcome: what its last attempt meant; `NOT_SENT` where none was made.
         receipt: the service's receipt; None unless accepted.
         attempts: attempts that were counted: accepted, transient, permanent and unknown ones.
         throttles: attempts that the service refused for the rate; never counted.
         error: the last error; None when accepted.
+        history: its last attempts, each with its time, outcome and reply.
+        at: when it came to its end, seconds since the epoch.
     """
 
     message: Message
@@ -68,3 +71,5 @@ class Report:
     attempts: int = 0
     throttles: int = 0
     error: Exception | None = None
+    history: tuple[Attempt, ...] = attrs.field(default=(), eq=False, repr=False)
+    at: float = attrs.field(default=0.0, eq=False, repr=False)

@@ -13,12 +13,15 @@ the attempts that follow one another, and never while a message waits to be trie
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
-from .._law.retry import GiveUp, History, HoldAccount, Retry, RetryPolicy
+from .._law.retry import GiveUp, HoldAccount, Retry, RetryPolicy
+from .._model.errors import printable, words_of
+from .._model.history import History
 from .._model.meaning import Meaning
 from .._model.outcome import Outcome
 from .._model.report import Receipt
@@ -64,8 +67,6 @@ class Attempts(Generic[T]):
     places: Places | None = None
     attempting: bool = attrs.field(default=False, init=False)
     """Whether an attempt is under way: cancelling now may lose its outcome."""
-    interrupted: bool = attrs.field(default=False, init=False)
-    """Whether an attempt was cancelled: the message may have been accepted."""
     last_attempt: bool = attrs.field(default=False, init=False)
     """Whether the attempt under way is the last, whatever the policy says: sending stops."""
     ended: bool = attrs.field(default=False, init=False)
@@ -78,14 +79,14 @@ class Attempts(Generic[T]):
     @property
     def unsent(self) -> bool:
         """Whether it still has to be sent, as far as is known, and was not accepted."""
-        return not (self.ended or self.interrupted or self.history.outcome is Outcome.UNKNOWN)
+        return not (self.ended or self.history.outcome is Outcome.UNKNOWN)
 
     async def admit(self) -> Admission:
         """Take a place in flight, then wait for the turn; in front of everybody after the first time."""
         if self.places and not self._holds_place:
             await self.places.acquire()
             self._holds_place = True
-        admission = Admission(self.gate, self.cost)
+        admission = self._leave()
         await self.gate.enter(admission, front=self.history.outcome is not None, patience=self.policy)
         self._admission = admission
         return admission
@@ -112,8 +113,8 @@ class Attempts(Generic[T]):
                 except Exception as error:  # noqa: BLE001  # whatever it is, it is classified, and it leaves if given up
                     self._refused(error)
                     refused_with = error
-                except BaseException:
-                    self.interrupted = True
+                except BaseException as end:
+                    self._interrupted(end)
                     raise
                 else:
                     self._accepted(admission, accepted)
@@ -139,15 +140,20 @@ class Attempts(Generic[T]):
     def close(self) -> None:
         """Give back what is held; to be called by hand only where `run` never began."""
         if self._admission is not None:
-            self._conclude(asyncio.CancelledError())
+            admission, self._admission = self._admission, None
+            self.gate.give_back(admission)
         if self._holds_place and self.places:
             self._holds_place = False
             self.places.release()
 
+    def _leave(self) -> Admission:
+        """What is to be admitted."""
+        return Admission(self.gate, self.cost)
+
     def _accepted(self, admission: Admission, accepted: T) -> None:
         if isinstance(accepted, Receipt):
             admission.handed_over_at = accepted.handed_over_at
-        self.history = self.history.after(Outcome.ACCEPTED)
+        self.history = self.history.after(Outcome.ACCEPTED, time.time())
         self.error = None
         self.ended = True
         self._conclude(None)
@@ -155,12 +161,15 @@ class Attempts(Generic[T]):
     def _refused(self, error: Exception) -> None:
         self.error = error
         if meaning := self._conclude(error):
-            self.history = self.history.after(meaning.outcome)
+            self.history = self.history.after(meaning.outcome, time.time(), printable(words_of(error)))
+
+    def _interrupted(self, end: BaseException) -> None:
+        self._conclude(end)
+        self.history = self.history.after(Outcome.UNKNOWN, time.time(), "cancelled in the middle of the attempt")
 
     def _decide(self, error: Exception) -> Postponed | None:
         """Do as the policy says after an attempt that was not accepted; nothing is returned to go on at once."""
-        now = asyncio.get_running_loop().time()
-        decision = self.policy.decide(self.history, now)
+        decision = self.policy.decide(self.history, time.time())
         self.ended = isinstance(decision, GiveUp)
         if self.ended or self.last_attempt:
             raise error
@@ -168,7 +177,7 @@ class Attempts(Generic[T]):
             case HoldAccount(), Outcome() as outcome:
                 raise self.gate.stopped_by(outcome) from error
             case Retry(wait), _:
-                return Postponed(now + wait)
+                return Postponed(asyncio.get_running_loop().time() + wait)
         return None
 
     def _conclude(self, exc: BaseException | None) -> Meaning | None:

@@ -8,6 +8,8 @@ one elsewhere, is a `Gate`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Protocol
 
@@ -15,6 +17,7 @@ from .._law.retry import RetryPolicy
 from .._model.endings import SendingStopped
 from .._model.meaning import Meaning
 from .._model.outcome import Outcome
+from .hooks import Hearing
 
 
 class Gate(Protocol):
@@ -28,9 +31,17 @@ class Gate(Protocol):
         """Learn what became of an admission; see `Limiter.conclude`."""
         ...
 
+    def give_back(self, admission: Admission) -> None:
+        """Learn that no attempt was made with an admission."""
+        ...
+
     def stopped_by(self, outcome: Outcome) -> SendingStopped:
         """The error for sending that has to stop because of such an outcome, in the service's words."""
         ...
+
+
+AROUND: ContextVar[Gate | None] = ContextVar("seslimit_around", default=None)
+"""The gate inside whose admission the running code is: it may ask that gate for another before it tells of this one."""
 
 
 class Admission:
@@ -41,11 +52,18 @@ class Admission:
     block is classified, slows the limiter if it is a throttle, and is raised on unchanged.
     """
 
-    __slots__ = ("_gate", "admitted_at", "cost", "handed_over_at")
+    __slots__ = ("_around", "_gate", "admitted_at", "asked_at", "cost", "handed_over_at", "hooks", "key", "transport")
 
-    def __init__(self, gate: Gate, cost: int) -> None:
+    def __init__(
+        self, gate: Gate, cost: int, key: Hashable = None, transport: str = "", hooks: tuple[Hearing, ...] = ()
+    ) -> None:
         self._gate = gate
         self.cost = cost
+        self.key = key
+        self.transport = transport
+        self.hooks = hooks
+        """Who hears of the attempt, beside the gate's own hooks."""
+        self.asked_at = 0.0
         self.admitted_at = 0.0
         self.handed_over_at: float | None = None
 
@@ -63,10 +81,13 @@ class Admission:
         self.handed_over_at = asyncio.get_running_loop().time()
 
     async def __aenter__(self) -> Admission:
+        self._around = AROUND.get()
         await self._gate.enter(self)
+        AROUND.set(self._gate)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        AROUND.set(self._around)
         self._gate.conclude(self, exc)

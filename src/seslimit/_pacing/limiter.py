@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial, wraps
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from .._law.account import Account
 from .._law.rate import AdaptiveRate
-from .._law.retry import History, RetryPolicy
+from .._law.retry import RetryPolicy
 from .._meaning.classify import meaning
 from .._model.endings import SendingStopped
-from .._model.errors import ConfigurationError
+from .._model.errors import ConfigurationError, printable, words_of
+from .._model.events import Attempted, Learnt, State
+from .._model.history import History
 from .._model.meaning import Meaning
 from .._model.outcome import Outcome
 from .._model.quota import SendQuota
 from .attempts import Attempts
-from .gate import Admission
+from .gate import AROUND, Admission
+from .hooks import EventHook, Hearing, event_hooks, tell
 from .line import Line
 from .stops import Stops
 
@@ -33,6 +37,7 @@ UNSETTLED = 1000
 """Admissions by `acquire` that are remembered for `accepted` and `throttled`: more than any loop has in flight."""
 
 ACCEPTED = Meaning(Outcome.ACCEPTED)
+INTERRUPTED = Meaning(Outcome.UNKNOWN)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,12 +61,16 @@ class Limiter:
     Args:
         rate: recipients/s to start with, and to adapt from; None when unknown: it starts low and finds the rate.
         max_rate: recipients/s that are never exceeded; None for no bound of yours.
+        hooks: each called with every event of the limiter (`Attempted`, `Paused`, `Resumed`, `Learnt`), or its
+            `on_event` is, where it has one.
 
     Raises:
-        ConfigurationError: a rate is not above 0, or `rate` is above `max_rate`.
+        ConfigurationError: a rate is not above 0, `rate` is above `max_rate`, or a hook is asynchronous.
     """
 
-    def __init__(self, rate: float | None = None, *, max_rate: float | None = None) -> None:
+    def __init__(
+        self, rate: float | None = None, *, max_rate: float | None = None, hooks: Iterable[EventHook] = ()
+    ) -> None:
         for name, value in (("rate", rate), ("max_rate", max_rate)):
             if value is not None and not value > 0:
                 raise ConfigurationError(f"{name} is {value!r}: it is recipients per second, above 0, or None.")
@@ -71,6 +80,9 @@ class Limiter:
         self._account = Account(AdaptiveRate(rate, max_rate))
         self._line = Line(self._account)
         self._stops = Stops(self._account)
+        self._hooks = event_hooks(hooks)
+        self._listeners = self._hooks
+        self._in_flight = 0
         self._by_hand: deque[Admission] = deque(maxlen=UNSETTLED)
         self._entered: dict[asyncio.Task[object] | None, list[Admission]] = {}
 
@@ -173,9 +185,9 @@ class Limiter:
             @wraps(function)
             async def paced(*args: P.args, **kwargs: P.kwargs) -> T:
                 recipients = cost if isinstance(cost, int) else cost(*args, **kwargs)
-                history = History(_now())
-                attempts = Attempts(self, policy, recipients, partial(function, *args, **kwargs), history)
-                return await attempts.to_the_end(_until)
+                history = History(time.time())
+                attempt = partial(self._around, function, *args, **kwargs)
+                return await Attempts(self, policy, recipients, attempt, history).to_the_end(_until)
 
             return paced
 
@@ -191,9 +203,10 @@ class Limiter:
 
     def quota_figures(self, quota: SendQuota) -> None:
         """Take the account's sending quota, fresh from the service: its rate caps ours, and it may end a pause."""
-        self._account.figures(_now(), quota)
+        before = self.estimate
+        self._account.figures(now := _now(), quota)
         self._line.changed()
-        self._stops.tell(_now())
+        self._tell_change(now, before, "quota")
 
     def settle(
         self,
@@ -236,21 +249,55 @@ class Limiter:
             what it meant; None where it told nothing, since it was cancelled.
         """
         if exc is None:
-            meant: Meaning | None = ACCEPTED
-        elif isinstance(exc, Exception):
-            meant = meaning(exc)
-            self._stops.heard(meant.outcome, exc)
-        else:
-            meant = None
-        self._learn(admission, meant)
+            self._learn(admission, ACCEPTED)
+            return ACCEPTED
+        if not isinstance(exc, Exception):
+            self._learn(admission, None)
+            self._tell_attempt(admission, INTERRUPTED, exc)
+            return None
+        meant = meaning(exc)
+        self._stops.heard(meant.outcome, exc)
+        self._learn(admission, meant, exc)
         return meant
+
+    def give_back(self, admission: Admission) -> None:
+        """Tell that no attempt was made with an admission."""
+        self._learn(admission, None)
 
     def stopped_by(self, outcome: Outcome) -> SendingStopped:
         """The error for sending that has to stop because of such an outcome, in the service's words."""
         return self._stops.stopped_by(outcome, _now())
 
-    def _learn(self, admission: Admission, meant: Meaning | None) -> None:
+    def state(self) -> State:
+        """What is going on now, as a value."""
+        return State(
+            rate=self.rate,
+            estimate=self.estimate,
+            waiting=self.waiting,
+            in_flight=self._in_flight,
+            paused=self._stops.paused(),
+            quota=self.quota,
+        )
+
+    def listen(self, hooks: Sequence[Hearing]) -> Callable[[], None]:
+        """
+        Let hooks hear of pauses and of what is learnt, for as long as the one who asks for it lives.
+
+        Returns:
+            ends it.
+        """
+        added = tuple(hook for hook in hooks if hook not in self._listeners)
+        self._listeners += added
+
+        def end() -> None:
+            self._listeners = tuple(hook for hook in self._listeners if hook not in added)
+
+        return end
+
+    def _learn(self, admission: Admission, meant: Meaning | None, exc: Exception | None = None) -> None:
         now = _now()
+        self._in_flight -= 1
+        before = self.estimate if self._listeners else None
         self._account.settle(
             now,
             meant,
@@ -259,17 +306,56 @@ class Limiter:
             decided_at=(meant and meant.handed_over_at) or admission.handed_over_at or admission.admitted_at,
         )
         self._line.changed()
-        self._stops.tell(now)
+        if meant is not None and (admission.hooks or self._hooks):
+            self._tell_attempt(admission, meant, exc)
+        self._tell_change(now, before, meant.outcome if meant else "")
+
+    def _tell_attempt(self, admission: Admission, meant: Meaning, exc: BaseException | None) -> None:
+        attempted = Attempted(
+            key=admission.key,
+            cost=admission.cost,
+            outcome=meant.outcome,
+            scope=meant.scope,
+            admitted_at=admission.admitted_at,
+            handed_over_at=meant.handed_over_at or admission.handed_over_at,
+            settled_at=_now(),
+            waited=admission.admitted_at - admission.asked_at,
+            reply="" if exc is None else printable(words_of(exc)),
+            transport=admission.transport,
+        )
+        tell(self._hooks, attempted)
+        tell((hook for hook in admission.hooks if hook not in self._hooks), attempted)
+
+    def _tell_change(self, now: float, before: float | None, cause: str) -> None:
+        """Say what has changed, to the log and to those who listen."""
+        for event in self._stops.changes(now):
+            tell(self._listeners, event)
+        if self._listeners and self.estimate != before:
+            tell(self._listeners, Learnt(self.estimate, cause))
 
     async def _enter_by_hand(self, cost: int) -> Admission:
         admission = Admission(self, cost)
         await self.enter(admission)
+        self._in_flight -= 1  # nobody has to tell when it ends
         # Who uses this face may hold an admission for long, ask for another inside it, or never tell what became of it.
-        self._account.reached()
-        self._line.changed()
+        self._go_beside()
         return admission
 
+    def _go_beside(self) -> None:
+        """Let others go beside the very first message, whose end may depend on them."""
+        self._account.reached()
+        self._line.changed()
+
+    async def _around(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        around = AROUND.get()
+        AROUND.set(self)
+        try:
+            return await function(*args, **kwargs)
+        finally:
+            AROUND.set(around)
+
     def _oldest(self, recipients: int) -> Admission:
+        self._in_flight += 1
         if self._by_hand:
             return self._by_hand.popleft()
         admission = Admission(self, recipients)
@@ -290,10 +376,14 @@ class Limiter:
             AccountBlocked: as `admit` does.
             QuotaExceeded, EndpointUnreachable: as `patience` says.
         """
+        if AROUND.get() is self:
+            self._go_beside()
         admission.handed_over_at = None
+        admission.asked_at = _now()
         admission.admitted_at = await self._line.go_through(
             admission.cost, front=front, refuse=lambda: self._stops.refuse(_now(), patience)
         )
+        self._in_flight += 1
 
 
 def _now() -> float:

@@ -1,5 +1,5 @@
 """
-What is said while an account rests: to the log, and to callers who do not wait for the end of it.
+What is said while nothing is sent: to the log, to hooks, and to callers who do not wait for the end of it.
 
 Decides nothing about when sending goes on (that is `_law.pause`). It must not know who waits, or how.
 
@@ -16,6 +16,7 @@ from .._law.account import Account
 from .._law.retry import RetryPolicy
 from .._model.endings import AccountBlocked, EndpointUnreachable, QuotaExceeded, SendingStopped
 from .._model.errors import printable
+from .._model.events import Paused, Resumed
 from .._model.outcome import Outcome
 
 logger = logging.getLogger("seslimit")
@@ -35,7 +36,7 @@ class Stops:
 
     _account: Account
     _last: dict[Outcome, Exception] = attrs.field(factory=dict, init=False, repr=False)
-    _told: str | None = attrs.field(default=None, init=False)
+    _told: Paused | None = attrs.field(default=None, init=False)
 
     def heard(self, outcome: Outcome, error: Exception) -> None:
         """Keep what an attempt was refused with, if sending may stop for it."""
@@ -85,15 +86,27 @@ class Stops:
         stopped.__cause__ = error
         return stopped
 
-    def tell(self, now: float) -> None:
-        """Log that sending rests, or that it goes on, if that was not said yet."""
-        if self._account.paused == self._told:
-            return
-        self._told = self._account.paused
+    def paused(self) -> Paused | None:
+        """Why nothing is sent now, and until when."""
+        reason = self._account.paused
+        return None if reason is None else Paused(reason, self._account.opens_at())
+
+    def changes(self, now: float) -> tuple[Paused | Resumed, ...]:
+        """What is to be told now and was not told yet; logged, where it begins or ends."""
+        if self._told is None and self._account.paused is None:
+            return ()
+        before, self._told = self._told, self.paused()
+        if self._told == before:
+            return ()
         if self._told is None:
             logger.info("sending resumed")
-            return
+            return () if before is None else (Resumed(before.reason),)
+        if before is None or before.reason != self._told.reason:
+            self._log(now, self._told.reason)
+        return (self._told,)
+
+    def _log(self, now: float, reason: str) -> None:
         frees_at = self._account.day.frees_at(now) if self._account.quota_pause.active else None
         hours = 0.0 if frees_at is None else (frees_at - now) / 3600
         sure = f"; what was sent first leaves the 24 hours in {hours:.1f} h" if hours else ""
-        logger.warning("sending paused: %s%s; probing with one message at a time", self._told, sure)
+        logger.warning("sending paused: %s%s; probing with one message at a time", reason, sure)

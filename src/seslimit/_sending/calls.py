@@ -10,7 +10,7 @@ Invariants: a cancellation that comes from elsewhere stays one; an attempt under
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
 
@@ -29,9 +29,8 @@ class _Call:
     """One call, for as long as the block lasts."""
 
     outgoing: Outgoing
-    task: asyncio.Task[object]
-    under_way: dict[_Call, None]
-    one_ended: asyncio.Event
+    task: asyncio.Task[object] | None
+    calls: Calls
     cancelled_before: int = attrs.field(default=0, init=False)
     recalled: bool = attrs.field(default=False, init=False)
     words: str = attrs.field(default=STOPPED, init=False)
@@ -44,7 +43,7 @@ class _Call:
             self.recall()
 
     def recall(self) -> None:
-        if not self.recalled:
+        if self.task and not self.recalled:
             self.recalled = True
             self.task.cancel()
 
@@ -52,15 +51,18 @@ class _Call:
         return stopped([self.outgoing.message], self.words)
 
     def __enter__(self) -> None:
+        if self.calls.closed or self.task is None:
+            raise self.stopped()
         self.cancelled_before = self.task.cancelling()
-        self.under_way[self] = None
+        self.calls.under_way[self] = None
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        del self.under_way[self]
-        self.one_ended.set()
-        if isinstance(exc, asyncio.CancelledError) and self.recalled and self.task.uncancel() <= self.cancelled_before:
+        del self.calls.under_way[self]
+        self.calls.one_ended.set()
+        recalled = self.recalled and isinstance(exc, asyncio.CancelledError)
+        if self.task and recalled and self.task.uncancel() <= self.cancelled_before:
             raise self.stopped() from None
 
 
@@ -68,31 +70,31 @@ class Calls:
     """The calls of one sender."""
 
     def __init__(self) -> None:
-        self._under_way: dict[_Call, None] = {}
-        self._one_ended = asyncio.Event()
+        self.under_way: dict[_Call, None] = {}
+        self.one_ended = asyncio.Event()
         self.closed = False
         """Whether no call is let in any more."""
+
+    def __iter__(self) -> Iterator[Outgoing]:
+        """The messages of the calls under way."""
+        return (call.outgoing for call in self.under_way)
 
     def one(self, outgoing: Outgoing) -> _Call:
         """
         Count one call, for as long as the block lasts.
 
-        Raises:
-            SendingStopped: the sender was stopped before the message was sent.
+        The block is not entered, and `SendingStopped` raised, where the sender was stopped before.
         """
-        task = asyncio.current_task()
-        if self.closed or task is None:
-            raise stopped([outgoing.message])
-        return _Call(outgoing, task, self._under_way, self._one_ended)
+        return _Call(outgoing, asyncio.current_task(), self)
 
     def stop(self) -> None:
         """Send back the calls that wait; the attempts under way come to their end."""
-        for call in self._under_way:
+        for call in self.under_way:
             call.end()
 
     def withdraw(self, message: Message) -> None:
         """Send back the call for this message if it waits; an attempt under way comes to its end."""
-        for call in self._under_way:
+        for call in self.under_way:
             if call.outgoing.message is message:
                 call.words = WITHDRAWN
                 call.end()
@@ -107,7 +109,7 @@ class Calls:
         self.closed = True
         self.stop()
         await self._ended(deadline)
-        late = list(self._under_way)
+        late = list(self.under_way)
         for call in late:
             call.words = STOPPED
             call.recall()
@@ -117,9 +119,9 @@ class Calls:
     async def _ended(self, timeout: float | None) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while self._under_way:
-                    self._one_ended.clear()
-                    await self._one_ended.wait()
+                while self.under_way:
+                    self.one_ended.clear()
+                    await self.one_ended.wait()
 
 
 def stopped(unsent: Sequence[Message] = (), words: str = STOPPED) -> SendingStopped:

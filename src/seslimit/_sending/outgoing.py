@@ -9,25 +9,21 @@ Invariant: a message has one report, made when it has come to its end.
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import time
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
 
 import attrs
 
-from .._law.retry import History, RetryPolicy
+from .._law.retry import RetryPolicy
+from .._model.history import History
 from .._model.message import Message
 from .._model.outcome import Outcome
 from .._model.report import Receipt, Report
 from .._pacing.attempts import Attempts, Places
-from .._pacing.gate import Gate
+from .._pacing.gate import Admission, Gate
+from .._pacing.hooks import Hearing, tell
 from ..transports import Transport
-
-logger = logging.getLogger("seslimit")
-
-Hook: TypeAlias = Callable[[Report], None]
 
 
 @attrs.define(eq=False)
@@ -37,13 +33,13 @@ class Outgoing(Attempts[Receipt]):
 
     Args:
         message: the message.
+        setup: what it has in common with the sender's other messages.
         number: its number in the order in which messages came from their source.
-        hooks: called with its report.
     """
 
     message: Message = attrs.field(kw_only=True)
+    setup: Setup = attrs.field(kw_only=True)
     number: int = attrs.field(default=0, kw_only=True)
-    hooks: tuple[Hook, ...] = attrs.field(default=(), kw_only=True)
 
     def end(self, result: Receipt | BaseException) -> Report:
         """
@@ -55,18 +51,20 @@ class Outgoing(Attempts[Receipt]):
         history = self.history
         report = Report(
             self.message,
-            Outcome.UNKNOWN if self.interrupted else history.outcome or Outcome.NOT_SENT,
+            history.outcome or Outcome.NOT_SENT,
             receipt=result if isinstance(result, Receipt) else None,
-            attempts=history.attempts + self.interrupted,
+            attempts=history.attempts,
             throttles=history.throttles,
             error=result if isinstance(result, Exception) else self.error,
+            history=history.recent,
+            at=time.time(),
         )
-        for hook in self.hooks:
-            try:
-                hook(report)
-            except Exception:
-                logger.exception("the hook %r failed; sending goes on", hook)
+        tell(self.setup.report_hooks, report)
         return report
+
+    def _leave(self) -> Admission:
+        setup = self.setup
+        return Admission(self.gate, self.cost, self.message.key, setup.transport_name, setup.listeners)
 
 
 @attrs.frozen(eq=False)
@@ -79,14 +77,19 @@ class Setup:
         gate: admits them.
         policy: decides what comes after one that was not accepted.
         places: room for attempts in flight.
-        hooks: hear every report.
+        report_hooks: hear every report.
+        listeners: hear of every attempt, beside the gate's own hooks.
     """
 
     transport: Transport
     gate: Gate
     policy: RetryPolicy
     places: Places
-    hooks: tuple[Hook, ...]
+    report_hooks: tuple[Callable[[Report], object], ...]
+    listeners: tuple[Hearing, ...]
+    transport_name: str = attrs.field(
+        default=attrs.Factory(lambda self: type(self.transport).__name__, takes_self=True), init=False
+    )
 
     def outgoing(self, message: Message, number: int = 0) -> Outgoing:
         """A message that is to be sent."""
@@ -95,9 +98,9 @@ class Setup:
             self.policy,
             message.cost,
             partial(self.transport.send, message),
-            History(asyncio.get_running_loop().time()),
+            History(time.time()),
             self.places,
             message=message,
             number=number,
-            hooks=self.hooks,
+            setup=self,
         )

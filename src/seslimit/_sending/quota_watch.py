@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from .._model.errors import words_of
 from .._pacing.limiter import Limiter
 from ..transports import KnowsQuota, Transport
 
@@ -18,6 +19,10 @@ logger = logging.getLogger("seslimit")
 
 QUOTA_REFRESH = 300.0
 """Seconds between two looks at the account's sending quota: `GetAccount` is rationed, and quotas seldom change."""
+
+
+PATIENCE = 10.0
+"""Seconds that the first message waits for the answer: one that comes later is taken when it comes."""
 
 
 class QuotaWatch:
@@ -37,11 +42,22 @@ class QuotaWatch:
         self._task: asyncio.Task[None] | None = None
 
     async def first_answer(self) -> None:
-        """Return when the service was asked once, or is not asked any more; the first call begins the watch."""
-        if self._transport is not None:
-            if self._task is None and not self._asked.is_set():
-                self._task = asyncio.create_task(self._ask(self._transport))
-            await self._asked.wait()
+        """
+        Return when the service was asked once, has not answered in time, or is not asked any more.
+
+        The first call begins the watch.
+        """
+        if self._transport is None or self._asked.is_set():
+            return
+        if self._task is None:
+            self._task = asyncio.create_task(self._ask(self._transport))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._asked.wait()
+        except TimeoutError:
+            if not self._asked.is_set():
+                self._asked.set()
+                logger.warning("the sending quota is not known yet: no answer within %g s", PATIENCE)
 
     async def aclose(self) -> None:
         """Ask no more."""
@@ -53,11 +69,12 @@ class QuotaWatch:
     async def _ask(self, transport: KnowsQuota) -> None:
         while True:
             try:
-                quota = await transport.quota()
+                async with asyncio.timeout(QUOTA_REFRESH):
+                    quota = await transport.quota()
                 if quota is not None:
                     self._limiter.quota_figures(quota)
             except Exception as error:  # noqa: BLE001  # a plug-in's; sending goes on without an answer
-                logger.warning("the sending quota is not known: %s", error)
+                logger.warning("the sending quota is not known: %s", words_of(error))
             finally:
                 self._asked.set()
             await asyncio.sleep(QUOTA_REFRESH)

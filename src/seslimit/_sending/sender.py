@@ -15,16 +15,20 @@ from functools import partial
 from itertools import chain
 from types import TracebackType
 
+import attrs
+
 from .._law.retry import RetryPolicy
 from .._model.endings import SendFailed, SendingStopped
 from .._model.errors import ConfigurationError
+from .._model.events import State
 from .._model.message import Message
 from .._model.report import Receipt, Report
+from .._pacing.hooks import Hook, listeners, report_hooks
 from .._pacing.limiter import Limiter
 from ..transports import Transport
 from .calls import Calls, stopped
 from .later import Later
-from .outgoing import Hook, Setup
+from .outgoing import Setup
 from .quota_watch import QuotaWatch
 from .stream import Stream
 
@@ -51,11 +55,14 @@ class Sender:
         limiter: the account's limiter; a new one that finds the rate when left out. Share one among senders of the same
             account.
         retry: the retry policy; `RetryPolicy()` when left out.
-        hooks: each called with the report of every message that came to an end.
+        hooks: each called with the report of every message that came to an end: accepted, given up, or unsent because
+            sending stopped. One that has `on_event` hears instead every event of this sender: its reports, its attempts
+            (`Attempted`), and what its limiter tells (`Paused`, `Resumed`, `Learnt`). Hooks are called where it
+            happens, so they return at once; what a hook raises is logged.
         max_in_flight: attempts at the same time, at least 1.
 
     Raises:
-        ConfigurationError: `max_in_flight` is below 1.
+        ConfigurationError: `max_in_flight` is below 1, or a hook is asynchronous.
     """
 
     def __init__(
@@ -74,8 +81,14 @@ class Sender:
         self.unfinished: Sequence[Message] = ()
         """After closing: messages whose attempts had not ended within the deadline; they may have been accepted."""
         self._setup = Setup(
-            transport, self.limiter, retry or RetryPolicy(), asyncio.Semaphore(max_in_flight), tuple(hooks)
+            transport,
+            self.limiter,
+            retry or RetryPolicy(),
+            asyncio.Semaphore(max_in_flight),
+            report_hooks(hooks := tuple(hooks)),
+            listeners(hooks),
         )
+        self._listen_no_more = self.limiter.listen(self._setup.listeners)
         self._later = Later()
         self._most_taken = max_in_flight * (1 + LATER_PER_PLACE)
         self._streams: set[Stream] = set()
@@ -123,13 +136,18 @@ class Sender:
         except SendingStopped as stop:
             if not outgoing.unsent:
                 raise SendFailed(outgoing.end(stop)) from stop
+            outgoing.end(stop)
             stop.unsent = (message,)
             raise
+        except asyncio.CancelledError as cancelled:
+            outgoing.end(cancelled)
+            raise
         except Exception as error:
+            report = outgoing.end(error)
             if outgoing.last_attempt and outgoing.unsent:
                 raise call.stopped() from error
-            raise SendFailed(outgoing.end(error)) from error
-        if outgoing.hooks:  # nobody else would read the report
+            raise SendFailed(report) from error
+        if self._setup.report_hooks:  # nobody else would read the report
             outgoing.end(receipt)
         return receipt
 
@@ -181,6 +199,12 @@ class Sender:
         for stream in self._streams:
             stream.stop()
 
+    def state(self) -> State:
+        """What is going on now, as a value: this sender's attempts, and its limiter's state."""
+        under_way = chain(self._calls, *(stream.under_way() for stream in self._streams))
+        in_flight = sum(outgoing.attempting for outgoing in under_way)
+        return attrs.evolve(self.limiter.state(), in_flight=in_flight, later=len(self._later))
+
     async def aclose(self, deadline: float = DRAIN) -> None:
         """
         Stop, give attempts under way at most `deadline` seconds, and close the transport.
@@ -196,5 +220,6 @@ class Sender:
             if self.unfinished:
                 logger.warning("closed with %d attempts under way, their outcome is unknown", len(self.unfinished))
         finally:
+            self._listen_no_more()
             await self._quota_watch.aclose()
             await self.transport.aclose()

@@ -68,6 +68,10 @@ class Stream:
         self._room.set()
         return self._reports.popleft()
 
+    def under_way(self) -> Iterable[Outgoing]:
+        """The messages that have their turn."""
+        return self._under_way.values()
+
     def stop(self) -> None:
         """Take no message and make no attempt any more; what is under way comes to its end."""
         self._stopping = True
@@ -138,10 +142,11 @@ class Stream:
         if isinstance(result, SendingStopped) and self._stopped_by is None:
             self._stopped_by = result
             self.stop()
+        report = outgoing.end(result)
         if self._stopped_by is not None and outgoing.unsent:
             self._unsent.append(outgoing)
         else:
-            self._reports.append(outgoing.end(result))
+            self._reports.append(report)
         self._room.set()
         self._changed.set()
 

@@ -7,9 +7,11 @@ from collections.abc import Collection
 import attrs
 
 from .._meaning.replies import interpret
-from .._model.errors import TransportError
+from .._model.errors import TransportError, words_of
 from .._model.meaning import Meaning
 from .._model.outcome import Reply
+
+__all__ = ["error_of", "refusal", "words_of"]
 
 
 def error_of(meaning: Meaning, words: str, *, decided_at: float | None = None) -> TransportError:
@@ -36,8 +38,3 @@ def refusal(
         str(reply),
         decided_at=decided_at,
     )
-
-
-def words_of(error: BaseException) -> str:
-    """What an exception says; its name where it says nothing."""
-    return str(error) or ("timed out" if isinstance(error, TimeoutError) else type(error).__name__)
