@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import email.policy
 import random
 import re
 import time
@@ -14,8 +16,9 @@ import pytest
 from benchmarks.fault_matrix import session
 from benchmarks.simulator_process import simulated
 
-from seslimit import ConfigurationError, InvalidMessage, Message
+from seslimit import ConfigurationError, InvalidMessage, Message, Outcome, TransportError
 from seslimit.transports import Transport, transport_from_url
+from seslimit.transports._content import prepared
 from seslimit.transports.ses import SESTransport
 from seslimit.transports.smtp import SMTPTransport
 from tests.scripted_server import Accepted, APIServer, Server, SMTPServer
@@ -223,3 +226,12 @@ async def test_a_large_object_leaves_the_loop_free(door: str) -> None:
     waited, computed = await least_held_up(door, [large_email() for _ in range(5)])
     assert waited < 0.05
     assert computed < 0.01
+
+
+async def test_a_content_that_cannot_be_serialised_is_a_permanent_failure() -> None:
+    """Comments in one another by the thousand, for which the email package recurses, end one message and no run."""
+    raw = b"From: a@example.org\r\nReply-To: " + b"(" * 5000 + b"\r\n\r\nx\r\n"
+    message = Message("a@example.org", ["b@example.com"], email.message_from_bytes(raw, policy=email.policy.default))
+    with pytest.raises(TransportError, match="cannot be serialised") as refusal:
+        await prepared(message, lambda content: content)
+    assert refusal.value.outcome is Outcome.PERMANENT

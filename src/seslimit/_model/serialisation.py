@@ -2,7 +2,8 @@
 An `EmailMessage` as bytes, made in steps short enough for other threads to run in between.
 
 The email package's own generator hands a whole content to single calls of the interpreter, during which no other thread
-runs: ten megabytes would hold up an event loop for 60 ms, wherever they are serialised. The bytes are the same.
+runs: ten megabytes would hold up an event loop for 60 ms, and thirty for 300, wherever they are serialised. Each of the
+two steps that are done otherwise here does so alone; without both it is 27 ms. The bytes are the same.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def _finished(message: Message, finish: Callable[[bytes], T]) -> T:
         content = message.as_bytes()
     except InvalidMessage:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, email.errors.MessageError) as error:
-        # The email package raises whatever its parts raise when a header or a charset is malformed.
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, email.errors.MessageError) as error:
+        # The email package raises whatever its parts raise when a header or a charset is malformed, or nested.
         raise TransportError(Outcome.PERMANENT, f"The content cannot be serialised: {error}.") from error
     return finish(content)
