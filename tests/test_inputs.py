@@ -239,6 +239,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "unknown field": ({"reply_to": "x@example.org"}, "unknown field 'reply_to'"),
     "no content": ({"text": ...}, "there is no text, html or raw"),
     "surrogate": ({"text": "\ud800"}, "surrogate"),
+    "raw empty": ({"raw": "IA0K", "subject": ..., "text": ...}, "raw holds no message"),
     "raw beside text": ({"raw": "eA=="}, "take subject away"),
     "key": ({"key": [1]}, "key is neither"),
     "attachment": ({"attachments": [{"filename": "x"}]}, "an attachment is an object with content"),
