@@ -1,4 +1,4 @@
-"""`seslimit simulate`: its SMTP door over TLS."""
+"""`seslimit simulate`: its SMTP door over TLS, ways of counting, profiles."""
 
 from __future__ import annotations
 
@@ -77,14 +77,28 @@ def test_tls_with_a_certificate_that_is_given(tmp_path: Path) -> None:
         (["--tls", "starttls", "--key", "x.pem"], "--key needs --cert"),
         (["--tls", "starttls", "--cert", "no-such.pem"], "no-such.pem is no certificate in PEM"),
         (["--tls", "starttls", "--cert", __file__], "is no certificate in PEM"),
+        (["--counting", "buckets"], "there is no counting 'buckets'"),
+        (["--profile", "no-such.toml"], "the profile no-such.toml cannot be read"),
     ],
 )
-def test_a_certificate_that_is_no_good_is_status_2(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_makes_no_sense_is_status_2(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence."""
     assert run(["simulate", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [("--counting", "fixed:seconds=2e6"), ("--profile", "{profile}")])
+def test_it_counts_as_it_is_told(flags: tuple[str, str], tmp_path: Path) -> None:
+    """Two in a window of 2 million seconds at 1e-6/s, whether typed or in a profile."""
+    profile = tmp_path / "profile.toml"
+    profile.write_text("rate = 14\n[counting]\nkind = 'fixed'\nseconds = 2e6\n")
+    arguments = [flag.format(profile=profile) for flag in flags]
+    with simulating(*arguments, "--rate", "1e-6") as told, smtplib.SMTP("localhost", port_of(told["smtp"])) as client:
+        client.login("user", "password")
+        for _ in range(2):
+            client.sendmail("a@example.org", ["b@example.net"], "From: a@example.org\n\nHi\n")
+        with pytest.raises(smtplib.SMTPDataError, match="Maximum sending rate exceeded"):
+            client.sendmail("a@example.org", ["b@example.net"], "From: a@example.org\n\nHi\n")
 
 
 def test_without_trustme_it_says_what_to_install(

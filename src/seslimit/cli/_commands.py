@@ -141,6 +141,18 @@ def demo(as_json: bool, **options: Any) -> int:
 @click.option("--api-port", type=click.IntRange(0, 65535), help="The API on this port.  [default: 2526]")
 @click.option("--rate", type=RATE, help="The limit, recipients/s.  [default: 14]")
 @click.option("--depth", type=click.FloatRange(min=0), help="Seconds of the rate that may come at once.  [default: 1]")
+@click.option(
+    "--counting",
+    metavar="KIND[:NAME=NUMBER,...]",
+    help="How the service counts: bucket, sliding, fixed, two-windows, front-ends, stale, chance, rival, noisy; "
+    "for example chance:share=0.02.  [default: bucket]",
+)
+@click.option(
+    "--profile",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Behave as FILE says (TOML), but for what is given.",
+)
 @click.option("--daily", type=float, help="Recipients in 24 hours, -1 for no limit.  [default: -1]")
 @click.option("--rtt", type=click.FloatRange(min=0), help="Seconds before each reply.  [default: 0]")
 @click.option("--session-cap", type=click.IntRange(min=1), help="Messages in one SMTP session.  [default: no cap]")

@@ -29,8 +29,10 @@ class SimulateOptions:
 
     Args:
         smtp_port, api_port: ports on loopback; 0 takes a free one.
+        profile: file with what is not said here; None for the simulator's defaults.
         rate: the hidden limit in recipients/s.
-        depth: seconds of the rate that the bucket holds.
+        counting: how they are counted, as text.
+        depth: seconds of the rate that a bucket holds.
         daily: recipients in 24 hours; -1 for no limit.
         rtt: seconds before each reply.
         session_cap: messages in one SMTP session; None for no cap.
@@ -41,9 +43,11 @@ class SimulateOptions:
 
     smtp_port: int = 2525
     api_port: int = 2526
-    rate: float = 14.0
-    depth: float = 1.0
-    daily: float = -1.0
+    profile: Path | None = None
+    rate: float | None = None
+    counting: str | None = None
+    depth: float | None = None
+    daily: float | None = None
     rtt: float = 0.0
     session_cap: int | None = None
     tls: Literal["none", "starttls", "implicit"] = "none"
@@ -103,16 +107,17 @@ def _certificate(options: SimulateOptions, authority: Path) -> ssl.SSLContext | 
 
 
 def _simulator(options: SimulateOptions, certificate: ssl.SSLContext | None) -> Simulator:
-    return Simulator(
-        options.rate,
-        depth=options.depth,
-        max_24_hour_send=options.daily,
-        latency=options.rtt,
-        smtp=SMTPRules(session_cap=options.session_cap, tls=options.tls, ssl_context=certificate),
-        ledger_limit=0,
-        smtp_port=options.smtp_port,
-        api_port=options.api_port,
-    )
+    asked = {
+        "rate": options.rate,
+        "counting": options.counting,
+        "depth": options.depth,
+        "max_24_hour_send": options.daily,
+    }
+    figures: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    figures["smtp"] = SMTPRules(session_cap=options.session_cap, tls=options.tls, ssl_context=certificate)
+    figures |= {"latency": options.rtt, "ledger_limit": 0}
+    figures |= {"smtp_port": options.smtp_port, "api_port": options.api_port}
+    return Simulator(**figures) if options.profile is None else Simulator.from_profile(options.profile, **figures)
 
 
 def _addresses(options: SimulateOptions, simulator: Simulator, authority: Path | None) -> str:
@@ -121,7 +126,7 @@ def _addresses(options: SimulateOptions, simulator: Simulator, authority: Path |
         return json.dumps({"smtp": simulator.smtp_url, "ses": simulator.ses_url, **trusted})
     trusting = "" if authority is None else f"SSL_CERT_FILE={authority} "
     return (
-        f"A simulator of SES that takes {number(options.rate)} recipients/s; Ctrl-C ends it.\n"
+        f"A simulator of SES that takes {number(simulator.account.rate.at(0.0))} recipients/s; Ctrl-C ends it.\n"
         f"{trusting}seslimit send INPUT --to '{simulator.smtp_url}'\n"
         f"seslimit send INPUT --to '{simulator.ses_url}'  (with any AWS credentials)"
     )

@@ -10,10 +10,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ._account import Schedule, SimulatedAccount, Verdict
+from ._account import SimulatedAccount, Verdict
+from ._counting import CountingSpec
 from ._faults import APIReply, End, Fault, Faults, Stage
 from ._ledger import AcceptedMessage, Counts, Tally
+from ._profile import Profile
 from ._rules import APIRules, SMTPRules
+from ._schedule import Schedule
 from ._texts import SMTPText
 
 if TYPE_CHECKING:
@@ -23,10 +26,12 @@ __all__ = [
     "APIReply",
     "APIRules",
     "AcceptedMessage",
+    "CountingSpec",
     "Counts",
     "End",
     "Fault",
     "Faults",
+    "Profile",
     "SMTPRules",
     "SMTPText",
     "Schedule",

@@ -14,17 +14,24 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from ._account import Schedule, SimulatedAccount
+import attrs
+
+from ._account import SimulatedAccount
 from ._api_door import APIDoor
+from ._counting import CountingSpec, counting_of
 from ._faults import Fault, Faults
 from ._ledger import AcceptedMessage, Counts, Ledger, Tally
+from ._profile import Profile
 from ._rules import APIRules, SMTPRules
+from ._schedule import Schedule, schedule_of
 from ._service import Latency, Service
 from ._smtp_door import SMTPDoor
+from .services import Counting
 
 LOOPBACK = "127.0.0.1"
 
@@ -37,11 +44,13 @@ class Simulator:
 
     Args:
         rate: the hidden send rate, recipients/s, or a `Schedule` of rates.
-        depth: seconds of the rate that the bucket holds, never less than one token. SES does not publish its own.
+        depth: seconds of the rate that a bucket holds, never less than one token. SES does not publish its own.
+        counting: how the recipients are counted: a name with figures (`"fixed:seconds=1"`, `"stale-0.5s"`), a
+            `CountingSpec`, or an object of `seslimit.testing.services`.
         max_24_hour_send: the daily quota, recipients; -1 for none.
         sent_last_24_hours: recipients that count as sent before the start.
         day: length of the quota's window, seconds; shorter than a day to see it pass.
-        refusal_cost: tokens that a refusal for the rate takes.
+        refusal_cost: tokens that a refusal for the rate takes out of a bucket.
         latency: seconds before each reply, or the lowest and highest of uniformly random seconds.
         smtp: how SMTP sessions are treated.
         api: what the API tells, and whom it lets in.
@@ -59,6 +68,7 @@ class Simulator:
         rate: float | Schedule = 14.0,
         *,
         depth: float = 1.0,
+        counting: Counting | CountingSpec | str = "bucket",
         max_24_hour_send: float = -1.0,
         sent_last_24_hours: float = 0.0,
         day: float = 86_400.0,
@@ -82,6 +92,7 @@ class Simulator:
             sent_last_24_hours=sent_last_24_hours,
             refusal_cost=refusal_cost,
             day=day,
+            counting=counting_of(counting, schedule_of(rate), seed, depth=depth, refusal_cost=refusal_cost),
         )
         """The hidden bucket and the rolling day."""
         self.faults = Faults(faults, seed)
@@ -93,6 +104,28 @@ class Simulator:
         self._api = APIDoor(service, api or APIRules())
         self._host = host
         self._ports = (smtp_port, api_port)
+
+    @classmethod
+    def from_profile(cls, profile: Profile | Path | str, **options: Any) -> Simulator:
+        """
+        A simulator that behaves as a profile says.
+
+        Args:
+            profile: it, or the file that has it.
+            options: further arguments of `Simulator`; one that is given holds, but for the figures of `smtp` that the
+                profile has.
+
+        Raises:
+            ConfigurationError: the file is no profile.
+        """
+        found = profile if isinstance(profile, Profile) else Profile.read(profile)
+        habits = {name: getattr(found, name) for name in ("idle_timeout", "session_cap", "max_connections")}
+        known = {name: value for name, value in habits.items() if value is not None}
+        smtp = attrs.evolve(options.pop("smtp", None) or SMTPRules(), **known)
+        figures: dict[str, Any] = {"rate": found.rate, "counting": found.counting, "smtp": smtp}
+        if found.max_24_hour_send is not None:
+            figures["max_24_hour_send"] = found.max_24_hour_send
+        return cls(**(figures | options))
 
     async def __aenter__(self) -> Simulator:
         await self.open()

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 import attrs
 
-from ._account import Schedule
+from ._schedule import Schedule, schedule_of
 
 ONE_TOKEN: Final = 1.0
 """The least that a bucket holds, or no message would ever be taken."""
@@ -30,10 +30,6 @@ class Counting(Protocol):
     def take(self, now: float, recipients: int) -> bool:
         """Whether a message that arrives at `now`, in seconds since the service began, is taken; charged if it is."""
         ...
-
-
-def _schedule(rate: float | Schedule) -> Schedule:
-    return rate if isinstance(rate, Schedule) else Schedule.constant(rate)
 
 
 @attrs.define
@@ -48,7 +44,7 @@ class DebtBucket:
         refusal_cost: tokens that a refusal takes.
     """
 
-    rate: Schedule = attrs.field(converter=_schedule)
+    rate: Schedule = attrs.field(converter=schedule_of)
     depth: float = 1.0
     least: float = 1.0
     refusal_cost: float = 0.0
@@ -86,7 +82,7 @@ class SlidingWindow:
         seconds: length of the window.
     """
 
-    rate: Schedule = attrs.field(converter=_schedule)
+    rate: Schedule = attrs.field(converter=schedule_of)
     seconds: float = 1.0
     _taken: deque[tuple[float, int]] = attrs.field(factory=deque, init=False)
     _sum: int = attrs.field(default=0, init=False)
@@ -115,7 +111,7 @@ class FixedWindow:
         offset: seconds by which its ticks are off the start.
     """
 
-    rate: Schedule = attrs.field(converter=_schedule)
+    rate: Schedule = attrs.field(converter=schedule_of)
     seconds: float = 1.0
     offset: float = 0.37
     _window: int = attrs.field(default=-1, init=False)
@@ -143,7 +139,7 @@ class TwoWindows:
         seconds: length of a window.
     """
 
-    rate: Schedule = attrs.field(converter=_schedule)
+    rate: Schedule = attrs.field(converter=schedule_of)
     seconds: float = 1.0
     _window: int = attrs.field(default=0, init=False)
     _before: int = attrs.field(default=0, init=False)

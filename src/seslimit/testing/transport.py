@@ -86,14 +86,14 @@ def from_url(url: TransportURL) -> SimulatedTransport:
     The transport of `sim://?rate=14`.
 
     Options: `rate` (recipients/s), `depth` (seconds of it in the bucket), `door=smtp` or `api`, `daily` (recipients a
-    day), `rtt` (seconds before each reply).
+    day), `rtt` (seconds before each reply), `counting` (how it counts: `fixed`, `stale:age=0.5`, …).
 
     Raises:
         ConfigurationError: an option is unknown or wrong, or the extra `seslimit[sim]` is not installed.
     """
     from . import Simulator
 
-    options = url.take("rate", "depth", "door", "daily", "rtt")
+    options = url.take("rate", "depth", "door", "daily", "rtt", "counting")
     door = options.get("door", "smtp")
     if door not in get_args(Door):
         raise ConfigurationError("option 'door' of a sim URL is smtp or api.")
@@ -103,6 +103,7 @@ def from_url(url: TransportURL) -> SimulatedTransport:
     simulator = Simulator(
         rate,
         depth=url.number("depth", 1.0),
+        counting=options.get("counting", "bucket"),
         max_24_hour_send=url.number("daily", -1.0, least=-1.0),
         latency=url.number("rtt", 0.0),
         ledger_limit=0,
