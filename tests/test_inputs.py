@@ -125,6 +125,90 @@ async def test_attachments_come_out_as_they_went_in(tmp_path: Path) -> None:
     assert found == [('Übersicht "1".csv', "text/csv", b"a;b\r\n"), ("terms.pdf", "application/pdf", b"%PDF\x00\xff")]
 
 
+async def test_replies_go_to_reply_to(tmp_path: Path) -> None:
+    """A list of addresses, with names in any script; it is no recipient."""
+    message = await _one(tmp_path, reply_to=["Jörg Müller <joerg@example.org>", "desk@example.org"])
+    parsed = email.message_from_bytes(message.as_bytes(), policy=email.policy.default)
+    shown = [(each.display_name, each.addr_spec) for each in parsed["Reply-To"].addresses]
+    assert shown == [("Jörg Müller", "joerg@example.org"), ("", "desk@example.org")]
+    assert message.recipients == ("reader@example.net",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        ("r.csv", "text/csv"),
+        ("r.csv.gz", "application/gzip"),
+        ("r.tar.bz2", "application/x-bzip2"),
+        ("r.txt.xz", "application/x-xz"),
+        ("r.svgz", "application/gzip"),
+        ("r.csv.Z", "application/octet-stream"),
+        ("data:text/html,x", "application/octet-stream"),
+        ("README", "application/octet-stream"),
+    ],
+)
+async def test_the_type_of_a_packed_file_is_that_of_its_packing(tmp_path: Path, name: str, content_type: str) -> None:
+    """What is in it cannot be shown by a program for that. Source: RFC 6713."""
+    parsed = await _parsed(tmp_path, attachments=[{"filename": name, "content": "AAEC"}])
+    (part,) = parsed.iter_attachments()
+    assert (part.get_content_type(), part.get_filename()) == (content_type, name)
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "encoding"),
+    [
+        (EML, "message/rfc822", "7bit"),
+        (EML.replace(b"\r\n", b"\n"), "message/rfc822", "7bit"),
+        (EML + "Grüße\r\n".encode(), "application/octet-stream", "base64"),
+        (EML + b"x" * 999, "application/octet-stream", "base64"),
+    ],
+    ids=["7-bit", "LF", "8-bit", "long line"],
+)
+async def test_a_message_is_attached_unencoded_or_as_a_file(
+    tmp_path: Path, content: bytes, content_type: str, encoding: str
+) -> None:
+    """message/rfc822 may not be in base64. Source: RFC 2046, 5.2.1."""
+    (tmp_path / "f.eml").write_bytes(content)
+    sent = (await _one(tmp_path, attachments=[{"path": "f.eml"}])).as_bytes()
+    assert max(len(line) for line in sent.split(b"\r\n")) <= 998
+    assert sent.isascii()
+    parsed = email.message_from_bytes(sent, policy=email.policy.default)
+    (part,) = parsed.iter_attachments()
+    assert (part.get_content_type(), part["Content-Transfer-Encoding"]) == (content_type, encoding)
+    if encoding == "7bit":
+        assert part.get_content()["Subject"] == "Hi"
+    else:
+        assert part.get_content() == content
+
+
+@pytest.mark.parametrize(
+    "given", ['text/csv; charset="utf-8"', "text/csv;charset=utf-8", 'Text/CSV; header=present; name="a b"']
+)
+async def test_a_content_type_may_have_parameters(tmp_path: Path, given: str) -> None:
+    """In quotes or not. Source: RFC 2045, 5.1."""
+    attachment = {"filename": "a.bin", "content": "eA==", "content_type": given}
+    (part,) = (await _parsed(tmp_path, attachments=[attachment])).iter_attachments()
+    assert (part.get_content_type(), part["Content-Type"].params.get("charset", "utf-8")) == ("text/csv", "utf-8")
+
+
+async def test_an_image_with_a_cid_is_shown_by_the_html(tmp_path: Path) -> None:
+    """It is beside the HTML, and the other files are attached to both. Source: RFC 2387; RFC 2392."""
+    image = {"filename": "logo.png", "content": "AAEC", "cid": "logo"}
+    other = {"filename": "terms.pdf", "content": "AAEC"}
+    parsed = await _parsed(tmp_path, html='<img src="cid:logo">', attachments=[image, other])
+    assert [part.get_content_type() for part in parsed.walk()] == [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "multipart/related",
+        "text/html",
+        "image/png",
+        "application/pdf",
+    ]
+    (shown,) = [part for part in parsed.walk() if part.get_content_type() == "image/png"]
+    assert (shown["Content-ID"], shown.get_content_disposition()) == ("<logo>", "inline")
+
+
 async def test_raw_goes_out_byte_for_byte_without_bcc(tmp_path: Path) -> None:
     """`raw` is the content; its envelope is the line's, and only a Bcc is taken away."""
     hidden = b"Bcc: secret@example.net,\r\n more@example.net\r\n"
@@ -236,18 +320,42 @@ BAD: dict[str, tuple[Any, str]] = {
     "header name": ({"headers": {"X A": "b"}}, "is not a name"),
     "header not text": ({"headers": {"X-A": 1}}, "header X-A is not a text"),
     "made header": ({"headers": {"content-type": "x"}}, "is made from the other fields"),
-    "unknown field": ({"reply_to": "x@example.org"}, "unknown field 'reply_to'"),
+    "unknown field": ({"replyto": "x@example.org"}, "unknown field 'replyto'"),
+    "reply_to": ({"reply_to": "x@example.org"}, "reply_to is not a list"),
+    "header twice": ({"headers": {"X-A": "1", "x-a": "2"}}, "header x-a is there twice, as X-A too"),
+    "header no address": ({"headers": {"Reply-To": "Müller, J <j@example.org>"}}, "header Reply-To is malformed"),
+    "long link": ({"headers": {"List-Unsubscribe": f"<https://example.org/{'u' * 999}>"}}, "header List-Unsubscribe"),
+    "half in subject": ({"subject": "\ud83d"}, "the field 'subject' holds half of a surrogate pair"),
+    "half in header": ({"headers": {"X-A": "\ud83d"}}, "the field 'headers' holds half of a surrogate pair"),
+    "half in from": ({"from": "\ud83d <a@example.org>"}, "the field 'from' holds half of a surrogate pair"),
+    "half in to": ({"to": ["\ud83d <a@example.org>"]}, "the field 'to' holds half of a surrogate pair"),
+    "half in path": ({"attachments": [{"path": "\ud83d"}]}, "the field 'attachments' holds half of a surrogate pair"),
+    "attachment is none": ({"attachments": [None]}, "attachments[0] is not an object"),
+    "attachment unknown": (
+        {"attachments": [{"filename": "x", "content": ""}, {"path": "x", "name": "y"}]},
+        "unknown field 'attachments[1].name': use path, content, filename, content_type, cid",
+    ),
+    "content_type is a number": (
+        {"attachments": [{"filename": "x", "content": "", "content_type": 5}]},
+        "attachments[0].content_type is not a text",
+    ),
+    "cid without html": ({"attachments": [{"filename": "x", "content": "", "cid": "x"}]}, "attachments[0].cid"),
+    "cid": ({"html": "", "attachments": [{"filename": "x", "content": "", "cid": "<x>"}]}, "cid '<x>' is not"),
+    "multipart": (
+        {"attachments": [{"filename": "x", "content": "", "content_type": "multipart/mixed"}]},
+        "content_type",
+    ),
     "no content": ({"text": ...}, "there is no text, html or raw"),
     "surrogate": ({"text": "\ud800"}, "surrogate"),
     "raw empty": ({"raw": "IA0K", "subject": ..., "text": ...}, "raw holds no message"),
     "raw beside text": ({"raw": "eA=="}, "take subject away"),
     "key": ({"key": [1]}, "key is neither"),
-    "attachment": ({"attachments": [{"filename": "x"}]}, "an attachment is an object with content"),
+    "attachment": ({"attachments": [{"filename": "x"}]}, "attachments[0] has not one of path and content"),
     "attachment base64": ({"attachments": [{"filename": "x", "content": "%"}]}, "is not base64"),
     "attachment file": ({"attachments": [{"path": "nowhere.pdf"}]}, "cannot be read"),
     "attachment NUL": ({"attachments": [{"path": "a\0b"}]}, "cannot be read: a path has no NUL"),
     "attachment type": ({"attachments": [{"filename": "x", "content": "", "content_type": "a\nb/c"}]}, "content_type"),
-    "attachment name": ({"attachments": [{"filename": "a\r\nb", "content": ""}]}, "holds a control character"),
+    "attachment name": ({"attachments": [{"filename": "a\r\nb", "content": ""}]}, "filename holds CR, LF"),
 }
 
 

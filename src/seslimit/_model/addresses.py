@@ -47,7 +47,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _IN_COMMENT = re.compile(r"\\.|[()]", re.DOTALL)
-_ROUTE = re.compile(r",*@[^,@]+(?:,+(?:@[^,@]+)?)*")
+_ROUTE = re.compile(r",*@[^,@]+(?:,(?:@[^,@]+)?)*")
 _BLANK = " "
 
 

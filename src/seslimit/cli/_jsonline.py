@@ -29,21 +29,28 @@ def record_of(line: bytes) -> dict[str, Any]:
     """
     try:
         record = _DECODER.decode(line.decode("utf-8"))
-        if _SURROGATE.search(line):
-            sent = {name: value for name, value in record.items() if name != "key"} if isinstance(record, dict) else {}
-            json.dumps(sent, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError:
         raise InvalidMessage("the line is not UTF-8: save the file as UTF-8.") from None
-    except UnicodeEncodeError as error:
-        half = ascii(error.object[error.start])
-        raise InvalidMessage(f"the line holds half of a surrogate pair ({half}): write the whole character.") from None
     except json.JSONDecodeError as error:
         raise InvalidMessage(f"the line is not JSON ({error.msg}, column {error.colno}): correct it.") from None
     except RecursionError:
         raise InvalidMessage("the line is nested too deeply: write one flat JSON object.") from None
     if not isinstance(record, dict):
         raise InvalidMessage("the line is not a JSON object: write {…} with from, to, subject and text.")
+    if _SURROGATE.search(line):
+        _check_pairs(record)
     return record
+
+
+def _check_pairs(record: dict[str, Any]) -> None:
+    for name, value in record.items():
+        try:
+            json.dumps({name: None if name == "key" else value}, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            half = ascii(error.object[error.start])
+            raise InvalidMessage(
+                f"the field '{printable(name)}' holds half of a surrogate pair ({half}): write the whole character."
+            ) from None
 
 
 def key_in(record: dict[str, Any], default_key: str) -> str | int:

@@ -3,17 +3,17 @@ One line of a `.jsonl` file: what its fields mean, and the message they make.
 
 The envelope is `from`, and `to`, `cc` and `bcc` together; the headers say the same unless `headers` says otherwise, and
 never name a `bcc`. With `raw`, the content is there already and only the envelope is read. An unknown field is an
-error: a `reply_to` that is silently left out would be found out by the readers.
+error, in an attachment too: a `replyto` that is silently left out would be found out by the readers.
+
+Invariant: whatever is wrong with a line is an `InvalidMessage` that names the field.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import mimetypes
-import re
 from collections import OrderedDict
-from email.utils import formataddr
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +24,38 @@ from .._model.errors import InvalidMessage, printable
 from .._model.message import Message
 from ..companion._compose import (
     Part,
-    address_line,
     alternatives,
     attachment_part,
     composed,
-    header_line,
     text_part,
     with_attachments,
+    with_inline,
 )
+from ..companion._header import header_line, mailbox_line, read_mailbox
 from ._jsonline import key_in, record_of
 from ._mailfiles import without_bcc
 
-FIELDS = ("key", "from", "to", "cc", "bcc", "subject", "text", "html", "headers", "attachments", "raw")
+FIELDS: Mapping[str, type[Any]] = {
+    "key": object,
+    "from": str,
+    "to": list,
+    "cc": list,
+    "bcc": list,
+    "reply_to": list,
+    "subject": str,
+    "text": str,
+    "html": str,
+    "headers": dict,
+    "attachments": list,
+    "raw": str,
+}
+ATTACHMENT: Mapping[str, type[Any]] = {"path": str, "content": str, "filename": str, "content_type": str, "cid": str}
+SHOWN = {"From": "from", "To": "to", "Cc": "cc", "Reply-To": "reply_to"}
+"""Headers of mailboxes, and the fields that they are made from."""
 MADE_HERE = frozenset({"bcc", "mime-version", "content-type", "content-transfer-encoding", "content-disposition"})
 CACHED_FILES = 4
 """Attached files that are kept in memory: the usual list attaches the same ones to every message."""
 
-# One mailbox, never a list, so that a comma in a name needs no quotes.
-_MAILBOX = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>\s*")
-_ESCAPED = re.compile(r"\\(.)")
 _WORDS: dict[type[Any], str] = {str: "a text", list: "a list", dict: "an object"}
 
 
@@ -56,7 +69,7 @@ class Records:
     """
 
     folder: Path
-    _files: OrderedDict[Path, bytes] = attrs.field(factory=OrderedDict, init=False, repr=False, eq=False)
+    _files: OrderedDict[str, bytes] = attrs.field(factory=OrderedDict, init=False, repr=False, eq=False)
 
     def message(self, line: bytes, default_key: str) -> Message:
         """
@@ -65,125 +78,124 @@ class Records:
         Raises:
             InvalidMessage: it is no JSON object, a field is missing, unknown or malformed, or a file is not there.
         """
-        record = record_of(line)
-        unknown = [name for name in record if name not in FIELDS]
-        if unknown:
-            raise InvalidMessage(f"unknown field {printable(unknown[0])!r}: use {', '.join(FIELDS)}.")
+        record = _checked("", record_of(line), FIELDS, needed=("from", "to"))
         key = key_in(record, default_key)
-        sender = mailbox("from", _needed(record, "from", str))
-        to, cc, bcc = (_mailboxes(record, name) for name in ("to", "cc", "bcc"))
-        envelope = (sender.address, [found.address for found in (*to, *cc, *bcc)])
-        if "raw" in record:
-            return without_bcc(Message(*envelope, self._raw(record), key))
-        shown = {"From": [sender.shown], "To": [found.shown for found in to], "Cc": [found.shown for found in cc]}
-        return Message(*envelope, composed(_headers(record, shown), self._body(record)), key)
+        mailboxes = {"from": [_mailbox("from", record["from"])]}
+        for name in ("to", "cc", "bcc", "reply_to"):
+            mailboxes[name] = [_mailbox(name, text) for text in record.get(name, ())]
+        recipients = [address for name in ("to", "cc", "bcc") for _, address in mailboxes[name]]
+        content = _raw(record) if "raw" in record else composed(_headers(record, mailboxes), self._body(record))
+        message = Message(mailboxes["from"][0][1], recipients, content, key)
+        return without_bcc(message) if "raw" in record else message
 
-    def _raw(self, record: dict[str, Any]) -> bytes:
-        beside = [name for name in ("subject", "text", "html", "headers", "attachments") if name in record]
-        if beside:
-            raise InvalidMessage(f"raw is the whole content: take {beside[0]} away, or raw.")
-        return _decoded("raw", _needed(record, "raw", str))
-
-    def _body(self, record: dict[str, Any]) -> Part:
-        texts = [
-            text_part(_needed(record, name, str), subtype)
-            for name, subtype in (("text", "plain"), ("html", "html"))
-            if name in record
-        ]
-        if not texts:
+    def _body(self, record: Mapping[str, Any]) -> Part:
+        if "text" not in record and "html" not in record:
             raise InvalidMessage("there is no text, html or raw: add one of them.")
-        attached = (
-            [self._attachment(each) for each in _needed(record, "attachments", list)]
-            if ("attachments" in record)
-            else []
-        )
+        texts = [text_part(record["text"], "plain")] if "text" in record else []
+        attached: list[Part] = []
+        inline: list[Part] = []
+        for number, each in enumerate(record.get("attachments", ())):
+            part, is_shown = self._attachment(f"attachments[{number}]", each)
+            if is_shown and "html" not in record:
+                raise InvalidMessage(f"attachments[{number}].cid is for what html shows: add html, or take cid away.")
+            (inline if is_shown else attached).append(part)
+        if "html" in record:
+            texts.append(with_inline(text_part(record["html"], "html"), inline))
         return with_attachments(alternatives(texts), attached)
 
-    def _attachment(self, attachment: object) -> Part:
-        if not isinstance(attachment, dict) or ("path" in attachment) == ("content" in attachment):
-            raise InvalidMessage(
-                "an attachment is an object with content (base64) or path, and filename and content_type if need be."
-            )
+    def _attachment(self, place: str, given: object) -> tuple[Part, bool]:
+        """The part, and whether the HTML shows it."""
+        attachment = _checked(place, given, ATTACHMENT)
+        if ("path" in attachment) == ("content" in attachment):
+            raise InvalidMessage(f"{place} has not one of path and content: {_WAYS}")
         if "path" in attachment:
-            path = self.folder / _needed(attachment, "path", str)
-            content = self._read(path)
+            path = attachment["path"]
+            content = self._read(place, path)
+            filename = attachment.get("filename", Path(path).name)
         else:
-            path = Path(_needed(attachment, "filename", str))
-            content = _decoded("the content of an attachment", _needed(attachment, "content", str))
-        filename = _needed(attachment, "filename", str) if "filename" in attachment else path.name
-        guessed = mimetypes.guess_type(filename)[0] or "application/octet-stream"
-        return attachment_part(filename, attachment.get("content_type") or guessed, content)
+            content = _decoded(f"{place}.content", attachment["content"])
+            filename = attachment.get("filename", "")
+        try:
+            part = attachment_part(filename, attachment.get("content_type", ""), content, attachment.get("cid", ""))
+        except InvalidMessage as error:
+            raise InvalidMessage(f"{place}: {error}") from None
+        return part, bool(attachment.get("cid"))
 
-    def _read(self, path: Path) -> bytes:
+    def _read(self, place: str, path: str) -> bytes:
         if path not in self._files:
             try:
-                self._files[path] = path.read_bytes()
-            except OSError as error:
-                words = error.strerror or "cannot be read"
-                raise InvalidMessage(f"the attachment {printable(str(path))} cannot be read: {words}.") from None
-            except ValueError:
-                raise InvalidMessage(
-                    f"the attachment {printable(str(path))} cannot be read: a path has no NUL."
-                ) from None
+                self._files[path] = (self.folder / path).read_bytes()
+            except (OSError, ValueError) as error:
+                words = getattr(error, "strerror", None) or "a path has no NUL"
+                raise InvalidMessage(f"{place}.path '{printable(path)}' cannot be read: {words}.") from None
             if len(self._files) > CACHED_FILES:
                 self._files.popitem(last=False)
         return self._files[path]
 
 
-@attrs.frozen
-class Mailbox:
-    """An address, bare for the envelope, and as a header shows it, in ASCII."""
-
-    address: str
-    shown: str
+_WAYS = "write an object with path, or with filename and content (base64), and content_type and cid if need be."
 
 
-def mailbox(field: str, text: object) -> Mailbox:
+def _mailbox(field: str, text: object) -> tuple[str, str]:
     """
-    Read `local@domain` or `Name <local@domain>`.
+    The display name and the address of `local@domain` or `Name <local@domain>`.
 
     Raises:
         InvalidMessage: it is neither, or holds a control character.
     """
     if not isinstance(text, str):
         raise InvalidMessage(f"{field} holds something that is not an address: write local@domain.")
-    if "<" not in text or not text.isprintable():
-        return Mailbox(check_address(field, text), text)
-    found = _MAILBOX.fullmatch(text)
+    found = read_mailbox(text)
     if found is None:
-        raise InvalidMessage(f"{field} {printable(text)!r} is not of the form Name <local@domain>.")
-    name = found["name"].strip()
-    if len(name) > 1 and name[0] == name[-1] == '"':
-        name = _ESCAPED.sub(r"\1", name[1:-1])
-    return Mailbox(check_address(field, found["address"]), formataddr((name, found["address"])))
+        raise InvalidMessage(f"{field} '{printable(text)}' is not of the form Name <local@domain>.")
+    return found[0], check_address(field, found[1])
 
 
-def _needed(record: dict[str, Any], name: str, kind: type[Any]) -> Any:
-    if name not in record:
-        raise InvalidMessage(f"the field {name} is missing: add {_WORDS[kind]}.")
-    if not isinstance(record[name], kind):
-        raise InvalidMessage(f"{name} is not {_WORDS[kind]}: correct it.")
-    return record[name]
+def _checked(
+    place: str, given: object, fields: Mapping[str, type[Any]], needed: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """
+    An object whose fields are known and of the right type.
+
+    Raises:
+        InvalidMessage: they are not; it names the field.
+    """
+    if not isinstance(given, dict):
+        raise InvalidMessage(f"{place} is not an object: {_WAYS}")
+    for name, value in given.items():
+        kind, where = fields.get(name), f"{place}.{name}" if place else name
+        if kind is None:
+            raise InvalidMessage(f"unknown field '{printable(where)}': use {', '.join(fields)}.")
+        if not isinstance(value, kind):
+            raise InvalidMessage(f"{where} is not {_WORDS[kind]}: correct it.")
+    for name in needed:
+        if name not in given:
+            raise InvalidMessage(f"the field {name} is missing: add {_WORDS[fields[name]]}.")
+    return given
 
 
-def _mailboxes(record: dict[str, Any], name: str) -> list[Mailbox]:
-    if name != "to" and name not in record:
-        return []
-    return [mailbox(name, text) for text in _needed(record, name, list)]
+def _raw(record: Mapping[str, Any]) -> bytes:
+    beside = [name for name in ("reply_to", "subject", "text", "html", "headers", "attachments") if name in record]
+    if beside:
+        raise InvalidMessage(f"raw is the whole content: take {beside[0]} away, or raw.")
+    return _decoded("raw", record["raw"])
 
 
-def _headers(record: dict[str, Any], shown: dict[str, list[str]]) -> list[bytes]:
-    own = _needed(record, "headers", dict) if "headers" in record else {}
-    for name, value in own.items():
-        if name.lower() in MADE_HERE:
+def _headers(record: Mapping[str, Any], mailboxes: Mapping[str, list[tuple[str, str]]]) -> list[bytes]:
+    own: dict[str, str] = {}
+    for name, value in record.get("headers", {}).items():
+        known = name.lower()
+        if known in MADE_HERE:
             raise InvalidMessage(f"header {printable(name)} is made from the other fields: take it out of headers.")
         if not isinstance(value, str):
             raise InvalidMessage(f"header {printable(name)} is not a text: write it as one.")
-    instead = {name.lower() for name in own}
-    lines = [address_line(name, mailboxes) for name, mailboxes in shown.items() if name.lower() not in instead]
-    if "subject" in record and "subject" not in instead:
-        lines.append(header_line("Subject", _needed(record, "subject", str)))
-    return lines + [header_line(name, value) for name, value in own.items()]
+        if known in own:
+            raise InvalidMessage(f"header {printable(name)} is there twice, as {own[known]} too: write it once.")
+        own[known] = name
+    lines = [mailbox_line(name, mailboxes[field]) for name, field in SHOWN.items() if name.lower() not in own]
+    if "subject" in record and "subject" not in own:
+        lines.append(header_line("Subject", record["subject"]))
+    return lines + [header_line(name, record["headers"][name]) for name in own.values()]
 
 
 def _decoded(what: str, text: str) -> bytes:

@@ -2,7 +2,7 @@
 The bytes of a message made from fields: headers, text, HTML, attachments.
 
 Written out directly, because the email package takes most of a millisecond for one message, which is more than sending
-it does. It must not know where the fields come from, nor the envelope.
+it does. It must not know where the fields come from, nor the envelope, nor how a header is encoded (`_header`).
 
 Invariants: no field can add a header of its own; every line has at most 998 octets; everything is 7-bit.
 """
@@ -11,26 +11,32 @@ from __future__ import annotations
 
 import base64
 import binascii
+import mimetypes
 import re
 import secrets
 from collections.abc import Iterable, Sequence
-from email.header import Header
-from email.utils import formataddr
 
 import attrs
 
 from seslimit import InvalidMessage
 
-LONGEST_LINE = 998
-"""Octets of a line without its end. Source: RFC 5322, 2.1.1."""
+from ._header import LONGEST_LINE, parameter
 
-LONGEST_HEADER = 900
-"""Characters of a header value that are left on one line; longer ones are folded."""
+MAX_TYPE = 200
+"""Characters of a content type."""
 
-_NAME = re.compile(r"[!-9;-~]{1,76}")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
-_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:; ?[A-Za-z0-9-]+=[A-Za-z0-9._/+-]+)*")
+_TYPE = re.compile(
+    r"""
+    (?P<main> [A-Za-z0-9!#$&^_.+-]+ ) / [A-Za-z0-9!#$&^_.+-]+
+    (?: [ ]* ; [ ]* [A-Za-z0-9!#$&^_.+*-]+ = (?: [A-Za-z0-9!#$&^_.+'*%/:-]+ | "(?:[ !#-\[\]-~]|\\[ -~])*" ) )* [ ]* ;?
+    """,
+    re.VERBOSE,
+)
+"""Source: RFC 2045, 5.1, in printable ASCII."""
 _CONTENT_ID = re.compile(r"[!-;=?-~]{1,200}")
+
+_PACKED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+"""What a file is that is packed, whatever is in it. Source: RFC 6713; the others have no registered type."""
 
 
 @attrs.frozen
@@ -44,57 +50,6 @@ class Part:
         return self.head + b"\r\n" + self.body
 
 
-def header_line(name: str, value: str) -> bytes:
-    """
-    One header, encoded and folded where it has to be, with its line end.
-
-    Raises:
-        InvalidMessage: the name is none, or the value holds CR, LF, NUL or another control character.
-    """
-    if not _NAME.fullmatch(name):
-        raise InvalidMessage(f"header {_shown(name)} is not a name of printable ASCII without a colon.")
-    if _CONTROL.search(value):
-        raise InvalidMessage(f"header {name} holds CR, LF or another control character: remove it from the value.")
-    if not value.isascii() or len(value) > LONGEST_HEADER:
-        charset = None if value.isascii() else "utf-8"
-        folded = _folded(name, value, charset)
-        # A word that is longer than a line can be cut only where it is encoded.
-        return _folded(name, value, "utf-8") if _has_long_line(folded) else folded
-    return f"{name}: {value}\r\n".encode("ascii")
-
-
-def _folded(name: str, value: str, charset: str | None) -> bytes:
-    encoded = Header(value, charset, header_name=name).encode(linesep="\r\n")
-    return f"{name}: {encoded}\r\n".encode("ascii")
-
-
-def address_line(name: str, mailboxes: Sequence[str]) -> bytes:
-    """
-    A header with one mailbox (ASCII already) on each line, so that fifty of them are not one long line.
-
-    Raises:
-        InvalidMessage: a mailbox holds CR, LF, NUL or another control character.
-    """
-    if any(_CONTROL.search(mailbox) for mailbox in mailboxes):
-        raise InvalidMessage(f"header {name} holds CR, LF or another control character: remove it from the value.")
-    return "{}: {}\r\n".format(name, ",\r\n ".join(mailboxes)).encode("ascii") if mailboxes else b""
-
-
-def mailbox_line(name: str, display: str, address: str) -> bytes:
-    """
-    A header with one mailbox; the display name may be empty, or in any script.
-
-    Raises:
-        InvalidMessage: name or address holds CR, LF, NUL or another control character.
-    """
-    if _CONTROL.search(display) or _CONTROL.search(address):
-        raise InvalidMessage(f"header {name} holds CR, LF or another control character: remove it from the value.")
-    if display.isascii():
-        return f"{name}: {formataddr((display, address))}\r\n".encode("ascii")
-    encoded = Header(display, "utf-8", header_name=name).encode(linesep="\r\n")
-    return f"{name}: {encoded}\r\n <{address}>\r\n".encode("ascii")
-
-
 def text_part(text: str, subtype: str) -> Part:
     """
     A part of text: as it is where it may be, else in the shorter of quoted-printable and base64.
@@ -102,10 +57,11 @@ def text_part(text: str, subtype: str) -> Part:
     Raises:
         InvalidMessage: the text cannot be written as UTF-8.
     """
+    field = "html" if subtype == "html" else "text"
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidMessage(f"the {subtype} text holds half of a surrogate pair: write it as UTF-8.") from None
+        raise InvalidMessage(f"{field} holds half of a surrogate pair: write it as UTF-8.") from None
     if text.isascii() and "\0" not in text and not _has_long_line(data):
         encoding, body = "7bit", data
     else:
@@ -118,23 +74,57 @@ def text_part(text: str, subtype: str) -> Part:
 
 def attachment_part(filename: str, content_type: str, content: bytes, content_id: str = "") -> Part:
     """
-    An attachment, in base64; with a content id (without its brackets) one that the HTML shows.
+    An attachment, in base64; a message as it is, which may not be encoded, or as a file where it is no 7-bit text.
+
+    Args:
+        filename: what it is called.
+        content_type: of the form `application/pdf`, with or without parameters; empty where the file name tells.
+        content: its bytes.
+        content_id: without its brackets; of one that the HTML shows.
 
     Raises:
-        InvalidMessage: the content type is none, or the file name holds a control character.
+        InvalidMessage: the content type or the content id is none, or the file name holds a control character.
+
+    Source:
+        RFC 2045, 6.4; RFC 2046, 5.2.1.
     """
-    if not _TYPE.fullmatch(content_type):
-        raise InvalidMessage(f"content_type {_shown(content_type)} is not of the form application/pdf.")
-    if _CONTROL.search(filename) or not filename:
-        raise InvalidMessage(f"filename {_shown(filename)} is empty or holds a control character.")
+    if not filename:
+        raise InvalidMessage("filename is empty: write a name.")
+    kind = content_type or guessed_type(filename)
+    found = _TYPE.fullmatch(kind) if len(kind) <= MAX_TYPE else None
+    if found is None or found["main"].lower() == "multipart":
+        raise InvalidMessage(f"content_type {_shown(kind)} is not of the form application/pdf.")
     if content_id and not _CONTENT_ID.fullmatch(content_id):
-        raise InvalidMessage(f"content id {_shown(content_id)} is not of printable ASCII without brackets.")
-    head = (
-        f"Content-Type: {content_type}\r\n"
-        f"Content-Disposition: {'inline' if content_id else 'attachment'}; {_parameter('filename', filename)}\r\n"
-        "Content-Transfer-Encoding: base64\r\n"
-    ) + (f"Content-ID: <{content_id}>\r\n" if content_id else "")
-    return Part(head.encode("ascii"), base64.encodebytes(content))
+        raise InvalidMessage(f"cid {_shown(content_id)} is not of printable ASCII without brackets.")
+    encoding, body = b"base64", b""
+    if found["main"].lower() == "message":
+        body = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+        if body.isascii() and b"\0" not in body and not _has_long_line(body):
+            encoding = b"7bit"
+        else:
+            kind = "application/octet-stream"
+    disposition = [
+        "inline;" if content_id else "attachment;",
+        *(f"{each};" for each in parameter("filename", filename)),
+    ]
+    disposition[-1] = disposition[-1].removesuffix(";")
+    head = b"Content-Type: %s\r\nContent-Disposition: %s\r\nContent-Transfer-Encoding: %s\r\n" % (
+        kind.encode("ascii"),
+        ("\r\n " if len(disposition) > 2 else " ").join(disposition).encode("ascii"),
+        encoding,
+    )
+    if content_id:
+        head += b"Content-ID: <%s>\r\n" % content_id.encode("ascii")
+    return Part(head, body if encoding == b"7bit" else base64.encodebytes(content))
+
+
+def guessed_type(filename: str) -> str:
+    """The content type that the end of a file's name tells: of a packed file, that of the packing."""
+    # Without what stands before the first dot, which would be taken for the scheme of a URL where it has a colon.
+    kind, packing = mimetypes.guess_type("file." + filename.partition(".")[2])
+    if packing is not None:
+        kind = _PACKED.get(packing)
+    return kind or "application/octet-stream"
 
 
 def alternatives(parts: Sequence[Part]) -> Part:
@@ -165,19 +155,8 @@ def _multipart(subtype: str, parts: Sequence[Part]) -> Part:
     return Part(head, b"%s--%s--\r\n" % (opened, boundary))
 
 
-def _parameter(name: str, value: str) -> str:
-    """A parameter of a MIME header. Source: RFC 2231, 4, for what is not ASCII."""
-    if value.isascii():
-        return '{}="{}"'.format(name, value.replace("\\", "\\\\").replace('"', '\\"'))
-    encoded = "".join(
-        chr(octet) if chr(octet).isascii() and chr(octet).isalnum() else f"%{octet:02X}"
-        for octet in value.encode("utf-8")
-    )
-    return f"{name}*=utf-8''{encoded}"
-
-
 def _has_long_line(data: bytes) -> bool:
-    return any(len(line) > LONGEST_LINE for line in data.splitlines())
+    return len(data) > LONGEST_LINE and max(map(len, data.split(b"\n"))) > LONGEST_LINE
 
 
 def _shown(text: str) -> str:

@@ -21,12 +21,11 @@ from .._compose import (
     alternatives,
     attachment_part,
     composed,
-    header_line,
-    mailbox_line,
     text_part,
     with_attachments,
     with_inline,
 )
+from .._header import header_line, mailbox_line
 from ._headers import CampaignHeaders, campaign_headers
 from ._plain_text import plain_text
 from ._post import BadPost, Post
@@ -72,8 +71,8 @@ def compose(post: Post, root_url: str, date: str) -> Composed:
 
 def _head(post: Post, headers: CampaignHeaders, date: str) -> list[bytes]:
     return [
-        mailbox_line("From", post.from_name, post.from_address),
-        mailbox_line("To", post.recipient.name, post.recipient.email),
+        mailbox_line("From", [(post.from_name, post.from_address)]),
+        mailbox_line("To", [(post.recipient.name, post.recipient.email)]),
         header_line("Subject", post.subject),
         header_line("Date", date),
         *(header_line(name, value) for name, value in headers.lines),
