@@ -259,6 +259,16 @@ async def test_headers_for_the_service() -> None:
     )
 
 
+@pytest.mark.parametrize("own", [b"X-SES-CONFIGURATION-SET: own", b"x-ses-configuration-set: own"])
+async def test_a_messages_own_label_wins(own: bytes) -> None:
+    """SES refuses a header that is there twice ("Duplicate header"); one in the text of a message is none."""
+    server = ScriptedServer()
+    content = b"Subject: x\r\n" + own + b"\r\n\r\nX-SES-TENANT: x\r\n"
+    async with serving(server, configuration_set="news", tenant="t1") as transport:
+        await transport.send(Message("a@example.org", ["b@example.net"], content))
+    assert server.accepted[0][2] == b"X-SES-TENANT: t1\r\n" + content
+
+
 async def test_one_connection_for_messages_in_turn() -> None:
     """Messages one after another share a connection, and are not reset in between."""
     server = ScriptedServer()

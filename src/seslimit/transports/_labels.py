@@ -13,6 +13,10 @@ import attrs
 
 from .._model.errors import ConfigurationError, printable
 
+CONFIGURATION_SET = b"x-ses-configuration-set"
+TENANT = b"x-ses-tenant"
+TAGS = b"x-ses-message-tags"
+
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _ENDPOINT = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
@@ -60,17 +64,28 @@ def tags_from(text: str) -> dict[str, str]:
     return tags
 
 
-def header_lines(configuration_set: str | None, tenant: str | None, tags: Mapping[str, str]) -> bytes:
+def header_lines(configuration_set: str | None, tenant: str | None, tags: Mapping[str, str]) -> Mapping[bytes, bytes]:
     """
-    The header lines that tell the same to the SMTP door, which strips them.
+    The header lines that tell the same to the SMTP door, which strips them, by their names in small letters.
 
     Source:
         Amazon SES Developer Guide, "Specifying a configuration set" and "Amazon SES-specific headers", read 2026-11.
     """
     headers = {
-        "X-SES-CONFIGURATION-SET": configuration_set,
-        "X-SES-TENANT": tenant,
-        "X-SES-MESSAGE-TAGS": ", ".join(f"{name}={value}" for name, value in tags.items()),
+        CONFIGURATION_SET: configuration_set,
+        TENANT: tenant,
+        TAGS: ", ".join(f"{name}={value}" for name, value in tags.items()),
     }
     # Checked names are ASCII; attrs makes these lines before it checks them, and the check has the better error.
-    return "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value).encode()
+    return {name: b"%s: %s\r\n" % (name.upper(), value.encode()) for name, value in headers.items() if value}
+
+
+def own_labels(content: bytes) -> frozenset[bytes]:
+    """
+    Which of the service's headers a message brings itself, in small letters.
+
+    They win over what a transport says of every message: both together would be refused as a duplicate.
+    """
+    end = content.find(b"\r\n\r\n")
+    head = b"\r\n" + content[: end if end >= 0 else len(content)].lower()
+    return frozenset(name for name in (CONFIGURATION_SET, TENANT, TAGS) if b"\r\n%s:" % name in head)

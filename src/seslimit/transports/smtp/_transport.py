@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 import attrs
@@ -19,7 +19,7 @@ from ..._model.message import Message
 from ..._model.outcome import Outcome
 from ..._model.report import Receipt
 from .._content import prepared
-from .._labels import header_lines, tags_from
+from .._labels import header_lines, own_labels, tags_from
 from .._secret import secret_from
 from .._url import TransportURL
 from ._options import TLS, SMTPOptions
@@ -44,7 +44,7 @@ PASSWORD = "SESLIMIT_SMTP_PASSWORD"  # noqa: S105 - a variable's name
 """Environment variable with the SMTP password, for URLs without one."""
 
 
-def _headers_of(options: SMTPOptions) -> bytes:
+def _labels_of(options: SMTPOptions) -> Mapping[bytes, bytes]:
     return header_lines(options.configuration_set, options.tenant, options.tags)
 
 
@@ -80,7 +80,9 @@ class SMTPTransport(SMTPOptions):
         ConfigurationError: an option is wrong, or would send mail or password unencrypted over a network.
     """
 
-    _headers: bytes = attrs.field(init=False, repr=False, default=attrs.Factory(_headers_of, takes_self=True))
+    _labels: Mapping[bytes, bytes] = attrs.field(
+        init=False, repr=False, default=attrs.Factory(_labels_of, takes_self=True)
+    )
     _said: set[str] = attrs.field(factory=set, init=False, repr=False)
     _pool: SMTPPool = attrs.field(init=False, repr=False, default=attrs.Factory(SMTPPool, takes_self=True))
 
@@ -116,7 +118,9 @@ class SMTPTransport(SMTPOptions):
 
     def _on_the_wire(self, content: bytes) -> bytes:
         end = b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"
-        return b"".join((self._headers, *_stuffed(content), end))
+        own = own_labels(content) if self._labels else ()
+        labels = (line for name, line in self._labels.items() if name not in own)
+        return b"".join((*labels, *_stuffed(content), end))
 
 
 def _stuffed(content: bytes) -> Iterator[bytes]:
