@@ -45,7 +45,9 @@ _SPECIALS: Final = frozenset('()<>,;:\\"[]')
 _FIELD: Final = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.MULTILINE)
 _END_OF_HEADERS: Final = re.compile(rb"\A\r?\n|\r?\n\r?\n")
 _QUOTED: Final = r'"(?:\\.|[^"\\])*"'
-_PIECE: Final = re.compile(rf'{_QUOTED}|(?P<angle><(?:{_QUOTED}|[^<>"])*>)|\[[^\]]*\]|[^"<\[(),;:\\]+|\\?.', re.DOTALL)
+_PIECE: Final = re.compile(
+    rf'{_QUOTED}|(?P<angle><(?:{_QUOTED}|[^<>"])*>)|\[[^\[\]]*\]|[^"<\[(),;:\\]+|\\?.', re.DOTALL
+)
 
 
 def address_refusal(address: str) -> str | None:
