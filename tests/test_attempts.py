@@ -11,8 +11,9 @@ import pytest
 from seslimit import Limiter, Outcome, RetryPolicy, TransportError
 from seslimit._model.history import History
 from seslimit._model.meaning import Meaning
-from seslimit._pacing.attempts import Attempts, Places, Postponed
+from seslimit._pacing.attempts import Attempts, Postponed
 from seslimit._pacing.gate import Admission
+from seslimit._pacing.lanes import Places
 
 from .virtual_time import on_virtual_time
 
@@ -28,9 +29,16 @@ class Counting(Limiter):
         self.admitted: list[Admission] = []
         self.settled: list[Admission] = []
 
-    async def enter(self, admission: Admission, *, front: bool = False, patience: RetryPolicy | None = None) -> None:
+    async def enter(
+        self,
+        admission: Admission,
+        *,
+        front: bool = False,
+        patience: RetryPolicy | None = None,
+        places: Places | None = None,
+    ) -> None:
         """Count."""
-        await super().enter(admission, front=front, patience=patience)
+        await super().enter(admission, front=front, patience=patience, places=places)
         self.admitted.append(admission)
 
     def conclude(self, admission: Admission, exc: BaseException | None) -> Meaning | None:
@@ -76,11 +84,6 @@ async def until(when: float) -> None:
     await asyncio.sleep(when - asyncio.get_running_loop().time())
 
 
-def free(semaphore: asyncio.Semaphore) -> int:
-    """Places that are free."""
-    return semaphore._value
-
-
 @on_virtual_time
 async def test_accepted_attempts_return_what_the_last_one_returned() -> None:
     """And say that they have ended, without an error."""
@@ -104,31 +107,34 @@ async def test_accepted_attempts_return_what_the_last_one_returned() -> None:
 @on_virtual_time
 async def test_every_admission_is_concluded_once(outcomes: tuple[Outcome | BaseException, ...]) -> None:
     """Whatever becomes of it, and every place is given back."""
-    limiter, places = Counting(), Places(IN_FLIGHT)
+    limiter = Counting()
+    places = limiter.places(IN_FLIGHT)
     one = attempts(limiter, answers(*outcomes), places)
     await asyncio.gather(one.to_the_end(until), return_exceptions=True)
     assert limiter.settled == limiter.admitted
-    assert free(places) == IN_FLIGHT
+    assert places.free == IN_FLIGHT
 
 
 @on_virtual_time
-async def test_a_message_waits_for_a_place_before_its_turn() -> None:
+async def test_a_message_waits_for_a_place_and_its_turn_together() -> None:
     """No admission is used up by one that has no place."""
-    limiter, places = Counting(), Places(1)
+    limiter = Counting()
+    places = limiter.places(1)
     tasks = [asyncio.create_task(attempts(limiter, answers(delay=1.0), places).run()) for _ in range(3)]
     await asyncio.sleep(0.5)
-    assert (len(limiter.admitted), limiter.waiting) == (1, 0)
+    assert (len(limiter.admitted), limiter.waiting) == (1, 2)
     await asyncio.wait(tasks)
 
 
 @on_virtual_time
 async def test_a_requeued_message_keeps_its_place() -> None:
     """Another one does not take it meanwhile."""
-    places = Places(1)
+    limiter = Counting()
+    places = limiter.places(1)
     order: list[str] = []
 
     async def named(name: str, *outcomes: Outcome) -> None:
-        await attempts(Counting(), answers(*outcomes), places).run()
+        await attempts(limiter, answers(*outcomes), places).run()
         order.append(name)
 
     await asyncio.gather(named("first", *[Outcome.THROTTLED] * 5), named("second"))
@@ -138,12 +144,13 @@ async def test_a_requeued_message_keeps_its_place() -> None:
 @on_virtual_time
 async def test_a_message_for_later_is_handed_back_without_its_place() -> None:
     """With the moment before which it is not tried; whoever keeps it, here or in a store, calls again."""
-    places, policy = Places(1), RetryPolicy(first_wait=1000.0)
-    one = attempts(Counting(), answers(Outcome.TRANSIENT), places, policy)
+    limiter, policy = Counting(), RetryPolicy(first_wait=1000.0)
+    places = limiter.places(1)
+    one = attempts(limiter, answers(Outcome.TRANSIENT), places, policy)
     postponed = await one.run()
     assert isinstance(postponed, Postponed)
     assert 0.1 < postponed.not_before <= asyncio.get_running_loop().time() + 1000.0
-    assert (free(places), one.unsent) == (1, True)
+    assert (places.free, one.unsent) == (1, True)
     assert await one.run() == "accepted"
     assert one.history.attempts == 2
 
@@ -151,7 +158,8 @@ async def test_a_message_for_later_is_handed_back_without_its_place() -> None:
 @on_virtual_time
 async def test_a_message_that_never_ran_gives_back_what_it_holds() -> None:
     """It had its place and its turn, and its task was cancelled before it began; closing twice changes nothing."""
-    limiter, places = Counting(), Places(1)
+    limiter = Counting()
+    places = limiter.places(1)
     one = attempts(limiter, answers(), places)
     await one.admit()
     task = asyncio.create_task(one.run())
@@ -160,7 +168,7 @@ async def test_a_message_that_never_ran_gives_back_what_it_holds() -> None:
     one.close()
     one.close()
     assert limiter.settled == limiter.admitted
-    assert free(places) == 1
+    assert places.free == 1
 
 
 @on_virtual_time
@@ -216,7 +224,12 @@ async def test_an_exception_of_the_limiter_is_no_attempt() -> None:
 
     class Broken(Limiter):
         async def enter(
-            self, admission: Admission, *, front: bool = False, patience: RetryPolicy | None = None
+            self,
+            admission: Admission,
+            *,
+            front: bool = False,
+            patience: RetryPolicy | None = None,
+            places: Places | None = None,
         ) -> None:
             raise RuntimeError("broken")
 
@@ -230,7 +243,8 @@ async def test_random_cancellation_gives_everything_back(seed: int) -> None:
     """Of 300 messages with every kind of failure a half is cancelled: each admission is concluded, each place free."""
     rng = random.Random(seed)
     loop = asyncio.get_running_loop()
-    limiter, places = Counting(100.0), Places(10)
+    limiter = Counting(100.0)
+    places = limiter.places(10)
     kinds = [Outcome.ACCEPTED, Outcome.THROTTLED, Outcome.TRANSIENT, Outcome.PERMANENT, Outcome.NOT_SENT]
     tasks = []
     for _ in range(300):
@@ -240,5 +254,5 @@ async def test_random_cancellation_gives_everything_back(seed: int) -> None:
         loop.call_later(rng.uniform(0.0, 10.0), task.cancel)
     await asyncio.wait(tasks)
     assert sorted(map(id, limiter.settled)) == sorted(map(id, limiter.admitted))
-    assert free(places) == 10
+    assert places.free == 10
     assert (limiter.waiting, limiter.paused) == (0, None)

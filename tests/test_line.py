@@ -114,7 +114,7 @@ async def test_a_message_that_had_its_turn_goes_before_the_others() -> None:
     await asyncio.sleep(0.01)
     tasks += [asyncio.create_task(watched.go(1, name, front=True)) for name in ("back 1", "back 2")]
     await asyncio.gather(*tasks)
-    assert watched.names == ["first", "second", "back 1", "back 2", "third"]
+    assert watched.names == ["first", "back 1", "back 2", "second", "third"]
 
 
 @on_virtual_time

@@ -52,6 +52,7 @@ class Message:
         recipients: the envelope's recipients, 1 to 50. Their number is the message's cost.
         content: the RFC 5322 message, as bytes or as an `email.message.EmailMessage`. Bare CR or LF become CRLF.
         key: the caller's name for this message; it comes back on the report and is never sent.
+        lane: the name of the limiter's lane that it waits in; None for the nameless one.
 
     Raises:
         InvalidMessage: an address or a header holds CR, LF or NUL, an address is malformed, or there are no recipients
@@ -62,6 +63,7 @@ class Message:
     recipients: tuple[str, ...] = attrs.field(converter=_addresses)
     content: bytes | email.message.Message = attrs.field(converter=_checked, repr=False)
     key: Hashable = None
+    lane: str | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         check_address("mail_from", self.mail_from)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
 import attrs
 
@@ -26,11 +26,9 @@ from .._model.meaning import Meaning
 from .._model.outcome import Outcome
 from .._model.report import Receipt
 from .gate import Admission, Gate
+from .lanes import Lane, Places
 
 T = TypeVar("T")
-
-Places: TypeAlias = asyncio.Semaphore
-"""Room for attempts in flight."""
 
 
 @attrs.frozen
@@ -57,6 +55,7 @@ class Attempts(Generic[T]):
         attempt: makes one attempt.
         history: what happened to it so far.
         places: where it takes its place in flight; None for no bound.
+        lane: where it waits for its turn; the gate's nameless one when left out.
     """
 
     gate: Gate
@@ -65,6 +64,7 @@ class Attempts(Generic[T]):
     attempt: Callable[[], Awaitable[T]]
     history: History
     places: Places | None = None
+    lane: Lane | None = None
     attempting: bool = attrs.field(default=False, init=False)
     """Whether an attempt is under way: cancelling now may lose its outcome."""
     last_attempt: bool = attrs.field(default=False, init=False)
@@ -82,12 +82,15 @@ class Attempts(Generic[T]):
         return not (self.ended or self.history.outcome is Outcome.UNKNOWN)
 
     async def admit(self) -> Admission:
-        """Take a place in flight, then wait for the turn; in front of everybody after the first time."""
-        if self.places and not self._holds_place:
-            await self.places.acquire()
-            self._holds_place = True
+        """Wait for the turn and a place in flight; in front of the lane after the first time."""
         admission = self._leave()
-        await self.gate.enter(admission, front=self.history.outcome is not None, patience=self.policy)
+        await self.gate.enter(
+            admission,
+            front=self.history.outcome is not None,
+            patience=self.policy,
+            places=None if self._holds_place else self.places,
+        )
+        self._holds_place = self.places is not None
         self._admission = admission
         return admission
 
@@ -148,7 +151,7 @@ class Attempts(Generic[T]):
 
     def _leave(self) -> Admission:
         """What is to be admitted."""
-        return Admission(self.gate, self.cost)
+        return Admission(self.gate, self.cost, lane=self.lane)
 
     def _accepted(self, admission: Admission, accepted: T) -> None:
         if isinstance(accepted, Receipt):

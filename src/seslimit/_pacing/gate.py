@@ -18,13 +18,21 @@ from .._model.endings import SendingStopped
 from .._model.meaning import Meaning
 from .._model.outcome import Outcome
 from .hooks import Hearing
+from .lanes import Lane, Places
 
 
 class Gate(Protocol):
     """Lets messages through, and learns from what becomes of them."""
 
-    async def enter(self, admission: Admission, *, front: bool = False, patience: RetryPolicy | None = None) -> None:
-        """Wait for an admission's turn; see `Limiter.enter`."""
+    async def enter(
+        self,
+        admission: Admission,
+        *,
+        front: bool = False,
+        patience: RetryPolicy | None = None,
+        places: Places | None = None,
+    ) -> None:
+        """Wait for an admission's turn, and for a place; see `Limiter.enter`."""
         ...
 
     def conclude(self, admission: Admission, exc: BaseException | None) -> Meaning | None:
@@ -52,13 +60,31 @@ class Admission:
     block is classified, slows the limiter if it is a throttle, and is raised on unchanged.
     """
 
-    __slots__ = ("_around", "_gate", "admitted_at", "asked_at", "cost", "handed_over_at", "hooks", "key", "transport")
+    __slots__ = (
+        "_around",
+        "_gate",
+        "admitted_at",
+        "asked_at",
+        "cost",
+        "handed_over_at",
+        "hooks",
+        "key",
+        "lane",
+        "transport",
+    )
 
     def __init__(
-        self, gate: Gate, cost: int, key: Hashable = None, transport: str = "", hooks: tuple[Hearing, ...] = ()
+        self,
+        gate: Gate,
+        cost: int,
+        key: Hashable = None,
+        transport: str = "",
+        hooks: tuple[Hearing, ...] = (),
+        lane: Lane | None = None,
     ) -> None:
         self._gate = gate
         self.cost = cost
+        self.lane = lane
         self.key = key
         self.transport = transport
         self.hooks = hooks

@@ -30,6 +30,7 @@ from .._model.quota import SendQuota
 from .attempts import Attempts
 from .gate import AROUND, Admission
 from .hooks import EventHook, Hearing, event_hooks, tell
+from .lanes import Lane, Places
 from .line import Line
 from .stops import Stops
 
@@ -124,12 +125,39 @@ class Limiter:
         """Seconds without a connection; infinity where none was ever made and the first few attempts failed."""
         return self._account.unreachable_for(_now())
 
-    def admit(self, recipients: int = 1) -> Admission:
+    def lane(self, name: str, *, priority: float | None = None, reserve: float | None = None) -> Lane:
+        """
+        Make a lane, or change it: messages in it go before or after those of other lanes.
+
+        Whatever is not put into a lane is in the nameless one, of priority 0; its name is the empty text.
+
+        Args:
+            name: for `lane=` of `admit`, `wrap`, `Sender.send` and `Message`.
+            priority: the lane with the higher one goes first; 0 for a new lane.
+            reserve: share of the rate, from 0 to 1, that the lane gets while it waits, whatever goes before it; 0.05
+                for a new lane, so that none starves.
+
+        Raises:
+            ConfigurationError: a number is out of its range.
+        """
+        return self._line.queue.lane(name, priority, reserve)
+
+    def find_lane(self, name: str | None) -> Lane:
+        """
+        The lane of that name; the nameless one for None.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        return self._line.queue.find(name)
+
+    def admit(self, recipients: int = 1, *, lane: str | None = None) -> Admission:
         """
         Let one message through and learn from what becomes of it: `async with limiter.admit(recipients=3): …`.
 
         Args:
             recipients: the message's cost; more than the rate is no error, it only makes the next one wait longer.
+            lane: the name of the lane that it waits in.
 
         Raises:
             AccountBlocked: on entry, when a message before was refused for the account. From half a minute later on,
@@ -139,7 +167,7 @@ class Limiter:
             while it waits: no token is lost and the next in line moves up. Inside the block: the attempt counts as one
             that told nothing.
         """
-        return Admission(self, recipients)
+        return Admission(self, recipients, lane=self.find_lane(lane))
 
     async def acquire(self, cost: float = 1) -> None:
         """
@@ -167,13 +195,16 @@ class Limiter:
             del self._entered[task]
         self.conclude(admission, exc)
 
-    def wrap(self, *, cost: Callable[..., int] | int = 1, retry: RetryPolicy | None = None) -> Wrapper:
+    def wrap(
+        self, *, cost: Callable[..., int] | int = 1, retry: RetryPolicy | None = None, lane: str | None = None
+    ) -> Wrapper:
         """
         Decorate an asynchronous function that makes one attempt: it is admitted, and tried again as the policy says.
 
         Args:
             cost: recipients of one call, or a function of the call's arguments that returns them.
             retry: the retry policy; `RetryPolicy()` when left out.
+            lane: the name of the lane that it waits in.
 
         Returns:
             a decorator. The decorated function returns what the function returns, raises its last exception unchanged
@@ -187,7 +218,8 @@ class Limiter:
                 recipients = cost if isinstance(cost, int) else cost(*args, **kwargs)
                 history = History(time.time())
                 attempt = partial(self._around, function, *args, **kwargs)
-                return await Attempts(self, policy, recipients, attempt, history).to_the_end(_until)
+                attempts = Attempts(self, policy, recipients, attempt, history, lane=self.find_lane(lane))
+                return await attempts.to_the_end(_until)
 
             return paced
 
@@ -362,15 +394,27 @@ class Limiter:
         admission.admitted_at = _now()
         return admission
 
-    async def enter(self, admission: Admission, *, front: bool = False, patience: RetryPolicy | None = None) -> None:
+    def places(self, count: int) -> Places:
+        """Room for so many attempts at the same time, to be given to `enter`."""
+        return Places(count, self._line.freed)
+
+    async def enter(
+        self,
+        admission: Admission,
+        *,
+        front: bool = False,
+        patience: RetryPolicy | None = None,
+        places: Places | None = None,
+    ) -> None:
         """
         Wait for an admission's turn; `admit` and `acquire` do so by themselves.
 
         Args:
             admission: what to admit.
-            front: at the head of the line, for a message that had its turn before.
+            front: at the head of its lane, for a message that had its turn before.
             patience: says what is not waited out: an exceeded quota, a long time without a connection. Everybody is
                 asked at the head of the line, so those with less patience than the head learn it after the head.
+            places: where it takes a place together with its turn, and gives it back itself; None for no bound.
 
         Raises:
             AccountBlocked: as `admit` does.
@@ -381,7 +425,11 @@ class Limiter:
         admission.handed_over_at = None
         admission.asked_at = _now()
         admission.admitted_at = await self._line.go_through(
-            admission.cost, front=front, refuse=lambda: self._stops.refuse(_now(), patience)
+            admission.cost,
+            lane=admission.lane,
+            front=front,
+            places=places,
+            refuse=lambda: self._stops.refuse(_now(), patience),
         )
         self._in_flight += 1
 

@@ -1,8 +1,8 @@
 """
 The wait itself: a line of callers and a bucket that is paid in seconds of sending.
 
-The one subtle module. Decides who goes next (first come, first served, at any cost) and makes the head of the line wait
-until what was let through before is paid for. It must not know why the rate is what it is, or what is sent.
+The one subtle module. Makes the head of the line wait until what was let through before is paid for. It must not know
+why the rate is what it is, what is sent, or why somebody goes before somebody else (that is `lanes`).
 
 How it is paid. The bucket of aiolimiter leaks one second of sending every second, whatever the rate, so it never has to
 be told of a change. Each admission is paid for afterwards: whoever is at the head first pays what earlier ones owe, in
@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from aiolimiter import AsyncLimiter
 
 from .._law.account import Account
+from .lanes import Lane, Places, Queue, Seat
 
 DEPTH = 0.05
 """Seconds of sending that the bucket holds: what may go at once after the event loop was blocked."""
@@ -49,19 +49,23 @@ class Line:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._bucket = AsyncLimiter(DEPTH, DEPTH)
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._returning: deque[asyncio.Future[None]] = deque()
+        self.queue = Queue()
         self._taken = False
         self._owed = 0.0
         self._paid_at = -math.inf
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._returning) + len(self._waiting) + self._taken
+        return len(self.queue) + self._taken
 
     def changed(self) -> None:
         """The account may open earlier than it said."""
         self._changed.set()
+
+    def freed(self) -> None:
+        """There is a place for one that may have waited for nothing else."""
+        if not self._taken:
+            self._pass_on()
 
     def is_open(self, now: float) -> bool:
         """Whether a newcomer would be let through at once."""
@@ -72,13 +76,23 @@ class Line:
             return seconds <= CRUMB
         return seconds <= DEPTH and self._bucket.has_capacity(seconds)
 
-    async def go_through(self, cost: int, *, front: bool = False, refuse: Callable[[], None] = lambda: None) -> float:
+    async def go_through(
+        self,
+        cost: int,
+        *,
+        lane: Lane | None = None,
+        front: bool = False,
+        places: Places | None = None,
+        refuse: Callable[[], None] = lambda: None,
+    ) -> float:
         """
-        Wait for the turn of a message of this cost.
+        Wait for the turn of a message of this cost, and for a place.
 
         Args:
             cost: recipients; paid by those who come after.
-            front: stand before everybody who does not, for a message that had its turn before.
+            lane: where it waits; the nameless one when left out.
+            front: stand before everybody of the lane who does not, for a message that had its turn before.
+            places: where it takes a place together with its turn; None where it has one, or needs none.
             refuse: called at the head of the line before a rest, and whenever the account has changed; raises to wait
                 no longer.
 
@@ -88,40 +102,52 @@ class Line:
         Cancelling:
             nothing is owed for this message and the next in line moves up.
         """
-        if self._taken:
-            await self._stand(front)
-        else:
-            self._taken = True
-        try:
-            now, waited = await self._pay(refuse)
-            self._account.admitted(now, cost, waited=waited)
-            self._owed += cost
-            return now
-        finally:
+        seat = self.queue.seat(lane or self.queue.lanes[""], front, places)
+        if self._taken or not self.queue.goes_first(seat):
+            await self._stand(seat)
+        self._taken = True
+        while True:
+            try:
+                now, waited = await self._pay(refuse)
+            except BaseException:
+                self._pass_on()
+                raise
+            if self.queue.goes_first(seat):
+                break
+            # Somebody who goes before came meanwhile, or its place is not free any more; what is paid stays paid.
+            turn = self._stand(seat, again=True)
             self._pass_on()
+            await turn
+        self._account.admitted(now, cost, waited=waited)
+        self._owed += cost
+        if places is not None:
+            places.free -= 1
+        self.queue.went(seat.lane, cost)
+        self._pass_on()
+        return now
 
-    async def _stand(self, front: bool) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        line = self._returning if front else self._waiting
-        line.append(turn)
+    def _stand(self, seat: Seat, *, again: bool = False) -> Coroutine[Any, Any, None]:
+        seat.turn = asyncio.get_running_loop().create_future()
+        self.queue.add(seat, again=again)
+        return self._turn_of(seat, seat.turn)
+
+    async def _turn_of(self, seat: Seat, turn: asyncio.Future[None]) -> None:
         try:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                with suppress(ValueError):  # the head may have passed over it already, in this very turn of the loop
-                    line.remove(turn)
+                self.queue.remove(seat)  # where the head has not passed over it already, in this very turn of the loop
             else:  # cancelled in the very moment in which the turn had come
                 self._pass_on()
             raise
 
     def _pass_on(self) -> None:
-        for line in (self._returning, self._waiting):
-            while line:
-                turn = line.popleft()
-                if not turn.done():
-                    turn.set_result(None)
-                    return
         self._taken = False
+        while seat := self.queue.pop():
+            if seat.turn is not None and not seat.turn.done():
+                seat.turn.set_result(None)
+                self._taken = True
+                return
 
     async def _pay(self, refuse: Callable[[], None]) -> tuple[float, bool]:
         """Pay what is owed and sit out every rest; returns when, and whether the rate was what held the message up."""

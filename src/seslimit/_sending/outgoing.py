@@ -20,9 +20,11 @@ from .._model.history import History
 from .._model.message import Message
 from .._model.outcome import Outcome
 from .._model.report import Receipt, Report
-from .._pacing.attempts import Attempts, Places
-from .._pacing.gate import Admission, Gate
+from .._pacing.attempts import Attempts
+from .._pacing.gate import Admission
 from .._pacing.hooks import Hearing, tell
+from .._pacing.lanes import Places
+from .._pacing.limiter import Limiter
 from ..transports import Transport
 
 
@@ -64,7 +66,7 @@ class Outgoing(Attempts[Receipt]):
 
     def _leave(self) -> Admission:
         setup = self.setup
-        return Admission(self.gate, self.cost, self.message.key, setup.transport_name, setup.listeners)
+        return Admission(self.gate, self.cost, self.message.key, setup.transport_name, setup.listeners, lane=self.lane)
 
 
 @attrs.frozen(eq=False)
@@ -82,7 +84,7 @@ class Setup:
     """
 
     transport: Transport
-    gate: Gate
+    gate: Limiter
     policy: RetryPolicy
     places: Places
     report_hooks: tuple[Callable[[Report], object], ...]
@@ -91,8 +93,14 @@ class Setup:
         default=attrs.Factory(lambda self: type(self.transport).__name__, takes_self=True), init=False
     )
 
-    def outgoing(self, message: Message, number: int = 0) -> Outgoing:
-        """A message that is to be sent."""
+    def outgoing(self, message: Message, number: int = 0, lane: str | None = None) -> Outgoing:
+        """
+        A message that is to be sent.
+
+        Raises:
+            ConfigurationError: it names a lane that does not exist.
+        """
+        name = lane or message.lane
         return Outgoing(
             self.gate,
             self.policy,
@@ -100,6 +108,7 @@ class Setup:
             partial(self.transport.send, message),
             History(time.time()),
             self.places,
+            None if name is None else self.gate.find_lane(name),
             message=message,
             number=number,
             setup=self,

@@ -84,7 +84,7 @@ class Sender:
             transport,
             self.limiter,
             retry or RetryPolicy(),
-            asyncio.Semaphore(max_in_flight),
+            self.limiter.places(max_in_flight),
             report_hooks(hooks := tuple(hooks)),
             listeners(hooks),
         )
@@ -112,9 +112,13 @@ class Sender:
         """Do as `ask_quota`, by its former name."""
         await self.ask_quota()
 
-    async def send(self, message: Message) -> Receipt:
+    async def send(self, message: Message, *, lane: str | None = None) -> Receipt:
         """
         Send one message: returns when the service has accepted it.
+
+        Args:
+            message: what to send.
+            lane: the name of the limiter's lane that it waits in; the message's own when left out.
 
         Returns:
             the service's receipt.
@@ -127,7 +131,7 @@ class Sender:
         Cancelling:
             the attempt under way is dropped; the message may have been accepted. `withdraw` waits for it instead.
         """
-        outgoing = self._setup.outgoing(message)
+        outgoing = self._setup.outgoing(message, lane=lane)
         call = self._calls.one(outgoing)
         try:
             with call:
