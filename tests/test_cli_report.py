@@ -265,4 +265,4 @@ def test_two_runs_do_not_share_a_report(tmp_path: Path, ses_simulator: Callable[
     status, _, err = _shell("", "send", path, "--to", simulator.smtp_url, "--report", report)
     first.send_signal(signal.SIGINT)
     ended(first)
-    assert (status, "another run writes the report" in err) == (2, True)
+    assert (status, "another run writes this report" in err) == (2, True)

@@ -74,6 +74,17 @@ def seslimit(context: click.Context) -> None:
     metavar="FILE",
     help="Append one JSON line for each message to FILE; - is standard output.",
 )
+@click.option("--resume", is_flag=True, help="Send only what the report does not name as ended.")
+@click.option(
+    "--on-unknown",
+    type=click.Choice(["resend", "hold"]),
+    help="Send what may have been accepted again, or never twice.  [default: again, but not with --resume]",
+)
+@click.option(
+    "--on-quota",
+    type=click.Choice(["wait", "stop"]),
+    help="Wait when nothing is left of the daily quota, or stop.  [default: wait]",
+)
 @_JSON
 def send(as_json: bool, **options: Any) -> int:
     """
@@ -91,11 +102,11 @@ def send(as_json: bool, **options: Any) -> int:
     Exit status: 0 all accepted; 1 some failed; 2 wrong usage or configuration; 3 the account is blocked; 75 stopped
     with messages remaining. In --json, "attempts" counts every attempt made, the throttled ones included.
     """
-    from ._reporting import STANDARD_OUTPUT
+    from ._lines import STANDARD_OUTPUT
     from ._send import SendOptions
     from ._send import send as run_send
 
-    asked = SendOptions(**options)
+    asked = SendOptions(**_given(options))
     lines_on_output = asked.report == STANDARD_OUTPUT
     status, summary = asyncio.run(run_send(asked, _console(as_json=as_json or lines_on_output)))
     if as_json:

@@ -3,9 +3,9 @@ One run: everything that the inputs hold goes through one sender, and each messa
 
 The steps: check what can be checked, send, name what remains. What the end is called is in `_ending`.
 
-Invariant: when a run ends, other than by a kill, every message of the input is on the report exactly once; but for a
-list that was found broken before anything was sent, of which only the bad entries are, and a report that could not be
-written. Then sending stops, and what has come to an end without a line is in the report's `unwritten`.
+Invariant: when a run that began to send ends, other than by a kill, every message of the input that was to be sent is
+on the report exactly once; but for a report that could not be written. Then sending stops, and what has come to an end
+without a line is in the report's `unwritten`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 
+from .._law.retry import RetryPolicy
 from .._model.endings import SendingStopped
 from .._model.errors import SESLimitError, printable
 from .._model.outcome import Outcome
@@ -23,9 +24,11 @@ from .._sending.sender import DRAIN, Sender
 from ..transports import Transport
 from ._ending import Status, ended_by
 from ._inputs import BadEntry, Entry, Input
+from ._past import EVERYTHING, Choice, State
+from ._recorded import RecordedTransport
 from ._reporting import ReportFile
 from ._summary import Summary
-from ._supply import InputBroken, Supply, check
+from ._supply import NAMED, InputBroken, InputUnexpected, Supply, check, repeated
 from ._tally import CountingTransport, Tally
 from ._view import Watch
 
@@ -40,19 +43,33 @@ class Run:
         inputs: what to send.
         limiter: at which rate.
         report: where to write what became of each message.
+        choice: which messages of the input are to be sent; all when left out.
+        retry: the retry policy.
     """
 
     def __init__(
-        self, transport: Transport, url: str, inputs: Sequence[Input], limiter: Limiter, report: ReportFile
+        self,
+        transport: Transport,
+        url: str,
+        inputs: Sequence[Input],
+        limiter: Limiter,
+        report: ReportFile,
+        *,
+        choice: Choice = EVERYTHING,
+        retry: RetryPolicy | None = None,
     ) -> None:
         self.tally = Tally()
+        self.notes: list[str] = []
+        """Sentences that a reader should know of."""
         self._url = url
         self._inputs = inputs
-        self._supply = Supply(inputs, self._bad)
+        self._choice = choice
+        self._supply = Supply(inputs, self._bad, self._choice)
         self._report = report
         report.on_failure = self.stop
         self._limiter = limiter
-        self._sender = Sender(CountingTransport(transport, self.tally), limiter=limiter)
+        recorded = RecordedTransport(transport, report) if report.is_kept else transport
+        self._sender = Sender(CountingTransport(recorded, self.tally), limiter=limiter, retry=retry)
         self._stopping = False
         self._closing: asyncio.Task[None] | None = None
         self._patience: asyncio.Timeout | None = None
@@ -70,10 +87,10 @@ class Run:
     async def execute(self, watch: Watch) -> Status:
         """Check, send, and name what remains."""
         try:
-            watch.phase = "checking the input"
-            if not await self._checked():
-                return Status.WRONG_USAGE
+            status = await self._checked(watch)
             watch.phase = None
+            if status is not None:
+                return status
             stopped_by = await self._send_all()
             watch.phase = "naming what remains"
             await self._name_rest(stopped_by)
@@ -89,7 +106,8 @@ class Run:
             seconds=self._seconds,
             estimate=self._limiter.estimate,
             error=self._error,
-            notes=tuple(notes),
+            notes=(*self.notes, *notes),
+            before=self._choice.before,
         )
 
     def _close(self) -> asyncio.Task[None]:
@@ -97,10 +115,20 @@ class Run:
             self._closing = asyncio.create_task(self._sender.aclose(DRAIN))
         return self._closing
 
-    async def _checked(self) -> bool:
-        found = await check(self._inputs, lambda: self._stopping)
+    async def _checked(self, watch: Watch) -> Status | None:
+        """Look at what can be read twice; returns the exit status where the run is over already."""
+
+        def progress(count: int) -> None:
+            watch.phase = f"checking the input: {count:,}"
+
+        progress(0)
+        kept = self._report.is_kept
+        found = await check(self._inputs, lambda: self._stopping, self._choice, progress, with_keys=kept)
         if self._stopping:
-            return True
+            # To name a million messages of which none was tried would take longer than anybody waits after Ctrl-C.
+            self.tally.remaining = found.messages
+            self._error = "stopped while the input was checked; nothing was sent."
+            return Status.REMAINING
         if found.bad:
             self.tally.remaining = found.messages
             self._error = found.sentence(has_report=self._report.path is not None)
@@ -108,10 +136,13 @@ class Run:
                 # Not as failed: whoever corrects it and goes on by the report has to send it.
                 self._report.bad(entry, Outcome.NOT_SENT)
             await self._reader_caught_up()
-            return False
+            return Status.WRONG_USAGE
         if all(each.repeatable for each in self._inputs):
             self.tally.total, self.tally.total_recipients = found.messages, found.recipients
-        return True
+        if kept and (keys := await repeated(self._inputs, found)):
+            named = ", ".join(printable(str(key)) for key in keys[:NAMED]) + ", …" * (len(keys) > NAMED)
+            self.notes.append(f"keys that come more than once, which the report cannot tell apart: {named}")
+        return None
 
     async def _send_all(self) -> SESLimitError | None:
         """Send until the end, or until sending has to stop; returns what stopped it."""
@@ -139,8 +170,14 @@ class Run:
     def _ended(self, report: Report) -> None:
         outcome = self.tally.ended(report, stopping=self._stopping)
         self._report.ended(report, outcome)
-        if outcome not in (Outcome.ACCEPTED, Outcome.NOT_SENT) and self._first_failure is None:
-            self._first_failure = f"{printable(str(report.message.key))}: {outcome}: {printable(str(report.error))}"
+        if self._first_failure is not None or outcome is Outcome.NOT_SENT:
+            return
+        key = printable(str(report.message.key))
+        if outcome is not Outcome.ACCEPTED:
+            self._first_failure = f"{key}: {outcome}: {printable(str(report.error))}"
+        elif report.receipt is not None and report.receipt.refused:
+            address, reply = next(iter(report.receipt.refused.items()))
+            self._first_failure = f"{key}: accepted, but not for {printable(address)}: {printable(reply)}"
 
     async def _reader_caught_up(self) -> None:
         """Let whoever reads the report from a pipe read on; once sending stops, not for ever."""
@@ -182,15 +219,21 @@ class Run:
         return status
 
     def _ending(self, stopped_by: SESLimitError | None) -> tuple[Status, str | None]:
-        tally = self.tally
+        tally, before = self.tally, self._choice.before
+        if isinstance(stopped_by, InputUnexpected) and not tally.messages:
+            return Status.WRONG_USAGE, f"nothing was sent, for {stopped_by}"
         if stopped_by is not None:
             return ended_by(stopped_by, self._url, self._remaining())
         if tally.remaining or self._supply.cut_off:
             return Status.REMAINING, f"sending was stopped; {self._remaining()}."
-        if tally.failed or tally.unknown:
-            others = tally.failed + tally.unknown - 1
-            more = f" ({others:,} more did not get through)" if others else ""
+        if others := tally.failed + tally.unknown + tally.in_part:
+            more = f" ({others - 1:,} more did not get through)" if others > 1 else ""
             return Status.SOME_FAILED, f"{(self._first_failure or '').rstrip('.')}{more}."
+        if others := sum(count for state, count in before.items() if state is not State.ACCEPTED):
+            return Status.SOME_FAILED, (
+                f"{others:,} of the input did not get through in a run before, or may have been accepted: "
+                f"'seslimit report {self._report.name}' names them."
+            )
         return Status.ALL_ACCEPTED, None
 
     def _remaining(self) -> str:

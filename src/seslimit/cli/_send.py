@@ -7,15 +7,18 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import attrs
 from rich.console import Console
 
+from .._law.retry import RetryPolicy
 from .._model.errors import ConfigurationError
 from .._pacing.limiter import Limiter
 from ..transports import transport_from_url
 from ._ending import Status, shown
 from ._inputs import STREAM, open_input
+from ._past import Choice, State
 from ._reporting import ReportFile
 from ._run import Run
 from ._signals import stop_signals
@@ -34,6 +37,10 @@ class SendOptions:
         rate: recipients/s to start with; None when unknown.
         max_rate: recipients/s that are never exceeded; None for no bound.
         report: the report's file, "-" for standard output; None for none.
+        resume: whether to send only what the report does not name as ended.
+        on_unknown: "resend" or "hold" what may have been accepted; None to repeat it in this run, and to hold what a
+            run before has left.
+        on_quota: "wait" or "stop" when nothing is left of the daily quota.
     """
 
     inputs: tuple[str, ...]
@@ -41,6 +48,20 @@ class SendOptions:
     rate: float | None = None
     max_rate: float | None = None
     report: Path | None = None
+    resume: bool = False
+    on_unknown: Literal["resend", "hold"] | None = None
+    on_quota: Literal["wait", "stop"] = "wait"
+
+    def retry(self) -> RetryPolicy:
+        """The retry policy."""
+        return RetryPolicy(on_unknown=self.on_unknown or "resend", on_quota_exceeded=self.on_quota)
+
+    def choice(self, report: ReportFile) -> Choice:
+        """Which messages are to be sent."""
+        if self.resume and not report.is_kept:
+            raise ConfigurationError("--resume reads what was sent from the report: give --report FILE.")
+        again = {State.OPEN, State.UNKNOWN} if self.on_unknown == "resend" else {State.OPEN}
+        return Choice(report.past, report.name, self.resume, frozenset(again))
 
 
 async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]:
@@ -63,11 +84,12 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
     with Notes() as notes:
         with report:
             _check_that_it_is_no_input(report, options.inputs)
-            run = Run(transport, options.to, inputs, limiter, report)
+            choice, retry = options.choice(report), options.retry()
+            run = Run(transport, options.to, inputs, limiter, report, choice=choice, retry=retry)
             with stop_signals(run.stop, Status.REMAINING, lambda: report.unwritten):
                 async with Watch(f"send to {shown(options.to)}", run.tally, limiter, console) as watch:
                     status = await run.execute(watch)
-        remarks = [*notes.taken, *(each.note for each in inputs if each.note)]
+        remarks = [*report.notes, *notes.taken, *(each.note for each in inputs if each.note)]
         return status, attrs.evolve(run.summary(remarks), unwritten=tuple(report.unwritten))
 
 

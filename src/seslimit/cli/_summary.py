@@ -6,10 +6,12 @@ Decides the keys of `--json`, which are a contract, and the words for people. It
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
+from ._past import State
 from ._tally import Tally
 from ._view import duration, number
 
@@ -26,6 +28,7 @@ class Summary:
         error: one sentence about what stopped the run; None when nothing did.
         notes: sentences that a reader should know of.
         unwritten: lines of the report that could not be written.
+        before: messages of the input that a run before had brought to their end, by how.
     """
 
     tally: Tally
@@ -34,6 +37,7 @@ class Summary:
     error: str | None = None
     notes: tuple[str, ...] = ()
     unwritten: tuple[str, ...] = ()
+    before: Mapping[State, int] = attrs.field(factory=dict)
 
     def figures(self) -> dict[str, Any]:
         """The object of `--json`; the first nine keys are a contract."""
@@ -51,6 +55,10 @@ class Summary:
             "recipients": tally.recipients,
             "limit": self.estimate and round(self.estimate, 3),
             "error": self.error,
+            "in_part": tally.in_part,
+            "refused": tally.refused,
+            "before": sum(self.before.values()),
+            "notes": list(self.notes),
         }
 
     def text(self) -> str:
@@ -63,7 +71,10 @@ class Summary:
         ]
         if self.estimate is not None:
             lines[-1] += f"; the limit is about {number(self.estimate)} recipients/s"
+        if before := sum(self.before.values()):
+            lines.append(f"{before:,} more had come to their end in a run before")
         for count, words in (
+            (tally.in_part, f"accepted in part: {tally.refused:,} of their recipients were refused"),
             (tally.failed, "failed"),
             (tally.unknown, "unknown: they may have been accepted"),
             (tally.remaining, "remaining: not sent"),

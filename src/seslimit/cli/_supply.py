@@ -10,14 +10,16 @@ Invariant: every entry comes out once, as a message to send or as a bad one, or 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from array import array
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import attrs
 
-from .._model.errors import SESLimitError, printable
+from .._model.errors import ConfigurationError, SESLimitError, printable
 from .._model.message import Message
 from ._inputs import BadEntry, Entry, Input, Reading
+from ._past import EVERYTHING, Choice
 
 BREATH = 200
 """Entries that are read in a row before the event loop gets its turn: about 10 ms."""
@@ -36,25 +38,38 @@ class InputBroken(SESLimitError):
     """An input that could be read at first, and cannot any more."""
 
 
+class InputUnexpected(InputBroken):
+    """A stream that gives what the report names already, or cannot tell apart."""
+
+
 @attrs.define
 class Check:
     """
     What a look at all inputs found.
 
     Args:
-        messages: entries, the bad ones included.
+        read: entries.
+        messages: those to be sent, and the bad ones.
         recipients: recipients of all messages.
         bad: the bad entries, at most `KEPT` of them.
         bad_count: all bad entries.
+        keys: the hashes of all keys, eight bytes each, for a list may have millions; None where nobody asks.
     """
 
+    read: int = 0
     messages: int = 0
     recipients: int = 0
     bad: list[BadEntry] = attrs.field(factory=list)
     bad_count: int = 0
+    keys: array[int] | None = None
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: Entry, choice: Choice) -> None:
         """Count one entry."""
+        self.read += 1
+        if self.keys is not None:
+            self.keys.append(hash(entry.key))
+        if isinstance(entry, Message) and not choice.takes(entry):
+            return
         self.messages += 1
         if isinstance(entry, Message):
             self.recipients += entry.cost
@@ -79,16 +94,50 @@ class Check:
         return f"nothing was sent, for {str(first).rstrip('.')} ({self.bad_count - 1:,} more: {names})."
 
 
-async def check(inputs: Sequence[Input], stopping: Callable[[], bool]) -> Check:
-    """Read every input that can be read twice, unless `stopping` says to stop."""
-    found = Check()
+async def check(
+    inputs: Sequence[Input],
+    stopping: Callable[[], bool],
+    choice: Choice = EVERYTHING,
+    progress: Callable[[int], None] = lambda _: None,
+    *,
+    with_keys: bool = False,
+) -> Check:
+    """
+    Read every input that can be read twice.
+
+    Args:
+        inputs: what to read.
+        stopping: says when to stop.
+        choice: which of the messages are to be sent.
+        progress: is told now and then how many entries were read.
+        with_keys: whether to keep what `repeated` needs.
+
+    Raises:
+        ConfigurationError: as `Choice.takes` does.
+    """
+    found, choice = Check(keys=array("q") if with_keys else None), attrs.evolve(choice)
     for each in inputs:
         entries = each.read(Reading()) if each.repeatable else None
         while entries and not stopping() and (entry := await _taken(each, entries)):
-            found.take(entry)
-            if found.messages % BREATH == 0:
+            found.take(entry, choice)
+            if found.read % BREATH == 0:
+                progress(found.read)
                 await asyncio.sleep(0)
     return found
+
+
+async def repeated(inputs: Sequence[Input], found: Check) -> list[object]:
+    """The keys that come more than once in what was checked, in their order."""
+    hashes = Counter(found.keys or ())
+    often = {each for each in hashes if hashes[each] > 1}
+    del hashes
+    counts: Counter[object] = Counter()
+    for each in inputs if often else ():
+        entries = each.read(Reading(names_only=True)) if each.repeatable else None
+        while entries and (entry := await _taken(each, entries)):
+            counts[entry.key] += hash(entry.key) in often
+            await asyncio.sleep(0)
+    return [key for key, count in counts.items() if count > 1]
 
 
 async def _taken(source: Input, entries: AsyncIterator[Entry]) -> Entry | None:
@@ -106,9 +155,13 @@ class Supply(AsyncIterator[Message]):
     Args:
         inputs: what to read.
         on_bad: is told of every bad entry that is passed over.
+        choice: which of the messages are to be sent.
     """
 
-    def __init__(self, inputs: Sequence[Input], on_bad: Callable[[BadEntry], None]) -> None:
+    def __init__(
+        self, inputs: Sequence[Input], on_bad: Callable[[BadEntry], None], choice: Choice = EVERYTHING
+    ) -> None:
+        self._choice = choice
         self._inputs = deque(inputs)
         self.cut_off = False
         """Whether `rest` gave up on a stream that may hold more."""
@@ -121,10 +174,16 @@ class Supply(AsyncIterator[Message]):
             entry = await self._next()
             if entry is None:
                 raise StopAsyncIteration
-            if isinstance(entry, Message):
+            if isinstance(entry, Message) and self._takes(entry):
                 return entry
             if isinstance(entry, BadEntry):
                 self._on_bad(entry)
+
+    def _takes(self, entry: Message) -> bool:
+        try:
+            return self._choice.takes(entry)
+        except ConfigurationError as error:
+            raise InputUnexpected(str(error)) from None
 
     async def rest(self, patience: float) -> AsyncIterator[list[Entry]]:
         """
@@ -139,7 +198,8 @@ class Supply(AsyncIterator[Message]):
         piece: list[Entry] = []
         try:
             while entry := await self._in_time(deadline):
-                piece.append(entry)
+                if isinstance(entry, BadEntry) or self._choice.takes(entry):
+                    piece.append(entry)
                 if len(piece) == BREATH:
                     yield piece
                     piece = []

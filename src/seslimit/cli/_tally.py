@@ -42,8 +42,12 @@ class Tally:
     failed: int = attrs.field(default=0, init=False)
     unknown: int = attrs.field(default=0, init=False)
     remaining: int = attrs.field(default=0, init=False)
+    in_part: int = attrs.field(default=0, init=False)
+    """Accepted messages that the service would not take for some of their recipients."""
     recipients: int = attrs.field(default=0, init=False)
     """Accepted recipients."""
+    refused: int = attrs.field(default=0, init=False)
+    """Recipients that were refused of accepted messages."""
     ended_recipients: int = attrs.field(default=0, init=False)
     """Recipients of messages that came to an end, whatever the end."""
     attempts: int = attrs.field(default=0, init=False)
@@ -75,7 +79,10 @@ class Tally:
             return Outcome.NOT_SENT
         self.ended_recipients += report.message.cost
         if report.receipt is not None:
-            self.recipients += report.message.cost - len(report.receipt.refused)
+            refused = len(report.receipt.refused)
+            self.recipients += report.message.cost - refused
+            self.refused += refused
+            self.in_part += refused > 0
         return report.outcome
 
 
