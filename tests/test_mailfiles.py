@@ -6,6 +6,7 @@ import email
 import email.policy
 import mailbox
 from contextlib import closing
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,34 @@ def test_a_header_that_was_parsed_is_read_as_it_is_written(policy: str) -> None:
     raw = b"From: " + b"(" * 1000 + b")" * 1000 + b" a@example.org\nTo: c@example.org <b@example.net>,\n\n"
     message = Message.from_email(email.message_from_bytes(raw, policy=getattr(email.policy, policy)))
     assert (message.mail_from, message.recipients) == ("a@example.org", ("b@example.net",))
+
+
+@pytest.mark.parametrize(
+    ("text", "recipients"),
+    [
+        ("a@example.org; b@example.org", ("a@example.org", "b@example.org")),
+        ("alice@example.org <bob@example.org>", ("bob@example.org",)),
+        (",a@example.org,,b@example.org,", ("a@example.org", "b@example.org")),
+        ("a . b @ example . org", ("a.b@example.org",)),
+        ("=?utf-8?q?Doe=2C_Jane?= <j@example.org>", ("j@example.org",)),
+    ],
+)
+def test_a_header_that_was_set_is_read_as_it_was_set(text: str, recipients: tuple[str, ...]) -> None:
+    """As a text, `EmailMessage` shows of "a; b" only a, and sends the header with both."""
+    content = EmailMessage()
+    content["From"], content["To"] = "f@example.org", text
+    assert Message.from_email(content).recipients == recipients
+
+
+@pytest.mark.parametrize(
+    "text", ["<a@example.org> b@example.org", "a@example.org b@example.org", "Doe, Jane <j@example.org>", ";\udcffé"]
+)
+def test_a_header_that_was_set_and_is_no_list_is_refused(text: str) -> None:
+    """The standard library's text of it has lost the second one."""
+    content = EmailMessage()
+    content["From"], content["To"] = "f@example.org", text
+    with pytest.raises(InvalidMessage, match=r"\bTo\b"):
+        Message.from_email(content)
 
 
 # mbox.

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import email.errors
 import email.message
+import email.policy
 import re
 from collections.abc import Hashable, Iterable
+from email.headerregistry import BaseHeader
 
 import attrs
 
@@ -24,6 +26,7 @@ MAX_RECIPIENTS = 50
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _FOLD = re.compile(r"\r\n|\r|\n")
+_UNFOLDED = email.policy.default.clone(utf8=True, max_line_length=None)
 _HIDING = (
     email.errors.MissingHeaderBodySeparatorDefect,
     email.errors.FirstHeaderLineIsContinuationDefect,
@@ -120,8 +123,18 @@ class Message:
                 "correct it before it is parsed."
             )
         _check_headers(content)
-        fields = [Field(name, str(value)) for name, value in content.raw_items()]
+        fields = [Field(name, _as_set(name, value)) for name, value in content.raw_items()]
         return cls(*envelope_of(fields), content, key)
+
+
+def _as_set(name: str, value: object) -> str:
+    """A header's value as it was set; as a text, one that the standard library finds malformed is not all of it."""
+    if not isinstance(value, BaseHeader) or not value.defects:
+        return str(value)
+    try:
+        return value.fold(policy=_UNFOLDED).partition(":")[2]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidMessage(f"header {printable(name)} cannot be written: {printable(str(error))}.") from None
 
 
 def _check_headers(content: email.message.Message) -> None:
