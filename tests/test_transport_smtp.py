@@ -23,10 +23,10 @@ from seslimit._model.errors import ConfigurationError, TransportError
 from seslimit._model.message import Message
 from seslimit._model.outcome import Outcome, Stage
 from seslimit._model.report import Receipt
-from seslimit.transports import transport_from_url
+from seslimit.transports import _pool, transport_from_url
 from seslimit.transports._content import prepared
 from seslimit.transports._secret import HIDDEN, encoded
-from seslimit.transports.smtp import SMTPTransport, _pool, derive_smtp_password
+from seslimit.transports.smtp import SMTPTransport, derive_smtp_password
 
 RATE = "454 Throttling failure: Maximum sending rate exceeded."
 DAY = "454 Throttling failure: Daily message quota exceeded."

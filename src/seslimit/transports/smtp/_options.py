@@ -6,6 +6,7 @@ Invariants: without TLS only to this machine; certificates are verified; the pas
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from collections.abc import Mapping
@@ -105,6 +106,25 @@ class SMTPOptions:
             ssl.TLSVersion.MAXIMUM_SUPPORTED,
         ):
             raise ConfigurationError("tls_context allows TLS below 1.2: set its minimum_version to TLSv1_2.")
+
+
+class Trust:
+    """
+    The TLS context of a transport's connections, made when the first of them is opened.
+
+    Args:
+        options: whether there is TLS, and perhaps a context of the user's.
+    """
+
+    def __init__(self, options: SMTPOptions) -> None:
+        self._context = untrusting_context() if options.tls == "none" else options.tls_context
+
+    async def context(self) -> ssl.SSLContext:
+        """What verifies the service's certificate."""
+        if self._context is None:
+            # Reading the certificate authorities takes tens of milliseconds.
+            self._context = await asyncio.to_thread(verifying_context)
+        return self._context
 
 
 def plain(user: str, password: str) -> str:

@@ -20,10 +20,12 @@ from ..._model.outcome import Outcome
 from ..._model.report import Receipt
 from .._content import prepared
 from .._labels import header_lines, own_labels, tags_from
+from .._pool import Pool, PoolOptions
 from .._secret import secret_from
 from .._url import TransportURL
-from ._options import TLS, SMTPOptions
-from ._pool import SMTPPool
+from ._opening import open_connection
+from ._options import TLS, SMTPOptions, Trust
+from ._session import SMTPSession
 
 __all__ = ["SMTPTransport", "from_url"]
 
@@ -42,6 +44,17 @@ USER = "SESLIMIT_SMTP_USER"
 
 PASSWORD = "SESLIMIT_SMTP_PASSWORD"  # noqa: S105 - a variable's name
 """Environment variable with the SMTP password, for URLs without one."""
+
+
+def _pool_of(options: SMTPOptions) -> Pool[SMTPSession]:
+    tls = Trust(options)
+
+    async def opening() -> SMTPSession:
+        transport, replies = await open_connection(options, await tls.context())
+        return SMTPSession(options, transport, replies)
+
+    limits = PoolOptions(options.max_connections, options.idle_timeout, options.max_messages_per_connection)
+    return Pool(opening, limits)
 
 
 def _labels_of(options: SMTPOptions) -> Mapping[bytes, bytes]:
@@ -84,7 +97,7 @@ class SMTPTransport(SMTPOptions):
         init=False, repr=False, default=attrs.Factory(_labels_of, takes_self=True)
     )
     _said: set[str] = attrs.field(factory=set, init=False, repr=False)
-    _pool: SMTPPool = attrs.field(init=False, repr=False, default=attrs.Factory(SMTPPool, takes_self=True))
+    _pool: Pool[SMTPSession] = attrs.field(init=False, repr=False, default=attrs.Factory(_pool_of, takes_self=True))
 
     async def send(self, message: Message) -> Receipt:
         """

@@ -1,7 +1,8 @@
 """
 Which connection carries the next message, and when one more is opened.
 
-Decides in synchronous code; only opening a connection waits, in tasks of its own. It must not know messages or replies.
+Decides in synchronous code; only opening a connection waits, in tasks of its own. It must not know messages, replies or
+protocols.
 
 Invariants: a connection is idle, in use or being opened, never two of these, and their sum stays within the limit; one
 that is not usable is dropped, never kept; who waits first is served first; nobody waits while nothing is in use or
@@ -12,16 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import ssl
+import math
 from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
 
+import attrs
 from aiolimiter import AsyncLimiter
 
-from ..._model.errors import TransportError
-from ..._model.outcome import Outcome
-from ._opening import open_connection
-from ._options import SMTPOptions, untrusting_context, verifying_context
-from ._session import SMTPSession
+from .._model.errors import TransportError
+from .._model.outcome import Outcome
 
 OPENINGS = 50
 """New connections a second at most: each costs the service a TLS handshake and a login. 500/s at 0.15 s a message need
@@ -34,7 +35,48 @@ GROW_EVERY = 1.0
 """Seconds between one more and the next, while none is refused."""
 
 
-class SMTPPool:
+class Pooled(Protocol):
+    """A connection, as far as the pool knows it."""
+
+    transactions: int
+    """Messages that it was given."""
+    idle_since: float
+    """Event-loop time (seconds) at which it was last used."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is good for another message."""
+        ...
+
+    def quit(self) -> None:
+        """Take leave of the service, and drop it."""
+        ...
+
+    def abort(self) -> None:
+        """Drop it."""
+        ...
+
+
+C = TypeVar("C", bound=Pooled)
+
+
+@attrs.frozen
+class PoolOptions:
+    """
+    How many connections, and how long.
+
+    Args:
+        max_connections: connections at most.
+        idle_timeout: seconds after which an unused connection is closed.
+        max_messages: messages after which a connection is replaced.
+    """
+
+    max_connections: int
+    idle_timeout: float
+    max_messages: float = math.inf
+
+
+class Pool(Generic[C]):
     """
     The connections of one transport, opened as messages wait for them, the one that rested longest first.
 
@@ -42,16 +84,17 @@ class SMTPPool:
     would carry everything at a low rate, and meet the share of the send rate that one front end grants.
 
     Args:
-        options: how many, how long, and what each is opened with.
+        opening: opens a connection; what it raises is told to those who wait.
+        options: how many, and how long.
     """
 
-    def __init__(self, options: SMTPOptions) -> None:
+    def __init__(self, opening: Callable[[], Awaitable[C]], options: PoolOptions) -> None:
+        self._connect = opening
         self._options = options
-        self._tls_context = options.tls_context
-        self._idle: deque[SMTPSession] = deque()
+        self._idle: deque[C] = deque()
         self._in_use = 0
-        self._opening: set[asyncio.Task[SMTPSession]] = set()
-        self._waiting: deque[asyncio.Future[SMTPSession]] = deque()
+        self._opening: set[asyncio.Task[C]] = set()
+        self._waiting: deque[asyncio.Future[C]] = deque()
         self.limit = options.max_connections
         """Connections at most for now; fewer than allowed after the service refused one."""
         self._grow_at = 0.0
@@ -64,7 +107,7 @@ class SMTPPool:
         """Connections that are idle, in use or being opened."""
         return len(self._idle) + self._in_use + len(self._opening)
 
-    async def acquire(self) -> SMTPSession:
+    async def acquire(self) -> C:
         """
         A connection for one message; give it back with `release`.
 
@@ -79,7 +122,7 @@ class SMTPPool:
             return session
         if self._closed:
             raise _closed()
-        waiter: asyncio.Future[SMTPSession] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[C] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         self._open_as_needed()
         try:
@@ -88,10 +131,10 @@ class SMTPPool:
             self._leave(waiter)
             raise
 
-    def release(self, session: SMTPSession) -> None:
+    def release(self, session: C) -> None:
         """Take a connection back, keep it if it is good for another message, and serve who waits."""
         self._in_use -= 1
-        if session.transactions >= self._options.max_messages_per_connection:
+        if session.transactions >= self._options.max_messages:
             session.quit()
         elif session.alive:
             self._assign(session)
@@ -113,7 +156,7 @@ class SMTPPool:
         # Sockets are closed in the loop's next turn.
         await asyncio.sleep(0)
 
-    def _take_idle(self) -> SMTPSession | None:
+    def _take_idle(self) -> C | None:
         oldest = asyncio.get_running_loop().time() - self._options.idle_timeout
         while self._idle:
             session = self._idle.popleft()
@@ -123,7 +166,7 @@ class SMTPPool:
             session.quit()
         return None
 
-    def _assign(self, session: SMTPSession) -> None:
+    def _assign(self, session: C) -> None:
         """Give a good connection to whoever waits first, or let it rest."""
         while self._waiting:
             waiter = self._waiting.popleft()
@@ -140,7 +183,7 @@ class SMTPPool:
         if self._sweeping is None:
             self._sweeping = loop.call_later(self._options.idle_timeout, self._sweep)
 
-    def _leave(self, waiter: asyncio.Future[SMTPSession]) -> None:
+    def _leave(self, waiter: asyncio.Future[C]) -> None:
         if waiter.cancelled() or not waiter.done():
             self._waiting = deque(other for other in self._waiting if other is not waiter)
         elif waiter.exception() is None:
@@ -171,12 +214,11 @@ class SMTPPool:
             self._opening.add(task)
             task.add_done_callback(self._opened)
 
-    async def _open(self) -> SMTPSession:
+    async def _open(self) -> C:
         await self._pace.acquire()
-        transport, replies = await open_connection(self._options, await self._context())
-        return SMTPSession(self._options, transport, replies)
+        return await self._connect()
 
-    def _opened(self, task: asyncio.Task[SMTPSession]) -> None:
+    def _opened(self, task: asyncio.Task[C]) -> None:
         self._opening.discard(task)
         if task.cancelled():
             return
@@ -185,14 +227,6 @@ class SMTPPool:
             self._assign(task.result())
         else:
             self._refused(failure)
-
-    async def _context(self) -> ssl.SSLContext:
-        if self._tls_context is None and self._options.tls == "none":
-            self._tls_context = untrusting_context()
-        elif self._tls_context is None:
-            # Reading the certificate authorities takes tens of milliseconds.
-            self._tls_context = await asyncio.to_thread(verifying_context)
-        return self._tls_context
 
     def _refused(self, failure: BaseException) -> None:
         """A connection could not be opened: make do with those there are, or tell everybody who waits."""
