@@ -630,13 +630,16 @@ def api_cells(connection: str) -> Iterator[Cell]:
     yield cell("100 and then the response", twice, fine, "no fault")
     ended = Act(accepts=True, then=Then.CLOSE)
     yield cell("accepted, then close", ended, Expected("accepted", held=True), "#9")
-    # While the request is written. Whether all of it arrived the client cannot tell, since it wrote it to the kernel.
+    # While the request is written: what was not written to its end cannot have been taken.
+    unsent = Expected("not_sent", blocks=connection == "fresh")
     for then in (Then.CLOSE, Then.RESET):
         for byte in (0, 1000):
             act = Act(b"", at_byte=byte, then=then)
-            yield cell(f"{then} at byte {byte} of many", act, Expected("unknown"), "#25", "body", size=LARGE)
+            yield cell(f"{then} at byte {byte} of many", act, unsent, "#25", "body", size=LARGE)
     deaf = Act(b"", at_byte=1000, then=Then.DEAF)
-    yield cell("deaf at byte 1000 of many", deaf, Expected("unknown"), "#25", "body", size=LARGE)
+    yield cell("deaf at byte 1000 of many", deaf, unsent, "#25", "body", size=LARGE)
+    answered = Act(http(200, ID), at_byte=1000, then=Then.MUTE)
+    yield cell("200 at byte 1000 of many", answered, unsent, "#25", "body", size=LARGE)
     early = Act(refusal(400, "MessageRejected", "too long"), at_byte=1000, then=Then.MUTE)
     yield cell("early 400", early, Expected("permanent"), "#16", "body", size=LARGE, silent=False)
     early = Act(refusal(429, "TooManyRequestsException", "Maximum sending rate exceeded."), at_byte=9, then=Then.MUTE)
@@ -939,7 +942,7 @@ async def _refused_beside(transport: SMTPTransport | SESTransport, sending: asyn
 def left_in(transport: SMTPTransport | SESTransport) -> str:
     """Places of the transport that are taken although nothing is under way."""
     if isinstance(transport, SESTransport):
-        current = transport._clients._current  # noqa: SLF001
+        current = transport._doors._current  # noqa: SLF001
         return f"{current.users} users" if current and current.users else ""
     pool = transport._pool  # noqa: SLF001
     taken = pool._in_use + len(pool._opening) + len(pool._waiting)  # noqa: SLF001

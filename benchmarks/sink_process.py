@@ -1,14 +1,15 @@
 """
-A mail server that takes everything and looks at nothing, in a process of its own.
+A mail server that takes everything and looks at nothing, in a process of its own, over SMTP and over HTTP.
 
 Where only the speed of a client is measured, the simulator would be what is waited for: it does all that the service
-does. This one knows just enough of SMTP to be spoken to, one command at a time.
+does. This one knows just enough of SMTP to be spoken to, one command at a time, and of HTTP to find a request's end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -53,18 +54,55 @@ class Session(asyncio.Protocol):
         self._transport.write(REPLIES.get(command, OK))
 
 
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+MESSAGE_ID = b'{"MessageId": "0107017033dbb64d-be13a01e-000000"}'
+ACCOUNT = b'{"SendQuota": {"Max24HourSend": -1.0, "MaxSendRate": 1000000.0, "SentLast24Hours": 0.0}}'
+
+
+class Requests(asyncio.Protocol):
+    """One connection over HTTP."""
+
+    def __init__(self) -> None:
+        self._unread = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += data
+        head, separator, rest = self._unread.partition(b"\r\n\r\n")
+        asked = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+        if not separator or len(rest) < (int(asked[1]) if asked else 0):
+            return
+        self._unread = b""
+        content = ACCOUNT if head.startswith(b"GET") else MESSAGE_ID
+        self._transport.write(ANSWER % (len(content), content))
+
+
 @attrs.frozen
 class Sink:
     """The server as its clients see it."""
 
     pipe: Connection = attrs.field(repr=False)
     smtp_port: int
+    api_port: int
     pid: int
 
     @property
     def smtp_url(self) -> str:
         """For a transport."""
         return f"smtp://user:password@127.0.0.1:{self.smtp_port}?tls=none"
+
+    @property
+    def api_url(self) -> str:
+        """Of the API."""
+        return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def ses_url(self) -> str:
+        """For a transport."""
+        return f"ses://us-east-1?endpoint_url={self.api_url}"
 
     def accepted(self) -> int:
         """Messages that it took so far."""
@@ -80,7 +118,8 @@ def sinking() -> Iterator[Sink]:
     process.start()
     assert process.pid is not None
     try:
-        yield Sink(here, here.recv(), process.pid)
+        smtp_port, api_port = here.recv()
+        yield Sink(here, smtp_port, api_port, process.pid)
     finally:
         process.terminate()
         process.join()
@@ -99,5 +138,6 @@ async def _answer(pipe: Connection) -> None:
         pipe.send(Session.accepted)
 
     loop.add_reader(pipe.fileno(), answer)
-    pipe.send(server.sockets[0].getsockname()[1])
+    requests = await loop.create_server(Requests, "127.0.0.1", 0, backlog=1024)
+    pipe.send([each.sockets[0].getsockname()[1] for each in (server, requests)])
     await asyncio.Event().wait()

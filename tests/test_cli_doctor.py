@@ -712,7 +712,6 @@ def test_a_slow_greeting(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 PORTS = [
-    ("smtp://{login}127.0.0.1:465", "wrong", "write smtps://"),
     ("smtps://{login}127.0.0.1:587", "wrong", "write smtp://"),
     ("smtp://{login}email-smtp.eu-west-1.amazonaws.com:2525", "wrong", "does not listen on 2525"),
     ("smtp://{login}127.0.0.1:25", "warning", "587 or 2587, or smtps:// with 465 or 2465"),

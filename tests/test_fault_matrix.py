@@ -66,7 +66,7 @@ async def test_cancelled_api(pooled: bool, size: int) -> None:
             url = f"http://127.0.0.1:{server.port}"
             transport = SESTransport("us-east-1", endpoint_url=url, session=session(), max_connections=1)
             completed = await cancelled(transport, server, number, pooled, size)
-            current = transport._clients._current
+            current = transport._doors._current
             assert current is not None
             assert current.users == 0
             await transport.aclose()

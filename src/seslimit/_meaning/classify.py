@@ -60,24 +60,25 @@ def _recipients(exc: Any) -> Meaning:
 
 
 def _client_error(exc: Any) -> Meaning:
-    """Read a refusal of the API: by the error name, or by the HTTP status where no table has the name."""
-    return meaning_of_api_error(exc.response)
+    """Read a refusal of the API, from botocore's parsed response."""
+    error = exc.response.get("Error", {})
+    status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return meaning_of_api_error(str(error.get("Code", "")), str(error.get("Message", "")), status)
 
 
-def meaning_of_api_error(response: Mapping[str, Any], recipients: Collection[str] = ()) -> Meaning:
+def meaning_of_api_error(code: str, words: str, status: int, recipients: Collection[str] = ()) -> Meaning:
     """
-    What botocore's parsed error response means.
+    What an error of the API means: by its name, or by the HTTP status where no table has the name.
 
     Args:
-        response: `ClientError.response`.
+        code: the error's name.
+        words: its message.
+        status: of the response; 0 where there is none.
         recipients: the envelope's recipients, where they are known.
     """
-    error = response.get("Error", {})
-    text = str(error.get("Message", ""))
-    found = interpret(Reply(Door.API, Stage.REQUEST, str(error.get("Code", "")), text), recipients)
-    status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-    if found.outcome is Outcome.UNKNOWN and status.startswith("4"):
-        return interpret(Reply(Door.API, Stage.REQUEST, status, text), recipients)
+    found = interpret(Reply(Door.API, Stage.REQUEST, code, words), recipients)
+    if found.outcome is Outcome.UNKNOWN and 400 <= status < 500:
+        return interpret(Reply(Door.API, Stage.REQUEST, str(status), words), recipients)
     return found
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
@@ -22,7 +21,6 @@ from urllib.parse import urlsplit
 import aiohttp
 import attrs
 import botocore.exceptions
-import botocore.session
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.httpsession import get_cert_path
@@ -31,13 +29,19 @@ from ..._meaning.classify import meaning
 from ..._model.meaning import Meaning
 from ..._model.outcome import Outcome, Stage
 from .._refusal import error_of, words_of
+from ._credentials import CHAIN_FAILURES, session_for, unclean, wrong_set_up
+from ._regions import known_regions
 from ._transport import SESTransport
 
 if TYPE_CHECKING:
     from types_aiobotocore_sesv2 import SESV2Client
 
+__all__ = ["Answer", "Credentials", "Inquiry", "Proxy", "inquiring", "known_regions"]
+
 _NO_ANSWER = Meaning(Outcome.NOT_SENT, blocks_endpoint=True, stage=Stage.CONNECT)
 """Whatever became of the question, no message went with it."""
+
+_NO_LOGIN = Meaning(Outcome.ACCOUNT_BLOCKED, stage=Stage.AUTH)
 
 _BROKEN = (BotoCoreError, aiohttp.ClientError, OSError, ValueError)
 
@@ -149,8 +153,11 @@ class Inquiry:
             if found is None:
                 return None
             frozen = await found.get_frozen_credentials()
-        except _BROKEN as error:
-            raise error_of(meaning(error), words_of(error)) from error
+        except CHAIN_FAILURES as error:
+            raise error_of(_NO_LOGIN, str(wrong_set_up(error))) from None
+        wrong = unclean(frozen.access_key, frozen.secret_key, frozen.token)
+        if wrong is not None:
+            raise error_of(_NO_LOGIN, str(wrong))
         return Credentials(found.method, frozen.access_key, (frozen.secret_key, frozen.token))
 
     async def account(self) -> Answer:
@@ -179,14 +186,6 @@ class Inquiry:
         )
 
 
-@functools.cache
-def known_regions() -> frozenset[str]:
-    """The regions that have SES, as far as the installed botocore knows."""
-    session = botocore.session.Session()
-    partitions = session.get_available_partitions()
-    return frozenset(region for partition in partitions for region in session.get_available_regions("sesv2", partition))
-
-
 @contextlib.asynccontextmanager
 async def inquiring(transport: SESTransport, timeout: float) -> AsyncIterator[Inquiry]:
     """
@@ -199,7 +198,7 @@ async def inquiring(transport: SESTransport, timeout: float) -> AsyncIterator[In
     Raises:
         ConfigurationError: no region, no such profile, or half of the credentials.
     """
-    session = AioSession(profile=transport.profile)
+    session = session_for(transport.profile)
     asking = attrs.evolve(transport, session=session, timeout=timeout, connect_timeout=timeout)
     try:
         async with asking.client() as client:
