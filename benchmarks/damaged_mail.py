@@ -302,6 +302,7 @@ WRONG: tuple[Any, ...] = (
     None, 5, True, [], {}, "", "x", [1], [[]], "a@b.c", ["a@b.c, d@e.f"], 1e308, "\x00", "x\r\ny", -1, ["\ud83d"],
     "\ud83d", {"a": {"b": 1}}, ["ann@example.org"] * 51, [None], ["A <a@b.c>", 3], "J\u00fcrgen <j@example.org>", [""],
 )  # fmt: skip
+ATTACHED = ("path", "content", "filename", "content_type", "cid", "x")
 FIELDS = ("key", "from", "to", "cc", "bcc", "subject", "text", "html", "headers", "attachments", "raw", "reply_to", "x")
 
 
@@ -319,6 +320,8 @@ def line_case(chance: random.Random) -> Case:
         record["raw"] = base64.b64encode(with_ends(chance, octets(text))).decode()
     else:
         record |= {"subject": chance.choice(["Hello", "Gr\u00fc\u00dfe", "\U0001f600"]), "text": "Hi\n"}
+        if chance.random() < 0.2:
+            record["attachments"] = [{"filename": chance.choice(["a.txt", "\u00fc.pdf"]), "content": "eA=="}]
     if chance.random() < 0.3:
         record["key"] = chance.choice(["k", 7, "\u00fc"])
     is_broken = chance.random() < 0.6
@@ -327,6 +330,10 @@ def line_case(chance: random.Random) -> Case:
         record[name] = chance.choice(WRONG)
         if chance.random() < 0.2:
             del record[name]
+        elif chance.random() < 0.2:
+            record["attachments"] = [
+                {"filename": "a", "content": "eA==", chance.choice(ATTACHED): chance.choice(WRONG)}
+            ]
     line = json.dumps(record, ensure_ascii=chance.random() < 0.5).encode("utf-8", "surrogatepass")
     if is_broken and chance.random() < 0.6:
         line = broken_line(chance, line)

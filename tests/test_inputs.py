@@ -353,6 +353,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "attachment": ({"attachments": [{"filename": "x"}]}, "attachments[0] has not one of path and content"),
     "attachment base64": ({"attachments": [{"filename": "x", "content": "%"}]}, "is not base64"),
     "attachment file": ({"attachments": [{"path": "nowhere.pdf"}]}, "cannot be read"),
+    "attachment device": ({"attachments": [{"path": "/dev/zero"}]}, "cannot be read: it is no file"),
+    "attachment folder": ({"attachments": [{"path": "/"}]}, "cannot be read: it is no file"),
     "attachment NUL": ({"attachments": [{"path": "a\0b"}]}, "cannot be read: a path has no NUL"),
     "attachment type": ({"attachments": [{"filename": "x", "content": "", "content_type": "a\nb/c"}]}, "content_type"),
     "attachment name": ({"attachments": [{"filename": "a\r\nb", "content": ""}]}, "filename holds CR, LF"),

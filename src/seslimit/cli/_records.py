@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,8 +124,12 @@ class Records:
 
     def _read(self, place: str, path: str) -> bytes:
         if path not in self._files:
+            file = self.folder / path
             try:
-                self._files[path] = (self.folder / path).read_bytes()
+                if file.exists() and not file.is_file():
+                    # A pipe would be waited for, and a device has no end.
+                    raise OSError(errno.EINVAL, "it is no file")
+                self._files[path] = file.read_bytes()
             except (OSError, ValueError) as error:
                 words = getattr(error, "strerror", None) or "a path has no NUL"
                 raise InvalidMessage(f"{place}.path '{printable(path)}' cannot be read: {words}.") from None
