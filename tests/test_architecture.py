@@ -36,6 +36,8 @@ LAYERS = (
             "companion.*",
             "companion.relay.*",
             "companion.listmonk.*",
+            "feedback",
+            "feedback.*",
             "testing",
             "testing.*",
         ),

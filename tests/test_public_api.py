@@ -98,4 +98,4 @@ def test_the_core_needs_four_packages() -> None:
 def test_the_promised_extras_are_there() -> None:
     """As the documentation names them, each with code that uses what it installs."""
     extras = set(metadata("seslimit").get_all("Provides-Extra") or [])
-    assert extras == {"smtp", "sim", "cli", "relay", "listmonk", "all"}
+    assert extras == {"smtp", "sim", "cli", "relay", "listmonk", "feedback", "all"}

@@ -269,6 +269,37 @@ def listmonk(**options: Any) -> int:
     return asyncio.run(run_listmonk(ListmonkCommand(**_given(options)), _console(as_json=False)))
 
 
+@seslimit.command()
+@click.option("--listen", metavar="HOST:PORT", help="Where SNS posts to (/sns); port 0 takes a free one.")
+@click.option(
+    "--topic", multiple=True, metavar="ARN", help="A topic of SNS whose events are believed; may be repeated."
+)
+@click.option("--queue", metavar="URL", help="sqs://NAME?region=REGION, instead of --listen or beside it.")
+@click.option("--listmonk", metavar="URL", help="listmonk's root URL: bounces and complaints are recorded there.")
+@click.option("--webhook", metavar="URL", help="Every event is posted there as JSON, signed.")
+@click.option("--file", metavar="FILE", help="Every event is appended there, one JSON object a line.")
+@click.option("--seen", metavar="FILE", help="Remembers over restarts what was delivered: nothing is twice.")
+@click.option("--allow-sha1", is_flag=True, help="Believe SignatureVersion 1 as well, which rests on SHA-1.")
+@_JSON
+def feedback(**options: Any) -> int:
+    """
+    Take what SES tells about messages that it accepted, bounces and complaints above all, to where it is needed.
+
+    SNS is answered, and SQS rid of a message, when every destination has the event; what is not taken comes again.
+
+    --listmonk needs SESLIMIT_LISTMONK_API_USER and SESLIMIT_LISTMONK_API_TOKEN in the environment, --webhook needs
+    SESLIMIT_WEBHOOK_SECRET.
+
+    Ctrl-C or SIGTERM: what was taken is delivered, then it ends.
+
+    Exit status: 0 after Ctrl-C or SIGTERM; 2 wrong usage or configuration.
+    """
+    from ._feedback import FeedbackCommand
+    from ._feedback import feedback as run_feedback
+
+    return asyncio.run(run_feedback(FeedbackCommand(**_given(options)), _console(as_json=False)))
+
+
 def _show(console: Console, text: str, style: str = "") -> None:
     console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 

@@ -1,0 +1,163 @@
+"""`seslimit feedback`: bounces, complaints and the rest of what SES tells, until it is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import attrs
+from rich.console import Console
+
+from .._model.errors import ConfigurationError
+from ..companion._address import Address
+from ._ending import Status
+from ._serving import print_line, serve
+from ._signals import stop_signals
+
+if TYPE_CHECKING:
+    from ..feedback import Counts, Destination, Feed, SQSSource
+
+API_USER = "SESLIMIT_LISTMONK_API_USER"
+API_TOKEN = "SESLIMIT_LISTMONK_API_TOKEN"  # noqa: S105  # a variable's name
+WEBHOOK_SECRET = "SESLIMIT_WEBHOOK_SECRET"  # noqa: S105  # likewise
+
+
+@attrs.frozen(kw_only=True)
+class FeedbackCommand:
+    """
+    What `seslimit feedback` is asked to do.
+
+    Args:
+        listen: HOST:PORT for SNS; port 0 takes a free one.
+        topic: ARNs of the topics that are believed.
+        queue: sqs:// URL of a queue, instead of or beside `listen`.
+        listmonk: listmonk's root URL.
+        webhook: URL of the user's.
+        file: JSON lines.
+        seen: remembers over restarts what was delivered.
+        allow_sha1: whether signatures of version 1 are believed.
+        as_json: whether the address and the end are JSON.
+    """
+
+    listen: str | None = None
+    topic: Sequence[str] = ()
+    queue: str | None = None
+    listmonk: str | None = None
+    webhook: str | None = None
+    file: str | None = None
+    seen: str | None = None
+    allow_sha1: bool = False
+    as_json: bool = False
+
+
+async def feedback(command: FeedbackCommand, console: Console) -> int:
+    """
+    Take events until a signal comes; the totals are the last thing that is printed.
+
+    Args:
+        command: what to do.
+        console: where to print.
+
+    Returns:
+        the exit status.
+
+    Raises:
+        ConfigurationError: an option is wrong or missing, the address or the queue cannot be had, or the extra
+            `seslimit[feedback]` is not installed.
+    """
+    _check(command)
+    stopped = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        feed = await stack.enter_async_context(_feed(command))
+        with stop_signals(stopped.set, Status.ALL_ACCEPTED):
+            if command.listen is not None:
+                await _listen(command, command.listen, feed, stack, console)
+            reading = _read(command, feed, stopped)
+            try:
+                told = None if command.as_json else lambda line: print_line(console, line)
+                await serve(stopped, lambda: _told(feed.counts), told, before=_told(feed.counts))
+            finally:
+                stopped.set()
+                await reading
+    print_line(console, json.dumps(attrs.asdict(feed.counts)) if command.as_json else _told(feed.counts))
+    return Status.ALL_ACCEPTED
+
+
+def _check(command: FeedbackCommand) -> None:
+    if command.listen is None and command.queue is None:
+        raise ConfigurationError("nothing to read from: give --listen with --topic, or --queue.")
+    if command.listen is not None and not command.topic:
+        raise ConfigurationError("--listen needs --topic: the ARN of the SNS topic whose events are to be believed.")
+    if command.topic and command.listen is None:
+        raise ConfigurationError("--topic goes with --listen: a queue's own policy says who may write to it.")
+    if command.listmonk is None and command.webhook is None and command.file is None:
+        raise ConfigurationError("nowhere to go: give --listmonk, --webhook or --file.")
+
+
+def _feed(command: FeedbackCommand) -> Feed:
+    try:
+        import cryptography  # noqa: F401  # only whether it is there
+
+        from ..feedback import Feed, JSONLines, Listmonk, SeenFile, Webhook
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("cryptography", "aiohttp"):
+            raise
+        raise ConfigurationError(
+            f"feedback needs the package {error.name}: run  pip install 'seslimit[feedback]'."
+        ) from None
+    destinations: list[Destination] = []
+    if command.listmonk is not None:
+        user, token = os.environ.get(API_USER, ""), os.environ.get(API_TOKEN, "")
+        destinations.append(Listmonk(command.listmonk, user, token))
+    if command.webhook is not None:
+        if not (secret := os.environ.get(WEBHOOK_SECRET, "")):
+            raise ConfigurationError(f"--webhook needs a secret that signs what is posted: set {WEBHOOK_SECRET}.")
+        destinations.append(Webhook(command.webhook, secret))
+    if command.file is not None:
+        destinations.append(JSONLines(command.file))
+    return Feed(destinations, seen=None if command.seen is None else SeenFile(command.seen))
+
+
+async def _listen(command: FeedbackCommand, listen: str, feed: Feed, stack: AsyncExitStack, console: Console) -> None:
+    from ..feedback import SNSEndpoint
+
+    address = Address.parse(listen)
+    versions = ("1", "2") if command.allow_sha1 else ("2",)
+    endpoint = SNSEndpoint(feed, command.topic, host=address.host, port=address.port, signature_versions=versions)
+    await stack.enter_async_context(endpoint)
+    at = attrs.evolve(address, port=endpoint.port)
+    if command.as_json:
+        print_line(console, json.dumps({"listen": str(at), "url": f"http://{at}/sns"}))
+    else:
+        print_line(console, f"SNS posts to http://{at}/sns, through a proxy with HTTPS; Ctrl-C ends it.")
+
+
+def _read(command: FeedbackCommand, feed: Feed, stopped: asyncio.Event) -> asyncio.Future[None]:
+    """Begin to read the queue, where there is one; a queue that cannot be read ends the command."""
+    if command.queue is None:
+        nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        nothing.set_result(None)
+        return nothing
+    from ..feedback import SQSOptions, SQSSource
+
+    source = SQSSource(feed, SQSOptions.from_url(command.queue))
+    return asyncio.ensure_future(_until(source, stopped))
+
+
+async def _until(source: SQSSource, stopped: asyncio.Event) -> None:
+    reading = asyncio.ensure_future(source.run())
+    reading.add_done_callback(lambda _: stopped.set())
+    await stopped.wait()
+    source.stop()
+    await reading
+
+
+def _told(counts: Counts) -> str:
+    parts = [f"{counts.taken:,} events taken", f"{counts.delivered:,} delivered"]
+    others = ("again", "refused", "not_taken", "invalid")
+    parts += [f"{getattr(counts, name):,} {name.replace('_', ' ')}" for name in others if getattr(counts, name)]
+    return ", ".join(parts)

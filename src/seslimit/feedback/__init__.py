@@ -1,0 +1,93 @@
+"""
+Feedback: what SES tells about messages after it has accepted them, and where that goes.
+
+`SNSEndpoint` and `SQSSource` take events in, a `Feed` hands them to destinations and hooks, each once. `read` makes an
+event of a document that came in some other way.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._events import (
+    Bounce,
+    Click,
+    Complaint,
+    Delivery,
+    DeliveryDelay,
+    Event,
+    InvalidFeedback,
+    MailInfo,
+    Open,
+    Recipient,
+    Reject,
+    RenderingFailure,
+    Sent,
+    Subscription,
+)
+from ._feed import Counts, Destination, Feed, NotTaken, Part, Refused, Unavailable
+from ._reading import event_of, read
+from ._seen import Memory, Seen, SeenFile
+
+if TYPE_CHECKING:
+    from ._destinations import JSONLines, Listmonk, Webhook
+    from ._endpoint import SNSEndpoint
+    from ._sqs import SQSOptions, SQSSource, read_message
+
+_LATER = {
+    "JSONLines": "_destinations",
+    "Listmonk": "_destinations",
+    "SNSEndpoint": "_endpoint",
+    "SQSOptions": "_sqs",
+    "SQSSource": "_sqs",
+    "Webhook": "_destinations",
+    "read_message": "_sqs",
+}
+"""Names that bring an HTTP client or AWS's: whoever only reads events needs neither."""
+
+__all__ = [
+    "Bounce",
+    "Click",
+    "Complaint",
+    "Counts",
+    "Delivery",
+    "DeliveryDelay",
+    "Destination",
+    "Event",
+    "Feed",
+    "InvalidFeedback",
+    "JSONLines",
+    "Listmonk",
+    "MailInfo",
+    "Memory",
+    "NotTaken",
+    "Open",
+    "Part",
+    "Recipient",
+    "Refused",
+    "Reject",
+    "RenderingFailure",
+    "SNSEndpoint",
+    "SQSOptions",
+    "SQSSource",
+    "Seen",
+    "SeenFile",
+    "Sent",
+    "Subscription",
+    "Unavailable",
+    "Webhook",
+    "event_of",
+    "read",
+    "read_message",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)
