@@ -353,8 +353,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "attachment": ({"attachments": [{"filename": "x"}]}, "attachments[0] has not one of path and content"),
     "attachment base64": ({"attachments": [{"filename": "x", "content": "%"}]}, "is not base64"),
     "attachment file": ({"attachments": [{"path": "nowhere.pdf"}]}, "cannot be read"),
-    "attachment device": ({"attachments": [{"path": "/dev/zero"}]}, "cannot be read: it is no file"),
-    "attachment folder": ({"attachments": [{"path": "/"}]}, "cannot be read: it is no file"),
+    "attachment device": ({"attachments": [{"path": "/dev/zero"}]}, "cannot be read: it is not a file"),
+    "attachment folder": ({"attachments": [{"path": "/"}]}, "cannot be read: it is not a file"),
     "attachment NUL": ({"attachments": [{"path": "a\0b"}]}, "cannot be read: a path has no NUL"),
     "attachment type": ({"attachments": [{"filename": "x", "content": "", "content_type": "a\nb/c"}]}, "content_type"),
     "attachment name": ({"attachments": [{"filename": "a\r\nb", "content": ""}]}, "filename holds CR, LF"),
@@ -471,7 +471,7 @@ async def test_what_of_a_folder_is_not_read_is_said(tmp_path: Path) -> None:
     assert isinstance(message, Message)
     assert [str(entry) for entry in bad] == [
         "b.eml: it cannot be read: No such file or directory.",
-        "c.eml: it is no file: take it away.",
+        "c.eml: it is not a file: remove it.",
     ]
     note = open_input(str(tmp_path)).note
     assert note is not None

@@ -5,9 +5,12 @@ from __future__ import annotations
 import email
 import email.policy
 import mailbox
+import smtplib
+from collections.abc import Sequence
 from contextlib import closing
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,7 +102,7 @@ async def test_an_empty_to_beside_a_bcc_is_nobody(tmp_path: Path) -> None:
 
 async def test_a_malformed_address_is_named_with_its_header_and_line(tmp_path: Path) -> None:
     """An operator of a folder of files has to find it."""
-    assert "Cc (line 3) is no list of addresses" in await refusal(
+    assert "Cc (line 3) is not a list of addresses" in await refusal(
         tmp_path / "one.eml", HEAD + b"Cc: Norton, Ann\n\nx\n"
     )
 
@@ -157,7 +160,7 @@ async def test_a_message_that_is_sent_on_goes_to_its_new_recipients(tmp_path: Pa
     ("fields", "words"),
     [
         (RESENT, "Resent-To, Resent-Cc and Resent-Bcc name nobody"),
-        (RESENT + b"Resent-To: x@example.com\n" + RESENT, r"sent on more than once (Resent-Date (line 1)"),
+        (RESENT + b"Resent-To: x@example.com\n" + RESENT, r"resent more than once (Resent-Date (line 1)"),
         (b"Resent-To: x@example.com\n", "Resent-To (line 1) and no Resent-Date"),
         (b"Resent-Bcc: x@example.com\n", "Resent-Bcc (line 1) and no Resent-Date"),
     ],
@@ -169,6 +172,40 @@ async def test_resent_headers_that_leave_a_doubt_are_refused(tmp_path: Path, fie
 
 
 # Objects.
+
+
+class Captured(smtplib.SMTP):
+    """The standard library's client, without a connection: it keeps the envelope."""
+
+    def ehlo_or_helo_if_needed(self) -> None:
+        """Nobody is there to be greeted."""
+
+    def sendmail(self, from_addr: str, to_addrs: str | Sequence[str], *args: Any, **options: Any) -> dict[str, Any]:
+        """Keep what would go to the service."""
+        self.envelope = (from_addr, list(to_addrs))
+        return {}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "From: a@example.org\nTo: b@example.org, C <c@example.org>\nCc: d@example.org\nBcc: e@example.org\n",
+        "From: a@example.org, x@example.org\nSender: s@example.org\nTo: b@example.org\n",
+        "From: a@example.org\nTo: g: b@example.org, c@example.org;\nCc: d@example.org\n",
+        RESENT.decode()
+        + "Resent-To: x@example.com\nResent-Bcc: y@example.com\nFrom: a@example.org\nTo: b@example.org\n",
+        RESENT.decode() + "Resent-Sender: s@example.com\nResent-Cc: x@example.com\nFrom: a@example.org\nBcc: b@c.de\n",
+    ],
+    ids=["all", "sender", "group", "resent", "resent sender"],
+)
+def test_well_formed_headers_name_whom_the_standard_library_sends_to(fields: str) -> None:
+    """`smtplib.SMTP.send_message`, which people come from, takes the same envelope."""
+    content = email.message_from_string(fields + "\nText\n")
+    client = Captured()
+    client.send_message(content)
+    message = Message.from_email(content)
+    assert message.mail_from == client.envelope[0]
+    assert sorted(message.recipients) == sorted(client.envelope[1])
 
 
 def test_an_object_whose_parser_lost_headers_is_refused() -> None:
@@ -271,12 +308,12 @@ async def test_a_byte_order_mark_before_an_mbox_is_taken_away(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (EML, "x.mbox: line 1 ('From: a@example.org') stands before the first line that begins with 'From '"),
-        (b"\n\nX: y\n\n" + FROM_ + EML, "x.mbox: line 3 ('X: y') stands before the first line"),
+        (EML, "x.mbox: line 1 ('From: a@example.org') stands before the first 'From ' line"),
+        (b"\n\nX: y\n\n" + FROM_ + EML, "x.mbox: line 3 ('X: y') stands before the first 'From ' line"),
         (b"\xef\xbb\xbfX: y\n\n" + FROM_ + EML, "line 1 ('X: y') stands before"),
         (b"", "there is no message in it"),
         (b"\n\n", "there is no message in it"),
-        (FROM_ + EML + b"\n" + FROM_ + HEAD + b"wrapped\n", "x.mbox:2: line 11 ('wrapped') is no header"),
+        (FROM_ + EML + b"\n" + FROM_ + HEAD + b"wrapped\n", "x.mbox:2: line 11 ('wrapped') is not a header"),
     ],
     ids=["eml", "text before", "mark and text", "empty", "blank", "header"],
 )

@@ -79,7 +79,7 @@ def _objection(address: str) -> str:
     if address != address.strip():
         return "begins or ends with a blank: write the bare address, local@domain."
     if at and not local.isascii():
-        return "is not ASCII before the @, which SES does not take: it needs another address."
+        return "is not ASCII before the @, which SES does not take: use another address."
     if not address.isascii():
         return "is not ASCII, as SES needs it: write the domain in Punycode (xn--)."
     if "@" in local and not local.startswith('"'):
@@ -100,7 +100,7 @@ def listed_addresses(field: str, text: str) -> list[str]:
         text: its value; folded or not.
 
     Raises:
-        InvalidMessage: it is no list of addresses, or one of them is none that an envelope takes.
+        InvalidMessage: it is not a list of addresses, or one of them is none that an envelope takes.
     """
     unfolded = text.replace("\r", "").replace("\n", "")
     if len(unfolded) > MAX_LIST_LENGTH:
@@ -211,7 +211,7 @@ class _List:
         return f"{character!r} cannot stand outside quotes"
 
     def _malformed(self, what: str) -> InvalidMessage:
-        return InvalidMessage(f"{self.field} is no list of addresses: {what}.")
+        return InvalidMessage(f"{self.field} is not a list of addresses: {what}.")
 
 
 def _joined(tokens: list[str]) -> str:

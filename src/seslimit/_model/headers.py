@@ -72,7 +72,7 @@ def read_fields(content: bytes, first_line: int = 1) -> list[Field]:
         position = found.end()
         line += 1 + found[2].count(b"\r\n")
     if content and not fields:
-        raise InvalidMessage(f"line {first_line} is empty, where the headers should begin: take it away.")
+        raise InvalidMessage(f"line {first_line} is empty, where the headers should begin: remove it.")
     return fields
 
 
@@ -81,12 +81,12 @@ def _no_header(content: bytes, position: int, line: int, before: Sequence[Field]
     text = printable((found[0] if found else b"").decode("utf-8", "replace"))
     shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
     if _BLANK_BEFORE_COLON.match(content, position):
-        remedy = "take the blank before its colon away"
+        remedy = "remove the blank before its colon"
     elif before:
         remedy = f"begin it with a blank if it continues {before[-1]}, put an empty line above it if the text begins"
     else:
         remedy = "a message begins with its headers"
-    return InvalidMessage(f"line {line} ({shown!r}) is no header, which is a name, a colon and a value: {remedy}.")
+    return InvalidMessage(f"line {line} ({shown!r}) is not a header (name, colon, value): {remedy}.")
 
 
 def without_blind(content: bytes, fields: Iterable[Field]) -> bytes:
@@ -117,7 +117,7 @@ def envelope_of(fields: Sequence[Field]) -> tuple[str, tuple[str, ...]]:
     names = [f"{prefix}{name}" for name in ("To", "Cc", "Bcc")]
     recipients = dict.fromkeys(address for name in names for address in _named(fields, name))
     if not recipients:
-        otherwise = ", or take the Resent- headers away" if prefix else ""
+        otherwise = ", or remove the Resent- headers" if prefix else ""
         raise InvalidMessage(
             f"recipients is empty: {names[0]}, {names[1]} and {names[2]} name nobody; add one of them{otherwise}."
         )
@@ -130,13 +130,12 @@ def _prefix(fields: Sequence[Field]) -> str:
     named = [field for field in fields if field.name.lower() in ("resent-to", "resent-cc", "resent-bcc")]
     if len(dates) > 1:
         raise InvalidMessage(
-            f"the message was sent on more than once ({dates[0]}, {dates[1]}): leave one block of Resent- headers, the "
-            "one that counts."
+            f"the message was resent more than once ({dates[0]}, {dates[1]}): keep one block of Resent- headers."
         )
     if named and not dates:
         raise InvalidMessage(
             f"the message has {named[0]} and no Resent-Date: add it to send to those whom the Resent- headers name, or "
-            "take the Resent- headers away."
+            "remove the Resent- headers."
         )
     return "Resent-" if dates else ""
 

@@ -223,7 +223,7 @@ def _files(reading: Reading, folder: Path, names: list[str]) -> Iterator[Entry]:
 def _eml(folder: Path, name: str) -> Message:
     path = folder / name
     if path.exists() and not path.is_file():
-        raise InvalidMessage("it is no file: take it away.")
+        raise InvalidMessage("it is not a file: remove it.")
     return message_of(in_eml(path.read_bytes()), name)
 
 
@@ -235,4 +235,4 @@ def _mbox(reading: Reading, path: Path) -> Iterator[Entry]:
             place = f"{path.name}:{found.number}" if found.number else path.name
             yield reading.entry(place, place, partial(message_of, found, place))
     if is_empty:
-        yield BadEntry(path.name, "there is no message in it: an mbox begins with a line that begins with 'From '.")
+        yield BadEntry(path.name, "there is no message in it: an mbox begins with a 'From ' line.")

@@ -70,7 +70,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise InvalidMessage(f"the field {printable(twice)!r} is there twice, and one would be lost: take one away.")
+        raise InvalidMessage(f"the field {printable(twice)!r} is there twice: remove one of them.")
     return record
 
 

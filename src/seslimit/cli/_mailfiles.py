@@ -58,11 +58,11 @@ def message_of(found: Found, key: str) -> Message:
     """
     if not found.number:
         raise InvalidMessage(
-            f"line {found.line} ({_shown(found.raw)}) stands before the first line that begins with 'From ', where an "
-            "mbox has none: take it away, or name the file .eml."
+            f"line {found.line} ({_shown(found.raw)}) stands before the first 'From ' line of the mbox: remove it, or "
+            "name the file .eml."
         )
     if not found.raw.strip():
-        raise InvalidMessage("there is no message in it: take it away.")
+        raise InvalidMessage("there is no message in it: remove it.")
     content = normalised(found.raw)
     fields = read_fields(content, found.line)
     mail_from, recipients = envelope_of(fields)

@@ -128,7 +128,7 @@ class Records:
             try:
                 if file.exists() and not file.is_file():
                     # A pipe would be waited for, and a device has no end.
-                    raise OSError(errno.EINVAL, "it is no file")
+                    raise OSError(errno.EINVAL, "it is not a file")
                 self._files[path] = file.read_bytes()
             except (OSError, ValueError) as error:
                 words = getattr(error, "strerror", None) or "a path has no NUL"
