@@ -216,12 +216,12 @@ class SMTPServer(Server):
             conversation.add(line.decode("latin-1").strip())
             verb = re.split(rb"[: \r]", line)[0].upper()
             if verb == b"MAIL":
-                self.mails.append(line[11:-3].decode())
+                self.mails.append(line[11:].partition(b">")[0].decode())
                 if mail_from:
                     self.nested += 1
                     writer.write(b"503 Sender already specified.\r\n")
                 elif (await reply("mail", b"250 Ok\r\n")).startswith(b"250"):
-                    mail_from = line[11:-3].decode()
+                    mail_from = line[11:].partition(b">")[0].decode()
             elif verb == b"RCPT":
                 if (await reply("rcpt", b"250 Ok\r\n")).startswith(b"250"):
                     recipients.append(line[9:-3].decode())

@@ -14,7 +14,7 @@ import pytest
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
 from seslimit._meaning import classify as classification
-from seslimit._meaning.classify import classify, meaning
+from seslimit._meaning.classify import Classify, classify, meaning
 from seslimit._meaning.replies import API, BUSY, LONG_PAUSE, SMTP, interpret, most_useful
 from seslimit._model.endings import AccountBlocked, EndpointUnreachable
 from seslimit._model.errors import ConfigurationError, InvalidMessage, TransportError
@@ -286,6 +286,11 @@ EXCEPTIONS: list[tuple[BaseException, str]] = [
     (smtplib.SMTPAuthenticationError(535, b"Authentication Credentials Invalid"), "account_blocked"),
     (smtplib.SMTPConnectError(421, b"Too many concurrent SMTP connections"), "not_sent"),
     (smtplib.SMTPServerDisconnected("gone"), "unknown"),
+    (smtplib.SMTPNotSupportedError("STARTTLS extension not supported by server."), "account_blocked"),
+    (smtplib.SMTPNotSupportedError("SMTP AUTH extension not supported by server."), "account_blocked"),
+    (smtplib.SMTPNotSupportedError("One or more addresses require internationalized delivery support"), "permanent"),
+    (aiosmtplib.SMTPNotSupported("SMTP AUTH extension not supported by server."), "account_blocked"),
+    (aiosmtplib.SMTPNotSupported("An address containing non-ASCII characters was provided"), "permanent"),
     (client_error("TooManyRequestsException", "Maximum sending rate exceeded.", 429), "throttled"),
     (client_error("TooManyRequestsException", "Daily message quota exceeded.", 429), "quota_exceeded"),
     (client_error("Unheard", "", 403), "account_blocked"),
@@ -299,6 +304,8 @@ EXCEPTIONS: list[tuple[BaseException, str]] = [
     (botocore.exceptions.ReadTimeoutError(endpoint_url="https://x"), "unknown"),
     (botocore.exceptions.ConnectionClosedError(endpoint_url="https://x"), "unknown"),
     (botocore.exceptions.HTTPClientError(error=ConnectionRefusedError()), "not_sent"),
+    (botocore.exceptions.SSLError(endpoint_url="https://x", error=ssl.SSLCertVerificationError(1, "x")), "not_sent"),
+    (botocore.exceptions.IncompleteReadError(actual_bytes=1, expected_bytes=2), "unknown"),
     (botocore.exceptions.NoCredentialsError(), "account_blocked"),
     (botocore.exceptions.ParamValidationError(report="x"), "permanent"),
     (ConnectionRefusedError(111, "refused"), "not_sent"),
@@ -326,6 +333,44 @@ def test_classify(exc: BaseException, outcome: str) -> None:
     assert classify(exc) == outcome
 
 
+AFTER_A_REQUEST = {
+    "HTTPClientError",
+    "ConnectionClosedError",
+    "ReadTimeoutError",
+    "ResponseStreamingError",
+    "ConnectionError",
+    "IncompleteReadError",
+    "ChecksumError",
+    "FlexibleChecksumError",
+    "SSLError",
+}
+"""What a request of botocore's, or the reading of its answer, ends in."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, kind in vars(botocore.exceptions).items()
+        if isinstance(kind, type) and issubclass(kind, botocore.exceptions.BotoCoreError)
+    ],
+)
+def test_what_botocore_raises_before_a_request_is_not_unknown(name: str) -> None:
+    """Of botocore's own exceptions only those of a request may be about a message that was accepted."""
+    kind = getattr(botocore.exceptions, name)
+    error = kind.__new__(kind)
+    assert (classify(error) is Outcome.UNKNOWN) is (name in AFTER_A_REQUEST)
+
+
+def test_each_object_is_taught_by_itself() -> None:
+    """What one learns the others do not know."""
+    mine = Classify()
+    mine.teach(Taught, lambda error: Outcome.TRANSIENT)
+    assert (mine(Taught()), classify(Taught())) == (Outcome.TRANSIENT, Outcome.UNKNOWN)
+    assert mine(ExceptionGroup("x", [Taught()])) is Outcome.TRANSIENT
+    assert mine(botocore.exceptions.HTTPClientError(error=Taught())) is Outcome.TRANSIENT
+
+
 def test_circle_of_causes() -> None:
     """Exceptions that are each other's cause are unknown, not endless."""
     first, second = Wrapped(), Wrapped()
@@ -350,7 +395,7 @@ class Taught(Exception):
 @pytest.fixture
 def untaught(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test teaches is forgotten after it."""
-    monkeypatch.setattr(classification, "_TAUGHT", dict(classification._TAUGHT))
+    monkeypatch.setattr(classify, "_taught", dict(classify._taught))
 
 
 @pytest.mark.usefixtures("untaught")

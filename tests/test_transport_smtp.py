@@ -116,7 +116,7 @@ class ScriptedServer:
             lines.append(line)
             stage, ordinary = self._ordinary(line, writer)
             if stage == "mail":
-                mail_from, recipients = line[11:-1], []
+                mail_from, recipients = line[11:].partition(">")[0], []
             reply = await self._reply(writer, stage, ordinary)
             if stage == "rcpt" and reply.startswith("250"):
                 recipients.append(line[9:-1])
@@ -227,6 +227,25 @@ async def test_lines_with_dots_arrive() -> None:
     async with serving(server) as transport:
         await transport.send(message(content=body))
     assert server.accepted[0][2] == b"..first\r\n\r\n..\r\n...two\r\nx.\r\n"
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+@pytest.mark.parametrize(
+    ("offers", "letters", "said"),
+    [
+        (("8BITMIME",), "Grüße", " BODY=8BITMIME"),
+        (("8BITMIME",), "Gruesse", ""),
+        (("SIZE 10485760",), "Grüße", ""),
+    ],
+)
+async def test_eight_bit_content_is_declared(offers: tuple[str, ...], letters: str, said: str, size: int) -> None:
+    """A content that is not ASCII is announced where the service offers that, and only then (RFC 6152)."""
+    server = ScriptedServer(offers=offers)
+    content = f"Subject: hi\r\n\r\n{letters}\r\n".encode() + b"x" * size
+    async with serving(server) as transport:
+        await transport.send(message(content=content))
+    assert server.lines[0][1] == f"MAIL FROM:<sender@example.org>{said}"
+    assert server.accepted[0][0] == "sender@example.org"
 
 
 async def test_missing_line_end() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, EntryPoints
+from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,10 @@ from hypothesis import strategies as st
 import seslimit.transports
 from seslimit import ConfigurationError, Message, Receipt, transport_from_url
 from seslimit.transports import ENTRY_POINTS, TransportURL
+from seslimit.transports.ses import SESTransport
+from seslimit.transports.ses._options import SESOptions
+from seslimit.transports.smtp import SMTPTransport
+from seslimit.transports.smtp._options import SMTPOptions
 
 PASSWORD = "s3cret"
 
@@ -186,3 +192,17 @@ def test_whatever_the_text_it_is_taken_apart_or_refused(text: str) -> None:
             TransportURL.parse(url)
         except ConfigurationError as refusal:
             assert str(refusal)  # noqa: PT017  # either way is right
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), "many", None])
+@pytest.mark.parametrize(
+    ("transport", "option"),
+    [
+        *((SMTPTransport, field.name) for field in attrs.fields(SMTPOptions) if str(field.type) in ("int", "float")),
+        *((SESTransport, field.name) for field in attrs.fields(SESOptions) if str(field.type) in ("int", "float")),
+    ],
+)
+def test_numbers_are_checked(transport: Any, option: str, value: object) -> None:
+    """Every number that a transport takes is refused outside its range, in a sentence that names it."""
+    with pytest.raises(ConfigurationError, match=option):
+        transport("example.org", **{option: value})

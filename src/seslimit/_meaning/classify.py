@@ -10,7 +10,7 @@ class; what nothing is known of is `Outcome.UNKNOWN`, since it may have been acc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from .._model.endings import AccountBlocked, EndpointUnreachable, SendFailed
@@ -95,36 +95,30 @@ def _of_transport(exc: TransportError) -> Meaning:
     return exc.meaning
 
 
-def _of_group(exc: BaseExceptionGroup[BaseException]) -> Meaning:
-    return most_useful(_read(part) or _UNKNOWN for part in exc.exceptions)
+def _not_supported(exc: Any) -> Meaning:
+    """Read that the server lacks what a client needs: it found that out before it sent anything."""
+    words = str(exc).upper()
+    if "SMTPUTF8" in words or "INTERNATIONAL" in words or "NON-ASCII" in words:
+        # Only messages with such addresses need it.
+        return Meaning(Outcome.PERMANENT, stage=Stage.MAIL)
+    stage = Stage.STARTTLS if "STARTTLS" in words or "TLS" in words else Stage.AUTH
+    return Meaning(Outcome.ACCOUNT_BLOCKED, stage=stage)
 
 
-def _of_botocore(exc: Any) -> Meaning | None:
-    """Ask the HTTP client's exception, which botocore keeps beside its own."""
-    inner = getattr(exc, "kwargs", {}).get("error")
-    return _read(inner) if isinstance(inner, BaseException) else None
-
-
-def _endpoint(exc: Any) -> Meaning:
-    """Read "could not connect", which aiobotocore says of a connection that was reset after the request as well."""
-    return _of_botocore(exc) or _UNREACHABLE
-
-
-_TAUGHT: dict[type[BaseException], _Reading] = {
+_BUILT_IN: Mapping[type[BaseException], _Reading] = {
     TransportError: _of_transport,
     SendFailed: lambda exc: Meaning(exc.report.outcome),
     AccountBlocked: _always(Meaning(Outcome.ACCOUNT_BLOCKED)),
     EndpointUnreachable: _always(_UNREACHABLE),
     ConfigurationError: _always(Meaning(Outcome.ACCOUNT_BLOCKED)),
     InvalidMessage: _always(Meaning(Outcome.PERMANENT)),
-    BaseExceptionGroup: _of_group,
     ConnectionRefusedError: _always(_UNREACHABLE),
     OSError: _os_error,
 }
 
 # Package and class name → reading. The classes of one package derive from one another (and from OSError or
 # ConnectionError), so the order of the method resolution decides, not the order here.
-_NAMED: dict[str, _Reading] = {
+_NAMED: Mapping[str, _Reading] = {
     **dict.fromkeys(("aiosmtplib.SMTPResponseException", "smtplib.SMTPResponseException"), _smtp(Stage.DOT)),
     **dict.fromkeys(("aiosmtplib.SMTPDataError", "smtplib.SMTPDataError"), _smtp(Stage.DOT)),
     **dict.fromkeys(("aiosmtplib.SMTPSenderRefused", "smtplib.SMTPSenderRefused"), _smtp(Stage.MAIL)),
@@ -137,6 +131,7 @@ _NAMED: dict[str, _Reading] = {
     "aiosmtplib.SMTPConnectError": _always(_UNREACHABLE),
     # A disconnect and a time-out are the same class before and after the content was handed over.
     **dict.fromkeys(("aiosmtplib.SMTPServerDisconnected", "smtplib.SMTPServerDisconnected"), _always(_UNKNOWN)),
+    **dict.fromkeys(("aiosmtplib.SMTPNotSupported", "smtplib.SMTPNotSupportedError"), _not_supported),
     "aiosmtplib.SMTPTimeoutError": _always(_UNKNOWN),
     "aiosmtplib.SMTPConnectTimeoutError": _always(_UNREACHABLE),
     "socket.gaierror": _always(_UNREACHABLE),
@@ -151,52 +146,32 @@ _NAMED: dict[str, _Reading] = {
         _always(_UNREACHABLE),
     ),
     "aiohttp.ClientError": _always(_UNKNOWN),
-    "botocore.EndpointConnectionError": _endpoint,
-    **dict.fromkeys(("botocore.HTTPClientError", "botocore.SSLError"), _of_botocore),
+    "botocore.EndpointConnectionError": _always(_UNREACHABLE),
+    # What a request, or the reading of its answer, ends in.
     **dict.fromkeys(
         (
-            "botocore.NoCredentialsError",
-            "botocore.PartialCredentialsError",
-            "botocore.CredentialRetrievalError",
-            "botocore.TokenRetrievalError",
-            "botocore.NoAuthTokenError",
-            "botocore.SSOError",
-            "botocore.ProfileNotFound",
-            "botocore.NoRegionError",
+            "botocore.HTTPClientError",
+            "botocore.ConnectionError",
+            "botocore.IncompleteReadError",
+            "botocore.ChecksumError",
+            "botocore.FlexibleChecksumError",
         ),
-        _always(_NO_CREDENTIALS),
+        _always(_UNKNOWN),
     ),
+    "botocore.ValidationError": _always(Meaning(Outcome.PERMANENT)),
     "botocore.ParamValidationError": _always(Meaning(Outcome.PERMANENT)),
+    # All else of botocore's is raised before any request: credentials, region, endpoint, signature, configuration.
+    "botocore.BotoCoreError": _always(_NO_CREDENTIALS),
 }
 
-
-def _readings(exc: BaseException) -> Iterator[_Reading]:
-    for kind in type(exc).__mro__:
-        taught = _TAUGHT.get(kind)
-        # A class is looked up in its package: modules inside a package are moved from release to release.
-        named = _NAMED.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}")
-        yield from (reading for reading in (taught, named) if reading is not None)
+# botocore keeps the HTTP client's exception beside its own, which says more: aiobotocore says "could not connect" of a
+# connection that was reset after the request as well.
+_WRAPPING = frozenset({"botocore.EndpointConnectionError", "botocore.HTTPClientError", "botocore.SSLError"})
 
 
-def _read(exc: BaseException) -> Meaning | None:
-    return next((meaning for reading in _readings(exc) if (meaning := reading(exc)) is not None), None)
-
-
-def meaning(exc: BaseException) -> Meaning:
-    """
-    What an exception says about the attempt that it ended, with all that the limiter wants to know.
-
-    Where a class is not known, the exception that it was raised from (`__cause__`) is asked.
-    """
-    cause: BaseException | None = exc
-    for _ in range(DEPTH):
-        if cause is None:
-            break
-        found = _read(cause)
-        if found is not None:
-            return found
-        cause = cause.__cause__
-    return _UNKNOWN
+def _name(kind: type[BaseException]) -> str:
+    """Package and name of a class: modules inside a package are moved from release to release."""
+    return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
 class Classify:
@@ -204,16 +179,36 @@ class Classify:
     Tells what an exception means for the attempt that it ended: `classify(exc)`.
 
     Knows the exceptions of seslimit, of aiosmtplib, smtplib, botocore and boto3, and of sockets. One that it does not
-    know is `Outcome.UNKNOWN`: the message may have been accepted. Other clients' exceptions can be taught.
+    know is `Outcome.UNKNOWN`: the message may have been accepted. Other clients' exceptions can be taught; each object
+    knows what it was taught itself.
     """
+
+    def __init__(self) -> None:
+        self._taught: dict[type[BaseException], _Reading] = {BaseExceptionGroup: self._of_group}
 
     def __call__(self, exc: BaseException) -> Outcome:
         """What the exception means."""
-        return meaning(exc).outcome
+        return self.meaning(exc).outcome
+
+    def meaning(self, exc: BaseException) -> Meaning:
+        """
+        What an exception says about the attempt that it ended, with all that the limiter wants to know.
+
+        Where a class is not known, the exception that it was raised from (`__cause__`) is asked.
+        """
+        cause: BaseException | None = exc
+        for _ in range(DEPTH):
+            if cause is None:
+                break
+            found = self._read(cause)
+            if found is not None:
+                return found
+            cause = cause.__cause__
+        return _UNKNOWN
 
     def teach(self, exception: type[E], reading: Callable[[E], Outcome | TransportError]) -> None:
         """
-        Make an exception class known, for the whole process.
+        Make an exception class known.
 
         A class's own reading goes before its parents'; teaching a class again replaces its reading.
 
@@ -227,8 +222,28 @@ class Classify:
             told = reading(exc)
             return _of_transport(told) if isinstance(told, TransportError) else Meaning(Outcome(told))
 
-        _TAUGHT[exception] = read
+        self._taught[exception] = read
+
+    def _read(self, exc: BaseException) -> Meaning | None:
+        """Ask the readings of its classes, the most derived first, what was taught before what is built in."""
+        for kind in type(exc).__mro__:
+            name = _name(kind)
+            wrapping = self._of_inner if name in _WRAPPING else None
+            for reading in (self._taught.get(kind), _BUILT_IN.get(kind), wrapping, _NAMED.get(name)):
+                if reading is not None and (found := reading(exc)) is not None:
+                    return found
+        return None
+
+    def _of_inner(self, exc: Any) -> Meaning | None:
+        inner = getattr(exc, "kwargs", {}).get("error")
+        return self._read(inner) if isinstance(inner, BaseException) else None
+
+    def _of_group(self, exc: BaseExceptionGroup[BaseException]) -> Meaning:
+        return most_useful(self._read(part) or _UNKNOWN for part in exc.exceptions)
 
 
 classify = Classify()
 """What an exception means for the attempt that it ended; see `Classify`."""
+
+meaning = classify.meaning
+"""The same with all that the limiter wants to know."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import ssl
 from collections.abc import Collection
 
 import attrs
@@ -11,7 +14,7 @@ from .._model.errors import TransportError, words_of
 from .._model.meaning import Meaning
 from .._model.outcome import Reply
 
-__all__ = ["error_of", "refusal", "words_of"]
+__all__ = ["error_of", "reason_of", "refusal", "words_of"]
 
 
 def error_of(meaning: Meaning, words: str, *, decided_at: float | None = None) -> TransportError:
@@ -38,3 +41,10 @@ def refusal(
         str(reply),
         decided_at=decided_at,
     )
+
+
+def reason_of(error: BaseException) -> str:
+    """Why no connection could be made: in the system's words, where asyncio puts its own in their place."""
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror | ssl.SSLError):
+        return os.strerror(error.errno)
+    return words_of(error)

@@ -55,11 +55,11 @@ async def logged_in(
             found.warn("login", f"{words}, unless the server takes messages without")
         return False
     try:
-        connection, _ = await open_connection(attrs.evolve(transport, connect_timeout=patience), context)
+        connection = await open_connection(attrs.evolve(transport, connect_timeout=patience), context)
     except TransportError as error:
         _refused(transport, error, found)
         return False
-    connection.abort()
+    connection.transport.abort()
     found.ok("login", "accepted")
     return True
 

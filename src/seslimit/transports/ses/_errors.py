@@ -15,7 +15,7 @@ from ..._model.errors import TransportError
 from ..._model.meaning import Meaning
 from ..._model.outcome import Outcome, Stage
 from ..._model.report import Receipt
-from .._refusal import error_of, words_of
+from .._refusal import error_of, reason_of, words_of
 from ._answers import Answer
 from ._connection import HTTPConnection
 
@@ -104,9 +104,9 @@ def receipt_of(found: Said, recipients: Collection[str]) -> Receipt:
     return Receipt(message_id, decided_at=found.handed_over_at)
 
 
-def unreachable(error: Exception, meant: Meaning | None = None) -> TransportError:
+def unreachable(error: Exception) -> TransportError:
     """The error for a connection that could not be made."""
-    return error_of(meant or _UNREACHABLE, f"No request was made: {words_of(error)}")
+    return error_of(_UNREACHABLE, f"No request was made: {reason_of(error)}")
 
 
 def broken(error: Exception, connection: HTTPConnection) -> TransportError:

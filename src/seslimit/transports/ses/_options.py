@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import attrs
 from aiobotocore.session import AioSession
-from attrs.validators import ge, gt
 
 from ..._model.errors import ConfigurationError, printable
+from ..._model.options import numeric
 from .._labels import check_endpoint_id, check_name, check_tags
 from .._loopback import is_loopback
 
@@ -34,9 +34,9 @@ class SESOptions:
     tenant: str | None = attrs.field(default=None, kw_only=True, validator=check_name)
     tags: Mapping[str, str] = attrs.field(factory=dict, kw_only=True, validator=check_tags)
     endpoint_id: str | None = attrs.field(default=None, kw_only=True, validator=check_endpoint_id)
-    max_connections: int = attrs.field(default=100, kw_only=True, validator=ge(1))
-    connect_timeout: float = attrs.field(default=10.0, kw_only=True, validator=gt(0))
-    timeout: float = attrs.field(default=60.0, kw_only=True, validator=gt(0))
+    max_connections: int = attrs.field(default=100, kw_only=True, validator=numeric("connections", low=1))
+    connect_timeout: float = attrs.field(default=10.0, kw_only=True, validator=numeric("seconds", low=0, above=True))
+    timeout: float = attrs.field(default=60.0, kw_only=True, validator=numeric("seconds", low=0, above=True))
     session: AioSession | None = attrs.field(default=None, kw_only=True, repr=False)
 
     def __attrs_post_init__(self) -> None:

@@ -212,8 +212,9 @@ class SESTransport(SESOptions):
                 ) from error
             raise unreachable(error) from error
         except ProxyRefused as error:
-            blocked = meaning_of_api_error("407", "", 407) if error.status == 407 else None
-            raise unreachable(error, blocked) from error
+            if error.status == 407:
+                raise ConfigurationError(f"{error}: put its user and password into the URL of HTTPS_PROXY.") from None
+            raise unreachable(error) from error
         except (OSError, ValueError) as error:
             raise unreachable(error) from error
         finally:

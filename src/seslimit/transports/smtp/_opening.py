@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+
+import attrs
 
 from ..._model.errors import TransportError
 from ..._model.outcome import Door, Outcome, Reply, Stage
-from .._refusal import refusal, words_of
+from .._refusal import reason_of, refusal
 from .._secret import encoded
 from ._options import SMTPOptions, plain
 from ._replies import BareLineFeed, BrokenConversation, SMTPReplies, SMTPReply
@@ -26,8 +27,21 @@ _BEGINS_WITH_TLS = " waiting for a greeting; does this port begin with TLS? Then
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 """OpenSSL's reasons for what is no TLS record, by version."""
 
-SMTPConnection: TypeAlias = tuple[asyncio.Transport, SMTPReplies]
-"""A connection: what is written to, and what is read from."""
+
+@attrs.frozen
+class SMTPConnection:
+    """
+    A connection that is open.
+
+    Args:
+        transport: what is written to.
+        replies: what is read from.
+        offers: what the service offered last, keyword → parameters.
+    """
+
+    transport: asyncio.Transport
+    replies: SMTPReplies
+    offers: Mapping[str, str]
 
 
 async def open_connection(options: SMTPOptions, tls_context: ssl.SSLContext) -> SMTPConnection:
@@ -87,7 +101,7 @@ class _Opening:
         if self._options.user is not None and self._options.password is not None:
             self._check(await self._log_in(offers, self._options.user, self._options.password.reveal), 235)
         self.done = True
-        return transport, self._replies
+        return SMTPConnection(transport, self._replies, offers)
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -160,7 +174,7 @@ class _Opening:
         """What an error at the step under way means."""
         return TransportError(
             Outcome.NOT_SENT,
-            f"No connection to {self._place}, failed at {self.stage.upper()}: {words_of(error)}{self._hint(error)}",
+            f"{self._place} failed at {self.stage.upper()}: {reason_of(error)}{self._hint(error)}",
             stage=self.stage,
             blocks_endpoint=True,
         )

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Literal, TypeAlias, get_args
 
 import attrs
-from attrs.validators import ge, gt
 
 from ..._model.errors import ConfigurationError, printable
+from ..._model.options import numeric, whole
 from .._labels import check_name, check_tags
 from .._loopback import is_loopback
 from .._secret import CONTROL, Redaction, Secret, encoded
@@ -60,19 +60,18 @@ class SMTPOptions:
     configuration_set: str | None = attrs.field(default=None, kw_only=True, validator=check_name)
     tenant: str | None = attrs.field(default=None, kw_only=True, validator=check_name)
     tags: Mapping[str, str] = attrs.field(factory=dict, kw_only=True, validator=check_tags)
-    max_connections: int = attrs.field(default=100, kw_only=True, validator=ge(1))
-    max_messages_per_connection: int = attrs.field(default=50, kw_only=True, validator=ge(1))
-    idle_timeout: float = attrs.field(default=5.0, kw_only=True, validator=gt(0))
-    connect_timeout: float = attrs.field(default=30.0, kw_only=True, validator=gt(0))
-    command_timeout: float = attrs.field(default=60.0, kw_only=True, validator=gt(0))
-    content_timeout: float = attrs.field(default=600.0, kw_only=True, validator=gt(0))
-    dot_timeout: float = attrs.field(default=600.0, kw_only=True, validator=gt(0))
+    max_connections: int = attrs.field(default=100, kw_only=True, validator=numeric("connections", low=1))
+    max_messages_per_connection: int = attrs.field(default=50, kw_only=True, validator=numeric("messages", low=1))
+    idle_timeout: float = attrs.field(default=5.0, kw_only=True, validator=numeric("seconds", low=0, above=True))
+    connect_timeout: float = attrs.field(default=30.0, kw_only=True, validator=numeric("seconds", low=0, above=True))
+    command_timeout: float = attrs.field(default=60.0, kw_only=True, validator=numeric("seconds", low=0, above=True))
+    content_timeout: float = attrs.field(default=600.0, kw_only=True, validator=numeric("seconds", low=0, above=True))
+    dot_timeout: float = attrs.field(default=600.0, kw_only=True, validator=numeric("seconds", low=0, above=True))
 
     def __attrs_post_init__(self) -> None:
         if not _HOST.fullmatch(self.host):
             raise ConfigurationError(f"host {printable(repr(self.host))} is not a host name or an address.")
-        if not 0 < self.port < 65536:
-            raise ConfigurationError(f"port {self.port} is not between 1 and 65535: SES listens on 587 and 465.")
+        whole("port", self.port, "a port of the endpoint (SES listens on 587 and 465)", low=1, high=65535)
         if self.tls not in get_args(TLS):
             raise ConfigurationError(f"tls {printable(repr(self.tls))} is not one of {', '.join(get_args(TLS))}.")
         if self.tls == "none" and not is_loopback(self.host):

@@ -22,8 +22,9 @@ from ..._model.message import Message
 from ..._model.outcome import Door, Outcome, Reply, Stage
 from ..._model.report import Receipt
 from .._refusal import error_of, refusal, words_of
+from ._opening import SMTPConnection
 from ._options import SMTPOptions
-from ._replies import BrokenConversation, Dialogue, SMTPReplies, SMTPReply
+from ._replies import BrokenConversation, Dialogue, SMTPReply
 
 T = TypeVar("T")
 
@@ -50,14 +51,14 @@ class SMTPSession:
 
     Args:
         options: how long to wait for what.
-        transport: the connection, logged in.
-        replies: what reads from it.
+        connection: logged in.
     """
 
-    def __init__(self, options: SMTPOptions, transport: asyncio.Transport, replies: SMTPReplies) -> None:
+    def __init__(self, options: SMTPOptions, connection: SMTPConnection) -> None:
         self._options = options
-        self._transport = transport
-        self._replies = replies
+        self._transport = connection.transport
+        self._replies = connection.replies
+        self._takes_eight_bits = "8BITMIME" in connection.offers
         self._loop = asyncio.get_running_loop()
         self._stage = Stage.MAIL
         self._decided_at: float | None = None
@@ -118,27 +119,31 @@ class SMTPSession:
     async def _transact(self, message: Message, content: bytes) -> Receipt:
         if len(content) <= CHUNK:
             return await self._hold(self._transaction(message, content))
-        refused = await self._hold(self._envelope(message))
+        refused = await self._hold(self._envelope(message, self._body_of(content)))
         return self._receipt(message, refused, await self._hand_over(content))
 
     def _hold(self, dialogue: Dialogue[T]) -> asyncio.Future[T]:
         return self._replies.hold(dialogue, self._transport)
 
     def _transaction(self, message: Message, content: bytes) -> Dialogue[Receipt]:
-        refused = yield from self._envelope(message)
+        refused = yield from self._envelope(message, self._body_of(content))
         # After the last moment in which it is certain that nothing was sent.
         self._replies.check()
         self._handed_over()
         reply = yield content, self._options.dot_timeout
         return self._receipt(message, refused, reply)
 
-    def _envelope(self, message: Message) -> Dialogue[Mapping[str, str]]:
+    def _body_of(self, content: bytes) -> bytes:
+        """What is said of a content that is not ASCII, where the service offers to hear it. Source: RFC 6152, 2."""
+        return b" BODY=8BITMIME" if self._takes_eight_bits and not content.isascii() else b""
+
+    def _envelope(self, message: Message, body: bytes) -> Dialogue[Mapping[str, str]]:
         """All before the content; returns the recipients that were refused, with the service's words."""
         if self._reset_needed:
             yield from self._reset()
         self._reset_needed = True
         self.transactions += 1
-        reply = yield self._command(Stage.MAIL, b"MAIL FROM:<%b>\r\n" % message.mail_from.encode("ascii"))
+        reply = yield self._command(Stage.MAIL, b"MAIL FROM:<%b>%b\r\n" % (message.mail_from.encode("ascii"), body))
         self._check(message, reply, 250)
         refused = yield from self._recipients(message)
         reply = yield self._command(Stage.DATA, b"DATA\r\n")

@@ -50,8 +50,7 @@ def _pool_of(options: SMTPOptions) -> Pool[SMTPSession]:
     tls = Trust(options)
 
     async def opening() -> SMTPSession:
-        transport, replies = await open_connection(options, await tls.context())
-        return SMTPSession(options, transport, replies)
+        return SMTPSession(options, await open_connection(options, await tls.context()))
 
     limits = PoolOptions(options.max_connections, options.idle_timeout, options.max_messages_per_connection)
     return Pool(opening, limits)
