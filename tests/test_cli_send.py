@@ -51,6 +51,7 @@ def test_everything_accepted_is_status_0(
         "error",
         "recipients",
         "refused",
+        "at",
     }
     assert {line["message_id"] for line in lines} == {message.message_id for message in simulator.accepted}
     assert simulator.duplicates() == {}

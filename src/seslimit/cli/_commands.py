@@ -122,6 +122,39 @@ def send(as_json: bool, **options: Any) -> int:
 
 
 @seslimit.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--failed", "which", flag_value="failed", help="Messages that failed, or may have been accepted.")
+@click.option("--remaining", "which", flag_value="remaining", help="Messages that send --resume would send.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="INPUT",
+    help="What was sent; the messages are then written as a list for send. May be given several times.",
+)
+@_JSON
+def report(**options: Any) -> int:
+    """
+    Say from a report who did not get it.
+
+    Alone, it counts, and names each message that failed or is in doubt. With --failed or --remaining it writes the
+    report's lines of these messages; and with --input the messages themselves, as JSON lines that send takes, each
+    addressed to those who did not get it.
+
+    Exit status: 0; 1 an input has bad lines, which are named; 2 wrong usage, or a file that cannot be read.
+    """
+    from ._report import ReportOptions
+    from ._report import report as read_report
+
+    lines, bad = read_report(ReportOptions(**_given(options)))
+    for line in lines:
+        say(line)
+    for entry in bad:
+        complain(str(entry))
+    return Status.SOME_FAILED if bad else Status.ALL_ACCEPTED
+
+
+@seslimit.command()
 @click.option("--rate", type=RATE, help="The hidden limit, recipients/s.  [default: 50]")
 @click.option("--messages", type=click.IntRange(min=1), help="How many messages.  [default: about 20 s of them]")
 @click.option("--transport", type=click.Choice(["smtp", "ses"]), help="Door of the service.  [default: smtp]")

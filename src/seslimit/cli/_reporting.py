@@ -121,6 +121,7 @@ class ReportFile:
             throttles=report.throttles,
             error=None if report.error is None else printable(str(report.error)),
             recipients=report.message.recipients,
+            at=report.at or None,
             refused={} if receipt is None else {each: printable(why) for each, why in receipt.refused.items()},
         )
         self._lines.put(line, key)
@@ -191,6 +192,7 @@ def _line(
     error: str | None = None,
     recipients: Iterable[str] | None = None,
     refused: dict[str, str] | None = None,
+    at: float | None = None,
 ) -> bytes:
     # The key and the outcome first: a line that was cut off by a kill still tells them.
     fields: dict[str, Any] = {
@@ -202,6 +204,7 @@ def _line(
         "error": error,
         "recipients": recipients and list(recipients),
         "refused": refused or {},
+        "at": at and round(at, 3),
     }
     # What is no Unicode (half of a surrogate pair, a file name in another encoding) is written as JSON's own escape.
     return (json.dumps(fields, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
