@@ -30,6 +30,7 @@ import seslimit
 from seslimit._meaning import replies
 from seslimit.companion.listmonk import _content, _post
 from seslimit.companion.listmonk._content import compose
+from seslimit.companion.listmonk._headers import Rules
 from seslimit.companion.listmonk._plain_text import plain_text
 
 sre: Any = importlib.import_module("re._constants")  # typeshed knows nothing of these two
@@ -241,7 +242,7 @@ def _post_with(**fields: object) -> bytes:
 
 def _composed(body: bytes) -> None:
     with suppress(_post.BadPost):
-        compose(_post.parse(body), "https://lists.example.net", "Thu, 01 Oct 2026 10:00:00 +0000")
+        compose(_post.parse(body), Rules("https://lists.example.net"), "Thu, 01 Oct 2026 10:00:00 +0000")
 
 
 def _with_header(value: str) -> bytes:

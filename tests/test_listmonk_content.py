@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seslimit.companion.listmonk._content import Composed, compose
+from seslimit.companion.listmonk._headers import Rules
 from seslimit.companion.listmonk._memory import key_of
 from seslimit.companion.listmonk._post import BadPost, parse
 
@@ -27,7 +28,7 @@ TRANSACTIONAL: dict[str, Any] = json.loads((GOLDEN / "transactional.json").read_
 
 
 def _composed(payload: dict[str, Any]) -> Composed:
-    return compose(parse(json.dumps(payload).encode()), ROOT, DATE)
+    return compose(parse(json.dumps(payload).encode()), Rules(ROOT), DATE)
 
 
 def _campaign(**campaign: Any) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def _with_header(name: str, value: str) -> Composed:
 def test_a_payload_leaves_as_its_golden_message(name: str) -> None:
     """To the last octet, but for the boundaries, which are random."""
     body = (GOLDEN / f"{name}.json").read_bytes()
-    content = compose(parse(body), ROOT, DATE).message.as_bytes()
+    content = compose(parse(body), Rules(ROOT), DATE).message.as_bytes()
     boundaries = list(dict.fromkeys(re.findall(rb"=_[0-9a-f]{24}", content)))
     for number, boundary in enumerate(boundaries):
         content = content.replace(boundary, b"boundary-%d" % number)
@@ -211,6 +212,123 @@ def test_a_campaigns_own_list_unsubscribe_counts() -> None:
     assert "List-Unsubscribe-Post" not in message
 
 
+@pytest.mark.parametrize(
+    ("own", "post"),
+    [
+        ("<https://example.net/u/{{ .Subscriber.UUID }}>", "List-Unsubscribe=One-Click"),
+        ("<mailto:stop@example.net>, <https://example.net/u>", "List-Unsubscribe=One-Click"),
+        ("<http://example.net/u>", None),
+    ],
+)
+def test_a_campaigns_own_link_keeps_one_click(own: str, post: str | None) -> None:
+    """Where it is https, as one click needs. Source: RFC 8058, 3.1."""
+    assert _read(_with_header("List-Unsubscribe", own))["List-Unsubscribe-Post"] == post
+
+
+def test_the_headers_to_unsubscribe_can_be_left_out() -> None:
+    """As listmonk leaves them out, where its setting is off; the others stay."""
+    rules = Rules(ROOT, unsubscribe=False)
+    message = _read(compose(parse(json.dumps(CAMPAIGN).encode()), rules, DATE))
+    assert [name for name in message if name.startswith("List-")] == []
+    assert message["X-Listmonk-Campaign"] == "b81d2c94-6c1f-4f3e-9a75-20d6e8f7a413"
+
+
+@pytest.mark.parametrize("name", ["X-SES-CONFIGURATION-SET", "x-ses-tenant", "X-SES-SOURCE-ARN", "X-SES-FROM-ARN"])
+def test_a_campaign_sets_the_services_headers_by_option_only(name: str) -> None:
+    """They decide for whom, and under which limits, a message is sent."""
+    payload = json.dumps(_campaign(headers=[{name: "other"}])).encode()
+    kept, left = (compose(parse(payload), Rules(ROOT, service=allowed), DATE) for allowed in (True, False))
+    assert (_read(kept)[name], _read(left)[name]) == ("other", None)
+    assert "--allow-ses-headers" in left.dropped[0]
+    assert _read(_with_header("X-SES-MESSAGE-TAGS", "kind=news"))["X-SES-MESSAGE-TAGS"] == "kind=news"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Reply-To", "Müller, Jörg <joerg@example.net>"),
+        ("List-ID", "<ü.example.net>"),
+        ("List-Unsubscribe", f"<https://example.net/{'u' * 1000}>"),
+    ],
+)
+def test_a_header_that_cannot_be_written_is_left_out_and_named(name: str, value: str) -> None:
+    """The campaign is sent all the same, with what is made in its place."""
+    composed = _with_header(name, value)
+    assert f"its header {name!r} is left out, for header {name}" in composed.dropped[0]
+    assert _read(composed)["List-Unsubscribe"].startswith(f"<{ROOT}/subscription/")
+    assert _read(composed)["Reply-To"] is None
+
+
+def test_in_a_campaigns_address_header_only_names_are_encoded() -> None:
+    """Answers reach the address. Source: RFC 2047, 5."""
+    composed = _with_header("Reply-To", "Jörg Müller <joerg@example.net>")
+    assert b"Reply-To: =?utf-8?b?SsO2cmcgTcO8bGxlcg==?= <joerg@example.net>\r\n" in composed.message.as_bytes()
+
+
+@pytest.mark.parametrize(
+    ("domain", "written"),
+    [
+        ("exämple.net", "xn--exmple-cua.net"),
+        ("straße.example", "xn--strae-oqa.example"),
+        ("EXÄMPLE.net", "xn--exmple-cua.net"),
+        ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+    ],
+)
+def test_a_domain_is_written_in_punycode(domain: str, written: str) -> None:
+    """With a line for the log; by IDNA 2008, or mail would go to another domain. Source: RFC 5891, 4; RFC 5894, 7.2."""
+    payload = copy.deepcopy(CAMPAIGN) | {"from_email": f"Meadow <news@{domain}>"}
+    payload["recipients"][0]["email"] = f"ada@{domain}"
+    composed = _composed(payload)
+    assert (composed.message.mail_from, composed.message.recipients) == (f"news@{written}", (f"ada@{written}",))
+    assert composed.dropped[0].endswith(f"is written as SES needs it: {written}")
+    assert composed.message.as_bytes().isascii()
+
+
+@pytest.mark.parametrize(
+    ("body", "label"),
+    [
+        (
+            {"subject": None},
+            "campaign b81d2c94-6c1f-4f3e-9a75-20d6e8f7a413, subscriber 3f0c7a52-9d1e-4b6f-8a37-c2e41d5b9f06",
+        ),
+        ({"recipients": []}, "campaign b81d2c94-6c1f-4f3e-9a75-20d6e8f7a413, subscriber -"),
+        ({"campaign": {"uuid": "a\nb"}}, "campaign -, subscriber 3f0c7a52-9d1e-4b6f-8a37-c2e41d5b9f06"),
+    ],
+)
+def test_a_post_that_is_not_taken_says_whom_it_was_for(body: dict[str, Any], label: str) -> None:
+    """As far as it can be read."""
+    with pytest.raises(BadPost) as caught:
+        _composed(copy.deepcopy(CAMPAIGN) | body)
+    assert caught.value.label == label
+
+
+@pytest.mark.parametrize("spelling", ["cid:ünï.png", "cid:%C3%BCn%C3%AF.png", "cid:%c3%bcn%c3%af.png"])
+def test_an_image_with_a_name_beyond_ascii_is_shown(spelling: str) -> None:
+    """Its type stays, and the HTML refers to an id that a header may hold. Source: RFC 2392, 2; RFC 2045, 7."""
+    image = {
+        "name": "ünï.png",
+        "header": {
+            "Content-Type": ['image/png; name="ünï.png"'],
+            "Content-Disposition": ["inline; filename=ünï.png"],
+            "Content-Id": ["<ünï.png>"],
+        },
+        "content": "AAEC",
+    }
+    message = _read(_composed(TRANSACTIONAL | {"body": f'<img src="{spelling}"> cid', "attachments": [image]}))
+    (page,) = [part.get_content() for part in message.walk() if part.get_content_type() == "text/html"]
+    (shown,) = [part for part in message.walk() if part.get_content_type() == "image/png"]
+    assert shown.get_filename() == "ünï.png"
+    assert f'src="cid:{shown["Content-ID"].strip("<>")}"' in page
+
+
+def test_a_file_with_a_name_beyond_ascii_keeps_its_type() -> None:
+    """The name in its headers is not read for it."""
+    header = {"Content-Type": ['text/plain; charset="utf-8"; name="Öffnungszeiten „neu“.txt"']}
+    attachment = {"name": "Öffnungszeiten „neu“.txt", "header": header, "content": "R2F0ZQo="}
+    (part,) = _read(_composed(TRANSACTIONAL | {"attachments": [attachment]})).iter_attachments()
+    assert (part.get_content_type(), part.get_filename()) == ("text/plain", "Öffnungszeiten „neu“.txt")
+
+
 def test_a_transactional_message_has_nothing_to_unsubscribe_from() -> None:
     """Nor a campaign."""
     message = _read(_composed(TRANSACTIONAL))
@@ -275,7 +393,7 @@ def test_a_file_name_that_cannot_be_decoded_is_none(charset: str) -> None:
     attachment = {"name": "", "header": {"Content-Disposition": [disposition]}, "content": "AAEC"}
     post = parse(json.dumps(CAMPAIGN | {"attachments": [attachment]}).encode())
     assert key_of(post)
-    assert [part.get_content() for part in _read(compose(post, ROOT, DATE)).iter_attachments()] == [b"\0\1\2"]
+    assert [part.get_content() for part in _read(compose(post, Rules(ROOT), DATE)).iter_attachments()] == [b"\0\1\2"]
 
 
 def test_what_the_html_shows_is_beside_it_and_the_rest_is_attached() -> None:

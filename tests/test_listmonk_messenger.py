@@ -346,6 +346,25 @@ async def test_a_field_that_is_wrong_is_named() -> None:
         assert client.messenger.counts.invalid == 1
 
 
+async def test_a_post_that_is_not_taken_is_named_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    """It comes once: listmonk's operator finds campaign and subscriber in the log."""
+    async with running() as client:
+        for number in (1, 2):
+            await client.post(_message(number) | {"body": None})
+    assert all(f"campaign c1, subscriber s{number}" in caplog.text for number in (1, 2))
+
+
+async def test_it_says_once_that_listmonks_setting_cannot_be_known(caplog: pytest.LogCaptureFixture) -> None:
+    """Whether the headers to unsubscribe are wanted; not where they were asked to be left out."""
+    async with running(unsubscribe_headers=False) as client:
+        await client.post(_message(1))
+    assert "--no-unsubscribe-headers" not in caplog.text
+    async with running() as client:
+        await client.post(_message(1))
+        await client.post(_message(2))
+    assert caplog.text.count("--no-unsubscribe-headers") == 1
+
+
 async def test_a_body_that_is_too_long_is_not_read() -> None:
     """Its length tells; where none is given, reading ends at the limit."""
     async with running(max_size=1000) as client:

@@ -282,6 +282,12 @@ def relay(**options: Any) -> int:
     "--timeout", type=RATE, help="Seconds of the messenger's time-out in listmonk.  [default: 5, as listmonk]"
 )
 @click.option("--max-size", type=click.IntRange(min=1), help="Bytes of one request.  [default: 55 MB]")
+@click.option(
+    "--unsubscribe-headers/--no-unsubscribe-headers",
+    default=True,
+    help="Whether List-Unsubscribe is added to campaigns, as listmonk's own setting has it.  [default: added]",
+)
+@click.option("--allow-ses-headers", is_flag=True, help="Let campaigns set X-SES-CONFIGURATION-SET and its like.")
 @_JSON
 def listmonk(**options: Any) -> int:
     """

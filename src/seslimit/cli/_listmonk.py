@@ -38,6 +38,8 @@ class ListmonkCommand:
         rate, max_rate: recipients/s to start with, and that are never exceeded.
         concurrency, message_rate, timeout: listmonk's settings.
         max_size: bytes of one request.
+        unsubscribe_headers: whether the headers to unsubscribe are added to campaigns.
+        allow_ses_headers: whether campaigns may set the service's own headers.
         as_json: whether the address and the end are JSON.
     """
 
@@ -50,6 +52,8 @@ class ListmonkCommand:
     message_rate: int | None = None
     timeout: float | None = None
     max_size: int | None = None
+    unsubscribe_headers: bool = True
+    allow_ses_headers: bool = False
     as_json: bool = False
 
 
@@ -105,6 +109,8 @@ def _messenger(command: ListmonkCommand) -> ListmonkMessenger:
         user=os.environ.get("SESLIMIT_LISTMONK_USER", ""),
         password=os.environ.get("SESLIMIT_LISTMONK_PASSWORD", ""),
         settings=Settings(**_given(command, *names)),
+        unsubscribe_headers=command.unsubscribe_headers,
+        service_headers=command.allow_ses_headers,
         **_given(command, "max_size"),
     )
     limiter = Limiter(command.rate, max_rate=command.max_rate)

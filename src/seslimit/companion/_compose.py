@@ -94,7 +94,7 @@ def attachment_part(filename: str, content_type: str, content: bytes, content_id
     found = _TYPE.fullmatch(kind) if len(kind) <= MAX_TYPE else None
     if found is None or found["main"].lower() == "multipart":
         raise InvalidMessage(f"content_type {_shown(kind)} is not of the form application/pdf.")
-    if content_id and not _CONTENT_ID.fullmatch(content_id):
+    if content_id and not is_content_id(content_id):
         raise InvalidMessage(f"cid {_shown(content_id)} is not of printable ASCII without brackets.")
     encoding, body = b"base64", b""
     if found["main"].lower() == "message":
@@ -116,6 +116,11 @@ def attachment_part(filename: str, content_type: str, content: bytes, content_id
     if content_id:
         head += b"Content-ID: <%s>\r\n" % content_id.encode("ascii")
     return Part(head, body if encoding == b"7bit" else base64.encodebytes(content))
+
+
+def is_content_id(text: str) -> bool:
+    """Whether a header may hold it as a content id, without its brackets."""
+    return _CONTENT_ID.fullmatch(text) is not None
 
 
 def guessed_type(filename: str) -> str:

@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from seslimit import InvalidMessage
+
+from .._header import SERVICE, header_line
 from ._post import Campaign, Post, Recipient
 
 _EXPRESSION = re.compile(r"\{\{([^{}]*)\}\}")
-_NAME = re.compile(r"[!-9;-~]{1,76}")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 _BARE_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,187}[A-Za-z0-9])?")
 
 MADE_HERE = re.compile(
@@ -26,6 +27,12 @@ MADE_HERE = re.compile(
     r"|x-listmonk-campaign|x-listmonk-subscriber|content-.*|resent-.*|arc-.*|authentication-results"
 )
 """Headers that a campaign cannot set: they come from other fields, or belong to the service."""
+
+_ONE_CLICK = re.compile(rb"<https://[^<>]*>", re.IGNORECASE)
+"""A link that a receiver's program may post to. Source: RFC 8058, 3.1."""
+
+HARMLESS = "x-ses-message-tags"
+"""The one header for the service that changes nothing of how, or for whom, a message is sent."""
 
 MAX_VALUE = 2000
 """Characters of one header's value."""
@@ -35,43 +42,62 @@ MAX_COPIES = 10
 
 
 @attrs.frozen
+class Rules:
+    """
+    What is added to a campaign's headers, and what may be among them.
+
+    Args:
+        root_url: listmonk's own, without a slash at the end.
+        unsubscribe: whether the headers to unsubscribe are added.
+        service: whether a campaign may set the service's own headers: configuration set, tenant, identities.
+    """
+
+    root_url: str
+    unsubscribe: bool = True
+    service: bool = False
+
+
+@attrs.frozen
 class CampaignHeaders:
     """
     What the headers of a campaign come to.
 
     Args:
-        lines: names and values, in order.
+        lines: encoded, in order.
         return_path: the envelope's return address; None where it is the one in From.
         copies: further recipients of the envelope, from Cc and Bcc.
         dropped: a sentence for each header that was left out.
     """
 
-    lines: tuple[tuple[str, str], ...] = ()
+    lines: tuple[bytes, ...] = ()
     return_path: str | None = None
     copies: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
 
 
-def campaign_headers(post: Post, root_url: str) -> CampaignHeaders:
+def campaign_headers(post: Post, rules: Rules) -> CampaignHeaders:
     """
     The headers of a campaign message; none at all for a transactional one.
 
     Args:
         post: the message.
-        root_url: listmonk's own, without a slash at the end.
+        rules: what is added, and what a campaign may set.
     """
     if post.campaign is None:
         return CampaignHeaders()
-    table = _Table(post.campaign.uuid)
-    fields = _fields(post.campaign, post.recipient, root_url)
+    table = _Table(post.campaign.uuid, rules)
+    fields = _fields(post.campaign, post.recipient, rules.root_url)
     for name, template in post.campaign.headers:
-        table.add(name, _rendered(template, fields))
+        table.add(name, _rendered(template, fields) if len(template) <= MAX_VALUE else template)
     table.add_missing("X-Listmonk-Campaign", post.campaign.uuid)
     if post.recipient.uuid:
         table.add_missing("X-Listmonk-Subscriber", post.recipient.uuid)
-        if table.add_missing("List-Unsubscribe", f"<{fields['UnsubscribeURL']}>"):
-            table.add_missing("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
-    return CampaignHeaders(tuple(table.lines), table.return_path, tuple(table.copies), tuple(table.dropped))
+        if rules.unsubscribe:
+            own = table.written.get("list-unsubscribe")
+            table.add_missing("List-Unsubscribe", f"<{fields['UnsubscribeURL']}>")
+            if own is None or _ONE_CLICK.search(own):
+                table.add_missing("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
+    return CampaignHeaders(tuple(table.written.values()), table.return_path, tuple(table.copies), tuple(table.dropped))
 
 
 def _fields(campaign: Campaign, recipient: Recipient, root_url: str) -> Mapping[str, str]:
@@ -108,7 +134,9 @@ class _Table:
     """The headers so far."""
 
     campaign: str
-    lines: list[tuple[str, str]] = attrs.field(factory=list)
+    rules: Rules
+    written: dict[str, bytes] = attrs.field(factory=dict)
+    """Name in small letters → header line."""
     return_path: str | None = None
     copies: list[str] = attrs.field(factory=list)
     dropped: list[str] = attrs.field(factory=list)
@@ -120,12 +148,10 @@ class _Table:
         if reason is not None:
             self.dropped.append(f"campaign {self.campaign}: its header {name[:76]!a} is left out, {reason}")
 
-    def add_missing(self, name: str, value: str) -> bool:
-        """Add a header unless the campaign brings it; returns whether it was added."""
-        missing = not self._has(name)
-        if missing:
-            self.lines.append((name, value))
-        return missing
+    def add_missing(self, name: str, value: str) -> None:
+        """Add a header unless the campaign brings it."""
+        if name.lower() not in self.written:
+            self.written[name.lower()] = header_line(name, value)
 
     def _take(self, name: str, value: str) -> str | None:
         special: dict[str, Callable[[str], str | None]] = {
@@ -133,22 +159,27 @@ class _Table:
             "bcc": self._add_copies,
             "cc": self._add_copies,
         }
+        try:
+            line = header_line(name, value)
+        except InvalidMessage as error:
+            return f"for {error}"
         take = special.get(name.lower())
         reason = take(value) if take else None
         if reason is None and name.lower() not in ("return-path", "bcc"):
-            self.lines.append((name, value))
+            self.written[name.lower()] = line
         return reason
 
     def _objection(self, name: str, value: str | None) -> str | None:
-        if not _NAME.fullmatch(name):
-            return "for that is no name of a header."
-        if MADE_HERE.fullmatch(name.lower()):
+        known = name.lower()
+        if MADE_HERE.fullmatch(known):
             return "for it is made from the message's other fields."
+        if known.startswith(SERVICE) and known != HARMLESS and not self.rules.service:
+            return "for the service acts on it: --allow-ses-headers lets campaigns set it."
         if value is None:
             return "for it holds a template expression, and listmonk posts headers unrendered."
-        if _CONTROL.search(value) or len(value) > MAX_VALUE:
-            return f"for its value holds a line end or a control character, or more than {MAX_VALUE} characters."
-        return "for it is there already." if self._has(name) else None
+        if len(value) > MAX_VALUE:
+            return f"for its value has more than {MAX_VALUE} characters."
+        return "for it is there already." if known in self.written else None
 
     def _set_return_path(self, value: str) -> str | None:
         address = value.strip("<> ")
@@ -165,6 +196,3 @@ class _Table:
             return f"for it would make more than {MAX_COPIES} copies of every message."
         self.copies += addresses
         return None
-
-    def _has(self, name: str) -> bool:
-        return any(name.lower() == each.lower() for each, _ in self.lines)

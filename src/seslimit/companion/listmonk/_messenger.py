@@ -26,6 +26,11 @@ from ._post import BadPost, Post, parse
 
 logger = logging.getLogger("seslimit.listmonk")
 
+UNKNOWN_SETTING = (
+    "the headers to unsubscribe are added to the messages of campaigns: what listmonk posts does not tell whether its "
+    "own setting for them is on. Where it is off, start with --no-unsubscribe-headers."
+)
+
 MAX_TOLD = 1000
 """Sentences that are remembered as said; after so many there is something else wrong."""
 
@@ -128,9 +133,15 @@ class ListmonkMessenger:
                 post, composed = self._read(body)
         except BadPost as bad:
             self.counts.invalid += 1
-            self._tell([f"a post was not taken: {bad}"])
+            if bad.label:
+                # listmonk posts it once: each is named, as the messages are that SES would not take.
+                logger.warning("a post was not taken (%s): %s", bad.label, bad)
+            else:
+                self._tell([f"a post was not taken: {bad}"])
             return Answer.refusal(400, str(bad), field=bad.field)
         self._tell(composed.dropped)
+        if post.campaign is not None and self._options.unsubscribe_headers:
+            self._tell([UNKNOWN_SETTING])
         if self._held.closing:
             # listmonk loses what is refused, and would go through its list meanwhile: its workers are kept waiting.
             await self._over.wait()
@@ -139,7 +150,7 @@ class ListmonkMessenger:
 
     def _read(self, body: bytes) -> tuple[Post, Composed]:
         post = parse(body)
-        return post, compose(post, self._options.root_url, formatdate(localtime=False))
+        return post, compose(post, self._options.rules, formatdate(localtime=False))
 
     def _left(self, answer: Answer) -> None:
         self.counts.late += answer.status == 200

@@ -14,6 +14,7 @@ from seslimit import ConfigurationError
 
 from .._address import Address, as_address
 from ._advice import Settings
+from ._headers import Rules
 from ._http import Login
 
 MAX_SIZE = 55_000_000
@@ -42,6 +43,9 @@ class ListmonkOptions:
         user, password: the login that listmonk uses; both or neither. Beyond loopback there has to be one.
         settings: listmonk's own. For four fifths of its time-out a message is held when nothing can be sent.
         max_size: bytes of a request.
+        unsubscribe_headers: whether the headers to unsubscribe are added to the messages of a campaign.
+        service_headers: whether a campaign may set the service's own headers (X-SES-…): its configuration set, tenant
+            and identities.
 
     Raises:
         ConfigurationError: the root URL is none, or the login is missing or incomplete.
@@ -53,6 +57,8 @@ class ListmonkOptions:
     password: str = attrs.field(default="", repr=False)
     settings: Settings = attrs.field(factory=Settings)
     max_size: int = MAX_SIZE
+    unsubscribe_headers: bool = True
+    service_headers: bool = False
 
     def __attrs_post_init__(self) -> None:
         if bool(self.user) != bool(self.password) or ":" in self.user:
@@ -65,6 +71,11 @@ class ListmonkOptions:
                 f"on {self.listen} everybody could send: set SESLIMIT_LISTMONK_USER and SESLIMIT_LISTMONK_PASSWORD, "
                 "and the same user and password in listmonk, or listen on 127.0.0.1."
             )
+
+    @property
+    def rules(self) -> Rules:
+        """What is added to a campaign's headers, and what may be among them."""
+        return Rules(self.root_url, self.unsubscribe_headers, self.service_headers)
 
     @property
     def login(self) -> Login | None:

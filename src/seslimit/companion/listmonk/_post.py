@@ -22,6 +22,9 @@ from typing import Any, NoReturn
 
 import attrs
 
+from .._domain import in_punycode
+from .._header import read_mailbox
+
 MAX_PARTS = 200
 """Attachments of one message, and headers of one campaign: far more than anybody uses, few enough to be read."""
 
@@ -30,12 +33,10 @@ _ADDRESS = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
-_MAILBOX = re.compile(r'(?P<name>"(?:[^"\\]|\\.)*"\s*|[^<>]*)<(?P<address>[^<>]*)>')
-_ESCAPED = re.compile(r"\\(.)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
-_MEDIA_TYPE = re.compile(r"(?!multipart/|message/)[A-Za-z0-9!#$&^_.+-]{1,80}/[A-Za-z0-9!#$&^_.+-]{1,80}")
-_CHARSET = re.compile(r"[A-Za-z0-9._-]{1,40}")
-_CONTENT_ID = re.compile(r"<?(?P<id>[!-;=?-~]{1,200})>?")
+_MEDIA_TYPE = re.compile(r"(?!multipart/)[A-Za-z0-9!#$&^_.+-]{1,80}/[A-Za-z0-9!#$&^_.+-]{1,80}")
+_CHARSET = re.compile(r';[ \t]*charset="?([A-Za-z0-9._-]{1,40})"?[ \t]*(?:;|$)', re.IGNORECASE)
+_CONTENT_ID = re.compile(r"<?(?P<id>[^\s<>]{1,200})>?")
 MAX_ADDRESS_LENGTH = 320
 """Characters of an address, and of `from_email` with its name. Source: RFC 5321, 4.5.3.1."""
 MAX_NAME_LENGTH = 200
@@ -49,11 +50,13 @@ class BadPost(Exception):
     Args:
         field: its path, such as `recipients[0].email`; empty where it is the payload as a whole.
         reason: what is wrong with it.
+        label: whom it is about, as `Post.label`, as far as it could be read.
     """
 
-    def __init__(self, field: str, reason: str) -> None:
+    def __init__(self, field: str, reason: str, label: str = "") -> None:
         self.field = field
         self.reason = reason
+        self.label = label
         super().__init__(f"{field or 'the payload'} {reason}")
 
 
@@ -97,11 +100,13 @@ class Post:
     recipient: Recipient
     campaign: Campaign | None
     attachments: tuple[Attachment, ...]
+    notes: tuple[str, ...] = ()
+    """A sentence for each thing that is written otherwise than it was posted."""
 
     @property
     def label(self) -> str:
         """Who it is about, for a log: no address, no name."""
-        return f"campaign {self.campaign.uuid if self.campaign else '-'}, subscriber {self.recipient.uuid or '-'}"
+        return _label(self.campaign.uuid if self.campaign else "", self.recipient.uuid)
 
 
 def parse(body: bytes) -> Post:
@@ -111,17 +116,53 @@ def parse(body: bytes) -> Post:
     Raises:
         BadPost: a field is missing, of the wrong type or malformed, or the body is no JSON at all.
     """
-    payload = _Value(_json(body), "")
+    given = _json(body)
+    try:
+        return _post(_Value(given, ""))
+    except BadPost as bad:
+        bad.label = _label_of(given)
+        raise
+
+
+def _post(payload: _Value) -> Post:
     name, address = _mailbox(payload["from_email"])
+    recipient = _recipient(payload["recipients"])
     return Post(
         subject=_line(payload["subject"].text()),
         from_name=name,
         from_address=address,
         content_type=payload.get("content_type", "").text(),
         body=payload["body"].text(),
-        recipient=_recipient(payload["recipients"]),
+        recipient=recipient,
         campaign=_campaign(payload.get("campaign")),
         attachments=tuple(_attachment(each) for each in payload.get("attachments").items()),
+        notes=tuple(
+            f"a domain was posted in letters beyond ASCII, and is written as SES needs it: {written.rpartition('@')[2]}"
+            for given, written in (
+                (payload["from_email"], address),
+                (payload["recipients"].items()[0]["email"], recipient.email),
+            )
+            if written not in given.text()
+        ),
+    )
+
+
+def _label(campaign: str, subscriber: str) -> str:
+    return f"campaign {campaign or '-'}, subscriber {subscriber or '-'}"
+
+
+def _label_of(payload: object) -> str:
+    """Whom a payload is about that is not taken: what of it can be read."""
+
+    def uuid(value: object) -> str:
+        found = value.get("uuid") if isinstance(value, dict) else None
+        return found if isinstance(found, str) and _UUID.fullmatch(found) else ""
+
+    if not isinstance(payload, dict):
+        return ""
+    recipients = payload.get("recipients")
+    return _label(
+        uuid(payload.get("campaign")), uuid(recipients[0] if isinstance(recipients, list) and recipients else None)
     )
 
 
@@ -224,27 +265,37 @@ def _attachment(value: _Value) -> Attachment:
         content.refuse("is not base64")
     given = _part_headers(value.get("header").value)
     content_id = _CONTENT_ID.fullmatch(given.get("Content-Id", "").strip())
-    name = _line(value["name"].text()).strip() or _line(_file_name(given)).strip()
+    name = _line(value["name"].text()).strip() or _line(_file_name(given.get("Content-Disposition", ""))).strip()
     return Attachment(
         name=name[:MAX_NAME_LENGTH] or "attachment",
-        content_type=_media_type(given),
+        content_type=_media_type(given.get("Content-Type", "")),
         content_id=content_id["id"] if content_id else "",
         content=raw,
     )
 
 
-def _part_headers(given: object) -> Headers:
-    """Of the headers of an attachment, whatever they are, the three that count."""
-    headers = Headers()
+def _part_headers(given: object) -> dict[str, str]:
+    """Of the headers of an attachment, whatever they are, the three that count; they may hold letters of any script."""
+    headers: dict[str, str] = {}
     for name, values in given.items() if isinstance(given, dict) else ():
-        known = name.title() in ("Content-Type", "Content-Disposition", "Content-Id")
+        known = name.title()
         value = values[0] if isinstance(values, list) and values else values
-        if known and isinstance(value, str) and value.isascii() and value.isprintable() and name not in headers:
-            headers[name] = value[:998]
+        counts = known in ("Content-Type", "Content-Disposition", "Content-Id")
+        if counts and isinstance(value, str) and value.isprintable() and _is_whole(value):
+            headers.setdefault(known, value[:998])
     return headers
 
 
-def _file_name(headers: Headers) -> str:
+def _is_whole(text: str) -> bool:
+    try:
+        return bool(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
+
+
+def _file_name(disposition: str) -> str:
+    headers = Headers()
+    headers["Content-Disposition"] = disposition
     try:
         name = headers.get_filename("") or ""
         name.encode("utf-8")
@@ -254,14 +305,13 @@ def _file_name(headers: Headers) -> str:
     return name
 
 
-def _media_type(headers: Headers) -> str:
-    media_type = headers.get_content_type() if "Content-Type" in headers else ""
+def _media_type(given: str) -> str:
+    """The type that a header says, with its charset; of a file name in it nothing is kept."""
+    media_type = given.partition(";")[0].strip().lower()
     if not _MEDIA_TYPE.fullmatch(media_type):
         return "application/octet-stream"
-    charset = headers.get_param("charset", "")
-    return (
-        f"{media_type}; charset={charset}" if isinstance(charset, str) and _CHARSET.fullmatch(charset) else media_type
-    )
+    charset = _CHARSET.search(given)
+    return f"{media_type}; charset={charset[1]}" if charset else media_type
 
 
 def _mailbox(value: _Value) -> tuple[str, str]:
@@ -270,20 +320,18 @@ def _mailbox(value: _Value) -> tuple[str, str]:
         value.refuse(f"is longer than {MAX_ADDRESS_LENGTH} characters")
     if _CONTROL.search(text):
         value.refuse("holds a control character")
-    if "<" not in text:
-        return "", _address(value, text)
-    found = _MAILBOX.fullmatch(text.strip())
+    found = read_mailbox(text)
     if found is None:
         value.refuse("is not of the form Name <local@domain>")
-    name = found["name"].strip()
-    if len(name) > 1 and name[0] == name[-1] == '"':
-        name = _ESCAPED.sub(r"\1", name[1:-1])
-    return name[:MAX_NAME_LENGTH], _address(value, found["address"])
+    return found[0][:MAX_NAME_LENGTH], _address(value, found[1])
 
 
 def _address(value: _Value, address: str) -> str:
+    address = in_punycode(address)
+    if not address.rpartition("@")[0].isascii():
+        value.refuse("is not ASCII before the @, which SES does not take")
     if not address.isascii():
-        value.refuse("is not ASCII, as SES needs it: write the domain in Punycode (xn--)")
+        value.refuse("is not ASCII, and its domain cannot be written in Punycode (xn--)")
     if len(address) > MAX_ADDRESS_LENGTH or not _ADDRESS.fullmatch(address):
         value.refuse("is not an address of the form local@domain")
     return address
