@@ -464,7 +464,7 @@ async def test_it_says_when_listmonks_settings_do_not_fit(caplog: pytest.LogCapt
     async with running(1000, settings=Settings(timeout=5)) as client:
         await client.post(TRANSACTIONAL)
         await _until(lambda: "listmonk's settings do not fit the account's rate" in caplog.text)
-        assert "Set in listmonk: Concurrency 480, Message rate 10" in caplog.text
+        assert "Set in listmonk: Concurrency 250, Message rate 1000" in caplog.text
 
 
 @pytest.mark.parametrize(
