@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -266,3 +267,22 @@ def test_two_runs_do_not_share_a_report(tmp_path: Path, ses_simulator: Callable[
     first.send_signal(signal.SIGINT)
     ended(first)
     assert (status, "another run writes this report" in err) == (2, True)
+
+
+def test_ctrl_c_while_the_input_is_checked_ends_at_once(
+    tmp_path: Path, ses_simulator: Callable[..., Simulator]
+) -> None:
+    """Nothing was sent, so nothing has to be named; the view says how far it came."""
+    simulator, report = ses_simulator(FAST), tmp_path / "report.jsonl"
+    process = _altered(
+        "import seslimit.cli._view as view; view.Watch.__init__.__kwdefaults__['line_every'] = 0.3",
+        *("send", written_list(tmp_path, 20_000), "--to", simulator.smtp_url, "--report", report),
+    )
+    assert process.stdout is not None
+    assert "checking the input: " in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    status, _, err = ended(process)
+    assert time.monotonic() - began < 10
+    assert (status, err) == (75, "seslimit: stopped while the input was checked; nothing was sent.\n")
+    assert (report.read_text(), simulator.counts.smtp_connections) == ("", 0)

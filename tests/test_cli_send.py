@@ -356,6 +356,37 @@ def test_no_network_is_status_75(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert outcomes(report) == {"not_sent": 5}
 
 
+def test_a_list_that_does_not_fit_into_the_day_is_told_at_the_start(
+    tmp_path: Path,
+    ses_simulator: Callable[..., Simulator],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With --on-quota stop the run ends where the quota does, with status 75 and the rest on the report."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+    simulator, report = ses_simulator(100, max_24_hour_send=20), tmp_path / "report.jsonl"
+    arguments = ["send", str(written_list(tmp_path, 50)), "--to", simulator.ses_url, "--report", str(report)]
+    assert run([*arguments, "--on-quota", "stop"]) == 75
+    captured = capsys.readouterr()
+    assert captured.out.startswith(
+        "50 recipients, and 20 are left of the daily quota of 20: without --on-quota stop this takes about 48 h 00 min."
+    )
+    assert "nothing is left of the daily quota" in captured.err
+    assert "30 messages remain" in captured.err
+    assert outcomes(report) == {"accepted": 20, "not_sent": 30}
+
+
+def test_unknown_is_held_where_that_is_asked_for(tmp_path: Path, ses_simulator: Callable[..., Simulator]) -> None:
+    """`--on-unknown hold` makes no second attempt; without it there is one."""
+    for options, attempts in ((["--on-unknown", "hold"], 1), ([], 2)):
+        simulator = ses_simulator(FAST, faults=[Fault("dot", end="reset", decided=True)])
+        report = tmp_path / f"report{attempts}.jsonl"
+        arguments = ["send", str(written_list(tmp_path, 1)), "--to", simulator.smtp_url, "--report", str(report)]
+        assert run([*arguments, *options]) == (1 if options else 0)
+        assert [line["attempts"] for line in lines_of(report)] == [attempts]
+
+
 def test_folders_files_and_mboxes_go_through_either_door(
     tmp_path: Path, ses_simulator: Callable[..., Simulator], monkeypatch: pytest.MonkeyPatch
 ) -> None:

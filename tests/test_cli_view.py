@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import math
 import re
 
+import attrs
 import pytest
 from rich.console import Console
 
-from seslimit import Limiter
+from seslimit import Limiter, Outcome, SendQuota
+from seslimit._model.events import Attempted, Resumed
+from seslimit._model.meaning import Scope
 from seslimit.cli._chart import MOST, Course, plot
 from seslimit.cli._tally import Tally
-from seslimit.cli._view import Snapshot, Watch, duration, live_view, plain_line
+from seslimit.cli._view import Snapshot, Watch, duration, live_view, plain_line, seconds_for
+from tests.virtual_time import on_virtual_time
 
 
 def _tally() -> Tally:
     tally = Tally(total=1000, total_recipients=1000)
     tally.accepted = tally.recipients = tally.ended_recipients = 400
-    tally.throttled, tally.in_flight = 3, 7
+    tally.throttled = 3
     return tally
 
 
 def _look(tally: Tally) -> Snapshot:
-    return Snapshot(title="send to ses://eu-west-1", elapsed=30, tally=tally, rate=13.9, estimate=14.0)
+    return Snapshot(title="send to ses://eu-west-1", elapsed=30, tally=tally, rate=13.9, estimate=14.0, in_flight=7)
 
 
 def _drawn(look: Snapshot, course: Course, width: int = 80, *, color: bool = False) -> str:
@@ -55,12 +61,19 @@ def test_the_live_view_shows_all_figures() -> None:
         assert expected in words
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 200])
 def test_the_live_view_fits_its_terminal(width: int) -> None:
-    """No line is wider than the terminal, and the number of lines does not depend on it."""
+    """No line is wider than the terminal."""
     lines = _drawn(_look(_tally()), _steady(14, 100), width).splitlines()
     assert max(len(line) for line in lines) <= width
-    assert len(lines) == 11
+    assert len(lines) == (11 if width > 65 else 12)
+
+
+def test_on_a_narrow_terminal_no_figure_is_cut() -> None:
+    """At 40 columns two of them stand side by side, and the heading leaves out the time that has passed."""
+    drawn = _drawn(_look(_tally()), _steady(14, 30), 40)
+    for words in ("send to ses://eu-west-1", "43 s left", "limit, about", "throttled", "in flight", "14.0/s"):
+        assert words in drawn
 
 
 def test_the_live_view_has_colors_only_where_they_are_wanted() -> None:
@@ -73,7 +86,40 @@ def test_the_live_view_names_a_pause() -> None:
     """While the daily quota is used up there is no time left to tell, but a reason."""
     look = Snapshot(title="send", elapsed=1, tally=_tally(), rate=0.0, paused="quota exceeded")
     assert "paused: quota exceeded" in _drawn(look, Course(0.0))
-    assert "paused: quota exceeded" in plain_line(look)
+    assert plain_line(look).endswith(", paused: quota exceeded")
+    look = attrs.evolve(look, resumes_in=310.0)
+    assert "paused: quota exceeded, next try in 5 min 10 s" in _drawn(look, Course(0.0))
+
+
+@pytest.mark.parametrize(
+    ("recipients", "rate", "left_today", "each_day", "seconds"),
+    [
+        (1400, 14, math.inf, math.inf, 100),
+        (1400, 14, 1400, 50_000, 100),
+        (1400, 14, 0, -1, 100),
+        (200_000, 14, 50_000, 50_000, 3 * 86_400 + 50_000 / 14),
+        (50_001, 14, 50_000, 50_000, 86_400 + 1 / 14),
+        (100, 10, 0, 100, 86_400 + 10),
+        (100, 10, 0, 0, None),
+        (100, 0, 100, 100, None),
+    ],
+)
+def test_the_time_left_knows_the_daily_quota(
+    recipients: float, rate: float, left_today: float, each_day: float, seconds: float | None
+) -> None:
+    """200,000 recipients at 14/s and 50,000 a day take three days and an hour, not four hours."""
+    assert seconds_for(recipients, rate, left_today, each_day) == seconds
+
+
+async def test_a_watch_takes_the_quota_from_the_limiter() -> None:
+    """What was accepted since the service's figures is no longer left."""
+    tally, limiter = _tally(), Limiter(14)
+    watch = Watch("send", tally, limiter, Console(file=io.StringIO()))
+    limiter.quota_figures(SendQuota(1000, 14, 500))
+    watch._look()
+    tally.recipients += 100
+    look = watch._snapshot(0.0)
+    assert (look.left_today, look.each_day) == (400, 1000)
 
 
 def test_a_plain_line_says_the_same() -> None:
@@ -121,6 +167,59 @@ async def test_a_watch_on_a_terminal_leaves_its_last_view() -> None:
     assert isinstance(console.file, io.StringIO)
     assert "done" in console.file.getvalue()
     assert console.file.getvalue().rstrip("\n").endswith("\x1b[?25h")
+
+
+async def test_a_dumb_terminal_is_given_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot move its cursor, and would show nothing until the end."""
+    monkeypatch.setenv("TERM", "dumb")
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    async with Watch("send", _tally(), Limiter(14), console, line_every=0.0) as watch:
+        watch._look()
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().startswith("0 s: 400 of 1,000 accepted")
+
+
+async def test_the_last_view_after_a_stop_says_what_remains() -> None:
+    """Not "done"."""
+    tally = _tally()
+    tally.remaining = 189
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    async with Watch("send", tally, Limiter(14), console):
+        pass
+    assert isinstance(console.file, io.StringIO)
+    assert "stopped, 189 remain" in console.file.getvalue()
+    assert "done" not in console.file.getvalue()
+
+
+@on_virtual_time
+async def test_after_a_standstill_missed_lines_are_not_made_up_for() -> None:
+    """A program that was stopped for 20 s prints one line, not four."""
+    console = Console(file=io.StringIO(), width=80)
+    watch = Watch("send", _tally(), Limiter(14), console, line_every=5.0)
+    await asyncio.sleep(21)
+    for _ in range(4):
+        watch._look()
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().count("\n") == 1
+
+
+def test_the_tally_counts_attempts_as_they_end() -> None:
+    """Throttled ones are attempts as well; nothing else is."""
+    tally = Tally()
+    for outcome in (Outcome.ACCEPTED, Outcome.THROTTLED, Outcome.TRANSIENT):
+        attempted = Attempted(
+            key="k",
+            cost=1,
+            outcome=outcome,
+            scope=Scope.MESSAGE,
+            admitted_at=0.0,
+            handed_over_at=None,
+            settled_at=1.0,
+            waited=0.0,
+        )
+        tally.on_event(attempted)
+    tally.on_event(Resumed("quota exceeded"))
+    assert (tally.attempts, tally.throttled, tally.messages) == (3, 1, 0)
 
 
 async def test_a_watch_elsewhere_prints_plain_lines() -> None:

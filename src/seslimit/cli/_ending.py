@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import enum
 
-from .._model.endings import AccountBlocked, EndpointUnreachable
+from .._model.endings import AccountBlocked, EndpointUnreachable, QuotaExceeded
 from .._model.errors import ConfigurationError, SESLimitError, TransportError, printable
 from .._model.outcome import Stage
 from ..transports import TransportURL
+from ._view import duration
 
 
 class Status(enum.IntEnum):
@@ -72,6 +73,9 @@ def ended_by(stopped_by: SESLimitError, url: str, remaining: str) -> tuple[Statu
             return Status.ACCOUNT_BLOCKED, (
                 f"the service accepts nothing from this account ({reply}): see the SES console; {remaining}."
             )
+        case QuotaExceeded() if stopped_by.retry_after:
+            back = f"there is some again in {duration(stopped_by.retry_after)}"
+            return Status.REMAINING, f"nothing is left of the daily quota ({reply}): {back}; {remaining}."
         case EndpointUnreachable():
             return Status.REMAINING, (
                 f"no connection to {shown(url)} ({reply}): check the network, the host and the port; {remaining}."

@@ -29,8 +29,8 @@ from ._recorded import RecordedTransport
 from ._reporting import ReportFile
 from ._summary import Summary
 from ._supply import NAMED, InputBroken, InputUnexpected, Supply, check, repeated
-from ._tally import CountingTransport, Tally
-from ._view import Watch
+from ._tally import Tally
+from ._view import Watch, duration, seconds_for
 
 
 class Run:
@@ -69,7 +69,7 @@ class Run:
         report.on_failure = self.stop
         self._limiter = limiter
         recorded = RecordedTransport(transport, report) if report.is_kept else transport
-        self._sender = Sender(CountingTransport(recorded, self.tally), limiter=limiter, retry=retry)
+        self._sender = Sender(recorded, limiter=limiter, retry=retry, hooks=[self.tally])
         self._stopping = False
         self._closing: asyncio.Task[None] | None = None
         self._patience: asyncio.Timeout | None = None
@@ -91,7 +91,7 @@ class Run:
             watch.phase = None
             if status is not None:
                 return status
-            stopped_by = await self._send_all()
+            stopped_by = await self._send_all(watch)
             watch.phase = "naming what remains"
             await self._name_rest(stopped_by)
             watch.phase = None
@@ -144,13 +144,14 @@ class Run:
             self.notes.append(f"keys that come more than once, which the report cannot tell apart: {named}")
         return None
 
-    async def _send_all(self) -> SESLimitError | None:
+    async def _send_all(self, watch: Watch) -> SESLimitError | None:
         """Send until the end, or until sending has to stop; returns what stopped it."""
         if not self._stopping:
             # Asks for the sending quota; a signal in the meantime closes the sender, and the question with it.
             await self._sender.__aenter__()
         if self._stopping:
             return None
+        self._tell_quota(watch)
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         try:
@@ -166,6 +167,22 @@ class Run:
         finally:
             self._seconds = loop.time() - began_at
         return None
+
+    def _tell_quota(self, watch: Watch) -> None:
+        """Say so where the list does not fit into the day."""
+        quota, recipients = self._limiter.quota, self.tally.total_recipients
+        if quota is not None and recipients is not None and recipients > quota.remaining:
+            rate = self._limiter.max_rate or quota.max_send_rate
+            takes = seconds_for(recipients, rate, quota.remaining, quota.max_24_hour_send)
+            watch.say(
+                f"{recipients:,} recipients, and {quota.remaining:,.0f} are left of the daily quota of "
+                f"{quota.max_24_hour_send:,.0f}: "
+                + (
+                    "nothing can be sent."
+                    if takes is None
+                    else f"without --on-quota stop this takes about {duration(round(takes))}."
+                )
+            )
 
     def _ended(self, report: Report) -> None:
         outcome = self.tally.ended(report, stopping=self._stopping)

@@ -1,5 +1,5 @@
 """
-The counts of one run, and the transport that counts attempts as they are made.
+The counts of one run.
 
 Decides what a message's end is called: accepted, failed, unknown or remaining. It knows no clock and no terminal.
 
@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import attrs
 
-from .._meaning.classify import classify
-from .._model.message import Message
+from .._model.events import Attempted, Event
 from .._model.outcome import Outcome
-from .._model.quota import SendQuota
-from .._model.report import Receipt, Report
-from ..transports import KnowsQuota, Transport
+from .._model.report import Report
 
 ENDED = {
     Outcome.ACCEPTED: "accepted",
@@ -54,11 +51,18 @@ class Tally:
     """Attempts that were made, whatever they meant."""
     throttled: int = attrs.field(default=0, init=False)
     in_flight: int = attrs.field(default=0, init=False)
+    """Attempts under way, where no limiter knows them."""
 
     @property
     def messages(self) -> int:
         """Messages that came to an end, or remain."""
         return self.accepted + self.failed + self.unknown + self.remaining
+
+    def on_event(self, event: Event) -> None:
+        """Count an attempt that has ended; messages are counted by `ended`."""
+        if isinstance(event, Attempted):
+            self.attempts += 1
+            self.throttled += event.outcome is Outcome.THROTTLED
 
     def ended(self, report: Report, *, stopping: bool) -> Outcome:
         """
@@ -84,31 +88,3 @@ class Tally:
             self.refused += refused
             self.in_part += refused > 0
         return report.outcome
-
-
-@attrs.frozen(eq=False)
-class CountingTransport:
-    """A transport that counts what goes through it."""
-
-    inner: Transport
-    tally: Tally
-
-    async def send(self, message: Message) -> Receipt:
-        """Make one attempt; see `Transport.send`."""
-        self.tally.attempts += 1
-        self.tally.in_flight += 1
-        try:
-            return await self.inner.send(message)
-        except Exception as error:
-            self.tally.throttled += classify(error) is Outcome.THROTTLED
-            raise
-        finally:
-            self.tally.in_flight -= 1
-
-    async def quota(self) -> SendQuota | None:
-        """The account's sending quota, where the transport knows it."""
-        return await self.inner.quota() if isinstance(self.inner, KnowsQuota) else None
-
-    async def aclose(self) -> None:
-        """Close the transport."""
-        await self.inner.aclose()

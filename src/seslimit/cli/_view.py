@@ -7,6 +7,7 @@ Decides what is shown and how often. It must not change anything: it reads count
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from contextlib import suppress
 from types import TracebackType
@@ -18,6 +19,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from .._model.events import State
+from .._model.quota import SendQuota
 from .._pacing.limiter import Limiter
 from ._chart import Course, plot
 from ._tally import Tally
@@ -32,28 +35,70 @@ GONE = (OSError, ValueError)
 """A terminal that went away, a pipe that nobody reads, a full disk, an encoding without bars: the end of the view, and
 of nothing else."""
 
+NARROW = 66
+"""Columns below which two figures stand side by side, not three."""
+
+DAY = 86_400.0
+"""Seconds of the rolling window of the daily quota."""
+
 WIDEST = 84
 """Columns that the view takes at most."""
 
 
 @attrs.frozen(kw_only=True)
 class Snapshot:
-    """One look at a run; rates in recipients/s, times in seconds."""
+    """One look at a run; rates in recipients/s, times in seconds, the daily quota in recipients."""
 
     title: str
     elapsed: float
     tally: Tally
     rate: float
     estimate: float | None = None
+    in_flight: int = 0
     paused: str | None = None
+    resumes_in: float | None = None
     phase: str | None = None
+    left_today: float = math.inf
+    each_day: float = math.inf
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the end at the rate now; None where the total or the rate is not known."""
-        if self.tally.total_recipients is None or self.rate <= 0:
+        if self.tally.total_recipients is None:
             return None
-        return max(0, self.tally.total_recipients - self.tally.ended_recipients) / self.rate
+        left = max(0, self.tally.total_recipients - self.tally.ended_recipients)
+        return seconds_for(left, self.rate, self.left_today, self.each_day)
+
+    @property
+    def pause(self) -> str:
+        """Why nothing is sent, and when it is tried again; empty while it is."""
+        if self.paused is None:
+            return ""
+        until = f", next try in {duration(round(self.resumes_in))}" if self.resumes_in is not None else ""
+        return f"paused: {self.paused}{until}"
+
+
+def seconds_for(recipients: float, rate: float, left_today: float, each_day: float) -> float | None:
+    """
+    Seconds that so many recipients take; None where they never end.
+
+    What does not fit into today comes in portions of a day's quota, each as soon as the one before has left the rolling
+    24 hours; where those of today began is not known, so the first one is counted from now.
+
+    Args:
+        recipients: how many.
+        rate: recipients/s.
+        left_today: recipients that are left of the daily quota; infinity for no limit.
+        each_day: the daily quota in recipients; infinity, or below 0, for no limit.
+    """
+    if rate <= 0:
+        return None
+    if recipients <= left_today or each_day < 0:
+        return recipients / rate
+    if each_day < 1:
+        return None
+    days = math.ceil((recipients - left_today) / each_day)
+    return days * DAY + (recipients - left_today - (days - 1) * each_day) / rate
 
 
 def duration(seconds: float) -> str:
@@ -87,12 +132,12 @@ def plain_line(look: Snapshot) -> str:
         f"{tally.accepted:,}{of_total} accepted",
         f"{per_second(look.rate)}{limit}",
         f"{tally.throttled:,} throttled",
-        f"{tally.in_flight:,} in flight",
+        f"{look.in_flight:,} in flight",
     ]
     if tally.failed or tally.unknown:
         parts.insert(1, f"{tally.failed + tally.unknown:,} failed or unknown")
-    if look.phase or look.paused:
-        parts.append(look.phase or f"paused: {look.paused}")
+    if look.phase or look.pause:
+        parts.append(look.phase or look.pause)
     elif look.seconds_left is not None:
         parts.append(f"{duration(round(look.seconds_left))} left")
     return f"{duration(round(look.elapsed))}: {', '.join(parts)}"
@@ -106,34 +151,42 @@ def live_view(look: Snapshot, course: Course, width: int) -> RenderableType:
         bar = Table.grid()  # gives the bar its line end
         bar.add_row(ProgressBar(look.tally.total, min(look.tally.messages, look.tally.total), width=width))
         parts.append(bar)
-    return Group(*parts, _figures(look), plot(course, width))
+    return Group(*parts, _figures(look, width), plot(course, width))
 
 
 def _heading(look: Snapshot, width: int) -> Table:
-    left = f"paused: {look.paused}" if look.paused else ""
+    left = look.pause
     if look.seconds_left is not None:
         left = left or f"{duration(round(look.seconds_left))} left"
     heading = Table.grid(expand=True)
     heading.width = width
     heading.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    heading.add_column(justify="right", no_wrap=True)
-    heading.add_row(Text(look.title, style="bold"), f"{duration(round(look.elapsed))}  {look.phase or left}".rstrip())
+    heading.add_column(justify="right", no_wrap=True, overflow="ellipsis")
+    right = look.phase or left
+    if width >= NARROW:
+        right = f"{duration(round(look.elapsed))}  {right}".rstrip()
+    heading.add_row(Text(look.title, style="bold"), right or duration(round(look.elapsed)))
     return heading
 
 
-def _figures(look: Snapshot) -> Table:
+def _figures(look: Snapshot, width: int) -> Table:
     tally = look.tally
-    figures = Table.grid(padding=(0, 2))
-    for _ in range(3):
-        figures.add_column(style="dim", no_wrap=True)
-        figures.add_column(justify="right", no_wrap=True, min_width=9)
     limit = "?" if look.estimate is None else per_second(look.estimate)
-    refused = Text(f"{tally.throttled:,}", style="red" if tally.throttled else "")
-    failed = tally.failed + tally.unknown
-    figures.add_row("rate now", per_second(look.rate), "accepted", f"{tally.accepted:,}", "throttled", refused)
-    figures.add_row(
-        "limit, about", Text(limit, style="yellow"), "failed", f"{failed:,}", "in flight", f"{tally.in_flight:,}"
-    )
+    cells = [
+        ("rate now", Text(per_second(look.rate))),
+        ("accepted", Text(f"{tally.accepted:,}")),
+        ("throttled", Text(f"{tally.throttled:,}", style="red" if tally.throttled else "")),
+        ("limit, about", Text(limit, style="yellow")),
+        ("failed", Text(f"{tally.failed + tally.unknown + tally.in_part:,}")),
+        ("in flight", Text(f"{look.in_flight:,}")),
+    ]
+    pairs = 3 if width >= NARROW else 2
+    figures = Table.grid(padding=(0, 2) if width >= NARROW else (0, 1))
+    for _ in range(pairs):
+        figures.add_column(style="dim", no_wrap=True)
+        figures.add_column(justify="right", no_wrap=True, min_width=9 if width >= NARROW else 7)
+    for begin in range(0, len(cells), pairs):
+        figures.add_row(*(part for cell in cells[begin : begin + pairs] for part in cell))
     return figures
 
 
@@ -159,6 +212,8 @@ class Watch:
         self._limiter = limiter
         self._console = console
         self._line_every = line_every
+        self._quota: SendQuota | None = None
+        self._recipients_at_quota = 0  # accepted here when the service's figures were heard
         self._began_at = asyncio.get_running_loop().time()
         self._next_line = self._began_at + line_every
         self.course = Course(self._began_at)
@@ -186,6 +241,11 @@ class Watch:
                 self._look()
                 self._live.stop()
 
+    def say(self, sentence: str) -> None:
+        """Show a sentence above the view, or between its lines."""
+        with suppress(*GONE):
+            self._console.print(sentence, highlight=False, soft_wrap=True, markup=False)
+
     def elapsed(self) -> float:
         """Seconds since the run began."""
         return asyncio.get_running_loop().time() - self._began_at
@@ -209,6 +269,8 @@ class Watch:
         estimate = self._limiter.estimate if self._limiter else None
         self.course.note(now, self._tally.recipients, self._tally.throttled, estimate)
         self._recent.append((now, self._tally.recipients))
+        if self._limiter is not None and self._limiter.quota is not self._quota:
+            self._quota, self._recipients_at_quota = self._limiter.quota, self._tally.recipients
         if self._is_live:
             self._live.update(live_view(self._snapshot(now), self.course, self._console.width), refresh=True)
         elif now >= self._next_line:
@@ -218,13 +280,27 @@ class Watch:
 
     def _snapshot(self, now: float) -> Snapshot:
         (begin, before), (end, after) = self._recent[0], self._recent[-1]
-        limiter = self._limiter
-        return Snapshot(
+        look = Snapshot(
             title=self._title,
             elapsed=now - self._began_at,
             tally=self._tally,
             rate=(after - before) / (end - begin) if end > begin else 0.0,
-            estimate=limiter.estimate if limiter else None,
-            paused=limiter.paused if limiter else None,
+            in_flight=self._tally.in_flight,
             phase=self.phase,
+        )
+        return look if self._limiter is None else self._with_state(look, self._limiter.state(), now)
+
+    def _with_state(self, look: Snapshot, state: State, now: float) -> Snapshot:
+        left_today = math.inf
+        if state.quota is not None:
+            left_today = max(0.0, state.quota.remaining - (self._tally.recipients - self._recipients_at_quota))
+        until = state.paused.until if state.paused else None
+        return attrs.evolve(
+            look,
+            estimate=state.estimate,
+            in_flight=state.in_flight,
+            paused=str(state.paused.reason) if state.paused else None,
+            resumes_in=None if until is None else max(0.0, until - now),
+            left_today=left_today,
+            each_day=state.quota.max_24_hour_send if state.quota else math.inf,
         )
