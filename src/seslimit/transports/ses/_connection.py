@@ -15,10 +15,11 @@ was not written cannot have been taken.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
-from ._answers import Answer, AnswerReader, NoAnswer
+from ._answers import MAX_ANSWER, Answer, AnswerReader, NoAnswer
 
 CHUNK = 64 * 1024
 """Bytes written at once; a request of at most one chunk is written as a whole."""
@@ -148,8 +149,11 @@ class HTTPConnection(asyncio.Protocol):
             self._loop.call_soon(partial(self._look, answer, seconds, again=True))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what is written to."""
+        """Keep what is written to, and have no more read at once than an answer may have, where asyncio can be told."""
         self._transport = cast("asyncio.Transport", transport)
+        # It makes room for 256 KiB before every read, and the system has to map, clear and unmap that memory each time.
+        with suppress(AttributeError):
+            transport.max_size = MAX_ANSWER  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""

@@ -1,22 +1,19 @@
 """
-What aiobotocore knows of the API door: client, endpoint, credentials, proxies; and how a `SendEmail` is signed.
+What aiobotocore knows of the API door: client, endpoint, credentials, proxies, authorities.
 
 botocore is asked once, for each client, what a `SendEmail` looks like: the request that it is about to sign is taken
 from its event, and sent nowhere. So every setting that it reads (profile, endpoint, dual stack, FIPS, multi-region
-endpoint, user agent) holds. Each attempt is then signed with credentials that botocore renews.
+endpoint, user agent) holds for our own requests, which are signed with credentials that botocore renews.
 
-Invariants: what is at fault in the set-up is a `ConfigurationError` before any connection; no secret is in a local
-variable of a frame that raises.
+Invariant: what is at fault in the set-up is a `ConfigurationError` before any connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -24,53 +21,21 @@ from urllib.parse import urlsplit
 import attrs
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import NoCredentialsError
 from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.utils import get_environ_proxies
 
 from ..._model.errors import ConfigurationError
-from .._secret import Redaction
-from ._credentials import CHAIN_FAILURES, session_for, unclean, wrong_set_up
+from ._credentials import CHAIN_FAILURES, session_for, wrong_set_up
 from ._opening import Place, Way
 from ._options import SESOptions
-from ._request import Body
-from ._signature import CONTENT_HASH, Scope, signed, signing_key
+from ._signer import Blueprint, Keys, Signer
 
 if TYPE_CHECKING:
     from types_aiobotocore_sesv2 import SESV2Client
 
-_PLAIN = re.compile(r"(?:/[A-Za-z0-9_~-]+)+")
-
 PORTS = {"https": 443, "http": 80}
-
-
-@attrs.frozen
-class Blueprint:
-    """
-    What botocore makes of a `SendEmail` before it signs it.
-
-    Args:
-        url: where it goes.
-        headers: what is sent with it.
-        context: what the signer wants to know of it.
-        signer: signs it.
-        signing: which way of signing, for which region and service.
-    """
-
-    url: str
-    headers: Mapping[str, str]
-    context: Mapping[str, Any] = attrs.field(repr=False)
-    signer: Any = attrs.field(repr=False)
-    signing: Mapping[str, str]
-    path: str = attrs.field(init=False, default=attrs.Factory(lambda self: urlsplit(self.url).path or "/", True))
-    is_plain: bool = attrs.field(init=False, default=attrs.Factory(lambda self: _is_plain(self), True))
-    """Whether it is signed in the ordinary way, and its path is written in but one."""
-
-
-def _is_plain(blueprint: Blueprint) -> bool:
-    ordinary = blueprint.signing["signature_version"] == "v4" and not urlsplit(blueprint.url).query
-    return ordinary and bool(_PLAIN.fullmatch(blueprint.path))
+"""Scheme → the port of a URL that names none."""
 
 
 class _Taken(Exception):
@@ -91,8 +56,7 @@ class Door:
     client: SESV2Client
     blueprint: Blueprint
     session: AioSession = attrs.field(repr=False)
-    keys: _Keys = attrs.field(init=False, repr=False, factory=lambda: _Keys())
-
+    _keys: Keys = attrs.field(factory=Keys, init=False, repr=False)
     _ways: list[Way] = attrs.field(factory=list, init=False, repr=False)
 
     async def way(self) -> Way:
@@ -117,86 +81,13 @@ class Door:
             auth = await self.blueprint.signer.get_auth_instance(**self.blueprint.signing)
             if getattr(auth, "credentials", auth) is None:
                 raise NoCredentialsError
-            signer = Signer(self, auth)
+            signer = Signer(self.blueprint, self._keys, auth)
             wrong = signer.wrong
         except CHAIN_FAILURES as error:
             raise wrong_set_up(error) from None
         if wrong is not None:
             raise wrong
         return signer
-
-
-class Signer:
-    """Signs requests with one set of credentials; its repr shows none of them."""
-
-    def __init__(self, door: Door, auth: Any) -> None:
-        self._door = door
-        self._auth = auth
-        self._credentials: Any = getattr(auth, "credentials", None)
-
-    @property
-    def wrong(self) -> ConfigurationError | None:
-        """What is wrong with credentials that cannot be sent."""
-        held = self._credentials
-        return None if held is None else unclean(held.access_key, held.secret_key, held.token)
-
-    def hide(self, text: str) -> str:
-        """Take the credentials out of what the service says: it repeats what it was to sign, session token and all."""
-        held = self._credentials
-        return Redaction(() if held is None else (held.secret_key, held.token))(text)
-
-    def head(self, body: Body, way: Way) -> bytes:
-        """
-        The signed head of the request with this body.
-
-        Args:
-            body: is signed, and told the length of.
-            way: the way that it goes.
-
-        Raises:
-            ConfigurationError: there are no credentials to sign with, or a setting breaks out of its line.
-        """
-        blueprint = self._door.blueprint
-        headers = {**blueprint.headers, CONTENT_HASH: body.digest}
-        sent = self._signed(headers) if blueprint.is_plain else self._signed_by_botocore(headers)
-        through = way.proxy is not None and not way.tunnels
-        target = blueprint.url if through else blueprint.path
-        # Not signed, since what is on the way may change it.
-        sent |= {"Accept-Encoding": "identity", "Content-Length": str(len(body.content))}
-        head = f"POST {target} HTTP/1.1\r\n" + "".join([f"{name}: {value}\r\n" for name, value in sent.items()])
-        if head.count("\n") != len(sent) + 1:
-            raise ConfigurationError("a setting of AWS holds a line end, and would break out of its header.")
-        return head.encode() + (way.authorization if through else b"") + b"\r\n"
-
-    def _signed(self, headers: dict[str, str]) -> dict[str, str]:
-        blueprint, held, now = self._door.blueprint, self._credentials, datetime.now(UTC)
-        scope = Scope(f"{now:%Y%m%d}", blueprint.signing["region_name"], blueprint.signing["signing_name"])
-        if held.token:
-            headers["X-Amz-Security-Token"] = held.token
-        return signed(blueprint.path, headers, held.access_key, self._door.keys.of(held.secret_key, scope), scope, now)
-
-    def _signed_by_botocore(self, headers: dict[str, str]) -> dict[str, str]:
-        """Sign in another way, or what is not plain: a multi-region endpoint's signature, a bearer token."""
-        request = AWSRequest("POST", self._door.blueprint.url, headers)
-        request.context.update(self._door.blueprint.context)
-        try:
-            self._auth.add_auth(request)
-        except CHAIN_FAILURES as error:
-            raise wrong_set_up(error) from None
-        return dict(request.headers.items())
-
-
-class _Keys:
-    """The signing key of the day, made again for another day or other credentials; its repr shows none."""
-
-    def __init__(self) -> None:
-        self._made: tuple[str, Scope, bytes] | None = None
-
-    def of(self, secret_key: str, scope: Scope) -> bytes:
-        """The key for this scope."""
-        if self._made is None or self._made[:2] != (secret_key, scope):
-            self._made = secret_key, scope, signing_key(secret_key, scope)
-        return self._made[2]
 
 
 @contextlib.asynccontextmanager
