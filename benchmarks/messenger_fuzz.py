@@ -1,9 +1,13 @@
 """
-Requests that schemathesis generates from the messenger's description, against the running messenger.
+Requests that schemathesis generates from the messenger's description, against the running messenger; and mutated posts.
 
 Half of them follow the description, half of them break it, a few carry no login; behind the messenger is the simulator.
 Each answer has to be one that the description allows: no 5xx, nothing well-formed refused, nothing malformed taken. Run
 `python -m benchmarks.messenger_fuzz --requests 2000`; it prints the answers by status.
+
+With `--mutated 100000`, what listmonk posts is damaged instead, in its structure and in its bytes, and filled with what
+once was slow to read; reading it is a step of the event loop, whose processor time is measured, so that a busy machine
+does not count. A step over 100 ms is a stall; one over a second is ended, and the post is printed.
 """
 
 from __future__ import annotations
@@ -11,12 +15,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import copy
 import json
+import random
+import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import requests
@@ -29,6 +39,10 @@ from schemathesis.core.result import Ok
 from seslimit import Limiter, transport_from_url
 from seslimit.companion._address import Address
 from seslimit.companion.listmonk import ListmonkMessenger, ListmonkOptions
+from seslimit.companion.listmonk._content import compose
+from seslimit.companion.listmonk._headers import Rules
+from seslimit.companion.listmonk._messenger import IN_THREAD
+from seslimit.companion.listmonk._post import BadPost, parse
 from seslimit.testing import Simulator
 
 RATE = 5000.0
@@ -130,12 +144,105 @@ def _made(answers: Counter[tuple[str, int]], kind: str) -> int:
     return sum(times for (each, _), times in answers.items() if each == kind)
 
 
+GOLDEN = Path(__file__).parent.parent / "tests" / "listmonk"
+STALL = 0.1
+"""Seconds of processor time from which a step has kept the event loop from its other connections."""
+WATCHDOG = 1.0
+"""Seconds of processor time after which a step is ended."""
+PIECES = (  # noqa: SIM905  # a list of them would be forty lines
+    '<!-- -->|<!--|{{|{{ .Subscriber.UUID }}|}}|<|>|"|\\|&#9|&#9;|<a href=x>|<script>|<p hidden>|<ul><li>|=?utf-8?q?|ö|'
+    "👨\u200d👩|a@b.de,|(|)|,|@|.|-|xn--|;|:|<https://x/>|charset=|name=\"|éééé|AAAA|+|/|==|cid:|'| |\t|\r\n|\0"
+).split("|")
+ODD: tuple[Any, ...] = (None, True, 0, 1.5, 10**30, [], {}, [[]], [{}], {"": ""}, "", "\ud800", "plain", "html", [None])
+
+
+def mutated(count: int, number: int = 0) -> Iterator[bytes]:
+    """
+    Posts, each damaged in its own way.
+
+    Args:
+        count: how many.
+        number: of the random numbers.
+    """
+    chance = random.Random(number)
+    golden = [(GOLDEN / f"{name}.json").read_text(encoding="utf-8") for name in ("campaign", "transactional", "plain")]
+    for _ in range(count):
+        payload = json.loads(chance.choice(golden))
+        for _ in range(chance.randint(1, 3)):
+            _damage(payload, chance)
+        body = bytearray(json.dumps(payload).encode())
+        for _ in range(chance.choice((0, 0, 0, 0, 0, 1, 2))):
+            begin = chance.randrange(len(body))
+            end = begin + chance.randint(0, 20)
+            body[begin:end] = chance.choice((b"", body[begin:end] * 2, bytes([chance.randrange(256)]), b'"', b"\\u"))
+        yield bytes(body[:IN_THREAD])
+
+
+def _damage(payload: Any, chance: random.Random) -> None:
+    """Change one value, anywhere, or add one that nobody asked for."""
+    place = payload
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        if not keys:
+            return
+        key = chance.choice(keys)
+        if not isinstance(place[key], dict | list) or not place[key] or chance.random() < 0.1:
+            break
+        place = place[key]
+    length = chance.choice((1, 3, 30, 300)) if chance.random() < 0.95 else 100_000
+    pumped = "".join(chance.choices(PIECES, k=chance.randint(1, 3)))
+    text = (pumped * length)[:100_000] + chance.choice(("", "x", "!", "\n", "<html", "}}", ">"))
+    place[key] = chance.choice(
+        (text, text, f"{place[key]}{text}", f"{text}{place[key]}", copy.deepcopy(chance.choice(ODD)))
+    )
+    if isinstance(place, dict) and chance.random() < 0.1:
+        place[text[:80]] = place[key]
+
+
+def stalls(count: int, number: int = 0) -> tuple[Counter[str], float, int]:
+    """
+    Read mutated posts, each as the messenger does in one step of its event loop.
+
+    Returns:
+        how often each kind of end was met; the longest step, in seconds of processor time; steps over `STALL`.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGVTALRM, end)
+    ends: Counter[str] = Counter()
+    longest, over = 0.0, 0
+    for body in mutated(count, number):
+        began_at = time.process_time()
+        signal.setitimer(signal.ITIMER_VIRTUAL, WATCHDOG)
+        try:
+            compose(parse(body), Rules("https://lists.example.net"), "Thu, 01 Oct 2026 10:00:00 +0000")
+            ends["composed"] += 1
+        except BadPost:
+            ends["refused"] += 1
+        except TimeoutError:
+            ends["ended"] += 1
+            print(body[:300])
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        took = time.process_time() - began_at
+        longest, over = max(longest, took), over + (took > STALL)
+    return ends, longest, over
+
+
 def main() -> None:
     """Print how often each kind of request had each status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--mutated", type=int, default=0, metavar="POSTS")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.mutated:
+        ends, longest, over = stalls(arguments.mutated, arguments.seed)
+        told = ", ".join(f"{times:,} {end}" for end, times in sorted(ends.items()))
+        print(f"{arguments.mutated:,} posts: {told}; longest step {longest * 1000:.0f} ms, {over} over 100 ms")
+        return
     answers = fuzz(arguments.requests, arguments.seed)
     for (kind, status), times in sorted(answers.items()):
         print(f"{kind:24} {status} {times:6,}")

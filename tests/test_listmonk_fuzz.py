@@ -23,6 +23,15 @@ def test_no_generated_request_gets_an_answer_that_is_not_described() -> None:
     assert not [status for _, status in answers if status >= 500]
 
 
+def test_no_mutated_post_holds_up_the_event_loop() -> None:
+    """Every one is composed or refused; `python -m benchmarks.messenger_fuzz --mutated 100000` reads more of them."""
+    from benchmarks.messenger_fuzz import stalls
+
+    ends, longest, _ = stalls(1500)
+    assert set(ends) == {"composed", "refused"}
+    assert longest < 1.0
+
+
 @pytest.mark.parametrize("name", ["campaign", "transactional", "plain"])
 def test_what_listmonk_posts_is_as_described(name: str) -> None:
     """The golden payloads are valid, and none of them is without a recipient."""

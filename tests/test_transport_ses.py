@@ -210,6 +210,15 @@ async def test_labels_arrive() -> None:
         assert (request["ConfigurationSetName"], request["EmailTags"]) == ("news", [{"Name": "a", "Value": "1"}])
 
 
+async def test_a_messages_own_label_wins() -> None:
+    """As over SMTP: it does not depend on the door."""
+    service = ScriptedService([ACCEPTED])
+    async with answering(service, configuration_set="news", tenant="t1") as transport:
+        await transport.send(message(content=b"Subject: x\r\nX-SES-Configuration-Set: own\r\n\r\nx"))
+    assert "ConfigurationSetName" not in service.requests[0]
+    assert service.requests[0]["TenantName"] == "t1"
+
+
 # Refusals.
 
 

@@ -16,9 +16,13 @@ from typing import Any
 import attrs
 
 from ..._model.message import Message
+from .._labels import CONFIGURATION_SET, TAGS, TENANT, own_labels
 
 PIECE = 3 * 2**18
 """Bytes that are encoded at once: about a millisecond. A multiple of three, so that the pieces are one base64."""
+
+_HEADERS = {"ConfigurationSetName": CONFIGURATION_SET, "TenantName": TENANT, "EmailTags": TAGS}
+"""What a request says beside its content, and the header of a message that says the same."""
 
 
 @attrs.frozen
@@ -44,14 +48,15 @@ def body_of(message: Message, labels: Mapping[str, Any], content: bytes) -> Body
 
     Args:
         message: its envelope is used.
-        labels: what is the same in every request.
+        labels: what is the same in every request; what the message says of the same in its own headers wins.
         content: the message's bytes.
     """
+    own = own_labels(content) if labels else frozenset()
     before, after = json.dumps(
         {
             "FromEmailAddress": message.mail_from,
             "Destination": {"ToAddresses": message.recipients},
-            **labels,
+            **{name: value for name, value in labels.items() if _HEADERS.get(name) not in own},
             "Content": {"Raw": {"Data": ""}},
         }
     ).rsplit('""', 1)
