@@ -149,6 +149,8 @@ STALL = 0.1
 """Seconds of processor time from which a step has kept the event loop from its other connections."""
 WATCHDOG = 1.0
 """Seconds of processor time after which a step is ended."""
+PUMPED = 50_000
+"""Characters of the longest value: what is longer than `IN_THREAD` with all the rest is read in a thread."""
 PIECES = (  # noqa: SIM905  # a list of them would be forty lines
     '<!-- -->|<!--|{{|{{ .Subscriber.UUID }}|}}|<|>|"|\\|&#9|&#9;|<a href=x>|<script>|<p hidden>|<ul><li>|=?utf-8?q?|ö|'
     "👨\u200d👩|a@b.de,|(|)|,|@|.|-|xn--|;|:|<https://x/>|charset=|name=\"|éééé|AAAA|+|/|==|cid:|'| |\t|\r\n|\0"
@@ -189,9 +191,9 @@ def _damage(payload: Any, chance: random.Random) -> None:
         if not isinstance(place[key], dict | list) or not place[key] or chance.random() < 0.1:
             break
         place = place[key]
-    length = chance.choice((1, 3, 30, 300)) if chance.random() < 0.95 else 100_000
+    length = chance.choice((1, 3, 30, 300)) if chance.random() < 0.95 else PUMPED
     pumped = "".join(chance.choices(PIECES, k=chance.randint(1, 3)))
-    text = (pumped * length)[:100_000] + chance.choice(("", "x", "!", "\n", "<html", "}}", ">"))
+    text = (pumped * length)[:PUMPED] + chance.choice(("", "x", "!", "\n", "<html", "}}", ">"))
     place[key] = chance.choice(
         (text, text, f"{place[key]}{text}", f"{text}{place[key]}", copy.deepcopy(chance.choice(ODD)))
     )

@@ -15,6 +15,7 @@ import binascii
 import errno
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ class Records:
         """
         record = _checked("", record_of(line), FIELDS, needed=("from", "to"))
         key = key_in(record, default_key)
-        mailboxes = {"from": [_mailbox("from", record["from"])]}
+        mailboxes = {"from": [_sender(record["from"])]}
         for name in ("to", "cc", "bcc", "reply_to"):
             mailboxes[name] = [_mailbox(name, text) for text in record.get(name, ())]
         recipients = [address for name in ("to", "cc", "bcc") for _, address in mailboxes[name]]
@@ -154,6 +155,12 @@ def _mailbox(field: str, text: object) -> tuple[str, str]:
     if found is None:
         raise InvalidMessage(f"{field} '{printable(text)}' is not of the form Name <local@domain>.")
     return found[0], check_address(field, found[1])
+
+
+@lru_cache(maxsize=64)
+def _sender(text: str) -> tuple[str, str]:
+    """The same one in nearly every line."""
+    return _mailbox("from", text)
 
 
 def _checked(

@@ -69,7 +69,7 @@ def text_part(text: str, subtype: str) -> Part:
         encoding, body = ("quoted-printable", quoted) if len(quoted) <= len(coded) else ("base64", coded)
     charset = "us-ascii" if encoding == "7bit" else "utf-8"
     head = f'Content-Type: text/{subtype}; charset="{charset}"\r\nContent-Transfer-Encoding: {encoding}\r\n'
-    return Part(head.encode("ascii"), body)
+    return Part(head.encode("ascii"), _with_crlf(body))
 
 
 def attachment_part(filename: str, content_type: str, content: bytes, content_id: str = "") -> Part:
@@ -115,7 +115,7 @@ def attachment_part(filename: str, content_type: str, content: bytes, content_id
     )
     if content_id:
         head += b"Content-ID: <%s>\r\n" % content_id.encode("ascii")
-    return Part(head, body if encoding == b"7bit" else base64.encodebytes(content))
+    return Part(head, body if encoding == b"7bit" else _with_crlf(base64.encodebytes(content)))
 
 
 def is_content_id(text: str) -> bool:
@@ -158,6 +158,11 @@ def _multipart(subtype: str, parts: Sequence[Part]) -> Part:
     head = b'Content-Type: multipart/%s;\r\n boundary="%s"\r\n' % (subtype.encode("ascii"), boundary)
     opened = b"".join(b"--%s\r\n%s\r\n" % (boundary, bytes(part)) for part in parts)
     return Part(head, b"%s--%s--\r\n" % (opened, boundary))
+
+
+def _with_crlf(data: bytes) -> bytes:
+    """Encoded lines as they are on the wire; done here, the whole message need not be copied for it."""
+    return data if b"\r" in data else data.replace(b"\n", b"\r\n")
 
 
 def _has_long_line(data: bytes) -> bool:

@@ -40,7 +40,7 @@ WATCH_EVERY = 5.0
 LAST_ATTEMPTS = 2.0
 """Seconds at the end of the deadline that are left to the attempts under way."""
 
-IN_THREAD = 200_000
+IN_THREAD = 64_000
 """Bytes of a request from which it is read in a thread, so that the other requests are not kept waiting."""
 
 

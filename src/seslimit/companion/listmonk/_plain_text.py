@@ -31,12 +31,11 @@ MAX_INDENT = 6
 
 _TOKEN = re.compile(
     r"""
-      (?P<data> [^<]+ )
+      (?P<data> (?: [^<]+ | <(?![a-z!?/]) )++ )
     | <!--.*?(?:-->|\Z)
     | <(?P<raw>script|style|title|textarea)\b [^>]* (?: > .*? (?: </(?P=raw)\b [^>]*>? | \Z ) | \Z )
     | <(?P<slash>/?)(?P<tag>[a-z][^\s/>]*)(?P<attributes>(?: [^>"']+ | "[^"]*(?:"|\Z) | '[^']*(?:'|\Z) )*+)>?
     | <[!?/][^>]*>?
-    | (?P<stray> < )
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
@@ -59,7 +58,7 @@ def plain_text(html: str) -> str:
     """
     reader = _Reader()
     for token in _TOKEN.finditer(html):
-        if token["data"] or token["stray"]:
+        if token["data"]:
             reader.data(token[0])
         elif token["tag"]:
             reader.tag(token["tag"].lower(), token["attributes"], closing=bool(token["slash"]))
