@@ -100,16 +100,10 @@ class Comparison:
         return {
             **self.paced.figures(),
             "allowed": self.allowed,
-            "used": round(self.used(self.paced), 4),
             "found_after": self.steady and self.steady.found_after,
             "steady": self.steady and round(self.steady.rate, 3),
-            "plain": {**self.plain.figures(), "used": round(self.used(self.plain), 4)},
+            "plain": self.plain.figures(),
         }
-
-    def used(self, summary: Summary) -> float:
-        """The share of what was allowed in that time, the bucket's first filling included."""
-        possible = self.allowed * (summary.seconds + DEPTH)
-        return summary.tally.recipients / possible if possible else 0.0
 
     def last_word(self) -> str:
         """How soon the limit was found, and what was made of it from then on."""
@@ -125,7 +119,7 @@ class Comparison:
         """The comparison for people."""
         table = Table(title=f"{self.paced.tally.messages:,} messages, limit {number(self.allowed)} recipients/s")
         table.add_column("")
-        for heading in ("accepted", "lost", "refused", "seconds", "limit used"):
+        for heading in ("accepted", "lost", "refused", "seconds"):
             table.add_column(heading, justify="right")
         for name, summary in (("plain loop", self.plain), ("seslimit", self.paced)):
             tally = summary.tally
@@ -136,7 +130,6 @@ class Comparison:
                 f"[red]{lost:,}[/]" if lost else "[green]0[/]",
                 f"{tally.throttled:,}",
                 f"{summary.seconds:.1f}",
-                f"{self.used(summary):.0%}",
             )
         return table
 

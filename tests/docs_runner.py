@@ -1,0 +1,77 @@
+"""
+Run the Python blocks of one page, and fail where a function that they define is never called.
+
+`python -m tests.docs_runner PAGE.md`: blocks share names, so that a page may go on from what it said before. A function
+that is only defined may be wrong for years; where a page leaves the call to its reader, or to pytest, `CALLS` makes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _simulator_page(names: dict[str, Any]) -> None:
+    """Run the page's test as pytest would, with its fixture."""
+    with names["Simulator"](rate=14).in_thread() as simulator:
+        names["test_the_new_reader_gets_one_message"](lambda **_: simulator)
+
+
+def _transports_page(names: dict[str, Any]) -> None:
+    """Open the service of the page's conformance test once."""
+
+    async def opened() -> None:
+        async with names["TestPostbox"]().service(1.0) as service:
+            await service.behave(names["Lever"].ACCEPT)
+
+    asyncio.run(opened())
+
+
+CALLS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "simulator.md": _simulator_page,
+    "transports.md": _transports_page,
+}
+
+
+def _functions(code: CodeType) -> Iterator[CodeType]:
+    """The functions that a block defines, methods and inner ones included."""
+    for constant in code.co_consts:
+        if inspect.iscode(constant):
+            if constant.co_flags & inspect.CO_OPTIMIZED and constant.co_name not in ("<lambda>", "<genexpr>"):
+                yield constant
+            yield from _functions(constant)
+
+
+def main(page: Path) -> None:
+    """Run the page's blocks."""
+    source = "\n".join(block[1] for block in BLOCK.finditer(page.read_text(encoding="utf-8")))
+    module = compile(source, str(page), "exec")
+    called: set[CodeType] = set()
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename == str(page):
+            called.add(frame.f_code)
+
+    threading.setprofile(profile)
+    sys.setprofile(profile)
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(module, names)  # noqa: S102  # our own page
+    if page.name in CALLS:
+        CALLS[page.name](names)
+    sys.setprofile(None)
+    missed = [each.co_qualname for each in _functions(module) if each not in called]
+    if missed:
+        sys.exit(f"{page.name} defines what it never calls: {', '.join(missed)}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
