@@ -273,8 +273,9 @@ async def test_throttled_by_the_bucket() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 18\r\n\r\n<html>hello</html>",
         b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 18\r\n\r\n<html>sorry</html>",
         b"hello\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + b"[" * 60_000,
     ],
-    ids=["close", "reset", "silence", "truncated", "no id", "empty", "html", "bad gateway", "no HTTP"],
+    ids=["close", "reset", "silence", "truncated", "no id", "empty", "html", "bad gateway", "no HTTP", "deep"],
 )
 async def test_no_word_after_the_request(answer: bytes) -> None:
     """Whatever breaks after the request was written is unknown, and was one request."""

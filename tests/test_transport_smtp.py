@@ -614,14 +614,19 @@ async def test_not_opened(script: dict[str, list[Any]], stage: Stage) -> None:
     assert (error.outcome, error.stage, error.blocks_endpoint) == (Outcome.NOT_SENT, stage, True)
 
 
-async def test_hint_at_implicit_tls() -> None:
-    """A port that says nothing may wait for TLS: the sentence names the other kind of URL."""
-    async with serving(ScriptedServer({"connect": [SILENCE]}), connect_timeout=0.05) as transport:
-        unasked = await outcome_of(transport)
-    assert "smtps://" not in unasked.reply
-    server = ScriptedServer({"connect": [SILENCE]})
-    async with serving(server, connect_timeout=0.05, tls="starttls") as transport:
-        assert "smtps://" in (await outcome_of(transport)).reply
+async def test_a_port_that_begins_with_tls(authority: trustme.CA) -> None:
+    """One that greets nobody and waits for TLS is no passing fault: the sentence names the other kind of URL."""
+    server = ScriptedServer(tls=server_context(authority), implicit=True)
+    async with serving(server, tls="starttls", connect_timeout=0.3) as transport:
+        error = await outcome_of(transport)
+    assert (error.outcome, error.stage) == (Outcome.ACCOUNT_BLOCKED, Stage.CONNECT)
+    assert "smtps://" in error.reply
+
+
+async def test_a_port_that_says_nothing() -> None:
+    """One that says nothing to either kind of greeting may be overloaded."""
+    async with serving(ScriptedServer({"connect": [SILENCE] * 2}), tls="starttls", connect_timeout=0.1) as transport:
+        assert (await outcome_of(transport)).outcome is Outcome.NOT_SENT
 
 
 async def test_hint_at_starttls() -> None:

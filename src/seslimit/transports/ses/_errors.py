@@ -70,7 +70,7 @@ def said(answer: Answer, handed_over_at: float | None, hide: Callable[[str], str
     """
     try:
         content = json.loads(answer.content.decode())
-    except ValueError:
+    except (ValueError, RecursionError):
         content = {}
     fields = content if isinstance(content, dict) else {}
     name = answer.fields.get("x-amzn-errortype") or fields.get("code") or fields.get("__type") or ""

@@ -20,10 +20,12 @@ from ..._model.errors import TransportError
 from ..._model.outcome import Door, Outcome, Reply, Stage
 from .._refusal import reason_of, refusal
 from .._secret import encoded
-from ._options import SMTPOptions, plain
+from ._options import SMTPOptions, plain, untrusting_context
 from ._replies import BareLineFeed, BrokenConversation, SMTPReplies, SMTPReply
 
-_BEGINS_WITH_TLS = " waiting for a greeting; does this port begin with TLS? Then write smtps://"
+PROBE = 5.0
+"""Seconds for a TLS handshake with a port that did not greet."""
+
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 """OpenSSL's reasons for what is no TLS record, by version."""
 
@@ -69,13 +71,30 @@ async def open_connection(options: SMTPOptions, tls_context: ssl.SSLContext) -> 
     except BareLineFeed:
         failure = opening.blocked("ends its lines with a bare LF, not with CRLF as RFC 5321 (2.3.8) has it")
     except (OSError, ValueError) as error:
-        failure = opening.failure(error)
+        if opening.was_not_greeted and isinstance(error, TimeoutError) and await _begins_with_tls(options):
+            failure = opening.blocked("begins with TLS, without STARTTLS: write smtps:// for smtp://")
+        else:
+            failure = opening.failure(error)
         # The frames below a login hold the password: they end here.
         cause = None if opening.stage is Stage.AUTH else error
     finally:
         if not opening.done:
             opening.abort()
     raise failure from cause
+
+
+async def _begins_with_tls(options: SMTPOptions) -> bool:
+    """Whether a port that says nothing waits for TLS: it then shows a certificate, which nobody trusts here."""
+    try:
+        async with asyncio.timeout(min(PROBE, options.connect_timeout)):
+            await asyncio.get_running_loop().create_connection(
+                asyncio.Protocol, options.host, options.port, ssl=untrusting_context(), server_hostname=options.host
+            )
+    except ssl.SSLCertVerificationError:
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
 
 
 class _Opening:
@@ -89,6 +108,12 @@ class _Opening:
         self._replies = SMTPReplies(options.redaction())
         self.stage = Stage.CONNECT
         self.done = False
+
+    @property
+    def was_not_greeted(self) -> bool:
+        """Whether the connection stands, and the service has said nothing."""
+        waits = self.stage is Stage.CONNECT and self._options.tls == "starttls"
+        return waits and self._transport is not None and self._replies.in_step
 
     async def run(self) -> SMTPConnection:
         greeting = self._replies.expect()
@@ -180,9 +205,7 @@ class _Opening:
         )
 
     def _hint(self, error: Exception) -> str:
-        """What the other kind of TLS looks like from here: either side waits for the other, or reads it as noise."""
-        if self._options.tls == "starttls" and self._transport is not None and isinstance(error, TimeoutError):
-            return _BEGINS_WITH_TLS if self.stage is Stage.CONNECT else ""
+        """What STARTTLS looks like to who begins with TLS."""
         if self._options.tls == "implicit" and isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
             return "; does this port begin without TLS? Then write smtp://"
         return ""
