@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 import pytest
@@ -45,6 +46,17 @@ class SteadyLaw(AdaptiveRate):
     def admitted(self, now: float, cost: float, *, waited: bool) -> None:
         """Remember whether the rate was what it waited for."""
         self.waited.append(waited)
+
+
+class CountedLaw(SteadyLaw):
+    """A law that counts how often it is asked."""
+
+    asked = 0
+
+    def rate(self, now: float) -> float:
+        """As set."""
+        self.asked += 1
+        return super().rate(now)
 
 
 class Watched:
@@ -124,6 +136,7 @@ async def test_a_higher_rate_reaches_every_waiter_within_a_slice() -> None:
     tasks = [asyncio.create_task(watched.go()) for _ in range(100)]
     await asyncio.sleep(10.02)
     watched.law.now = 2000.0
+    watched.line.changed()
     await asyncio.gather(*tasks)
     assert watched.times[-1] <= 10.02 + SLICE + 100 / 2000
 
@@ -136,6 +149,7 @@ async def test_a_higher_rate_makes_a_debt_cheaper_within_a_slice() -> None:
     task = asyncio.create_task(watched.go())
     await asyncio.sleep(1.0)
     watched.law.now = 100.0
+    watched.line.changed()
     assert await task <= 1.0 + SLICE + 49 / 100
 
 
@@ -146,6 +160,7 @@ async def test_a_lower_rate_reaches_every_waiter_within_a_slice() -> None:
     tasks = [asyncio.create_task(watched.go()) for _ in range(1020)]
     await asyncio.sleep(1.0)
     watched.law.now = 10.0
+    watched.line.changed()
     await asyncio.gather(*tasks)
     late = [at for at in watched.times if at > 1.0 + SLICE]
     assert len(late) > 15
@@ -342,12 +357,40 @@ async def test_heads_cancelled_again_and_again_lose_no_time() -> None:
 
 @on_virtual_time
 async def test_nobody_goes_before_the_account_opens() -> None:
-    """And then they keep the rate and a slice."""
+    """And then they keep the rate: a rest is no gain."""
     watched = Watched(10)
     watched.law.held = 5.0
     await asyncio.gather(*(watched.go() for _ in range(5)))
     assert watched.times[0] == pytest.approx(5.0, abs=TURNS)
-    assert watched.times[-1] == pytest.approx(5.4 - SLICE, abs=TURNS)
+    assert watched.times[-1] == pytest.approx(5.4, abs=TURNS)
+
+
+@pytest.mark.parametrize("rate", [1.0, 5.0, 14.0])
+@on_virtual_time
+async def test_after_a_blocked_loop_nobody_comes_early_at_a_low_rate(rate: float) -> None:
+    """A timer 40 ms late makes that gap longer and no other one shorter: a bucket of one token would refuse."""
+    watched = Watched(rate)
+    tasks = [asyncio.create_task(watched.go()) for _ in range(6)]
+    await asyncio.sleep(1.9 / rate)
+    block(0.14 / rate + 0.04)
+    await asyncio.gather(*tasks)
+    gaps = [after - before for before, after in pairwise(watched.times)]
+    assert min(gaps) >= 1 / rate - (0.04 if rate > 10 else TURNS)
+    assert max(gaps) > 1 / rate + 0.03
+
+
+@pytest.mark.parametrize(("rate", "most"), [(0.1, 1.0), (1.0, 5.0), (14.0, 50.0)])
+@on_virtual_time
+async def test_a_waiting_line_wakes_as_often_as_its_rate_asks(rate: float, most: float) -> None:
+    """A few times for each message, and not 40 times a second."""
+    watched = Watched(rate)
+    watched.law.__class__ = CountedLaw
+    tasks = [asyncio.create_task(watched.go()) for _ in range(1000)]
+    await asyncio.sleep(30.0)
+    for task in tasks:
+        task.cancel()
+    assert isinstance(watched.law, CountedLaw)
+    assert watched.law.asked <= most * 30
 
 
 @on_virtual_time

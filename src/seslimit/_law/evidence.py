@@ -4,7 +4,7 @@ What the attempts show of the service: how late its decisions are known, and wha
 Decides which rate an event allows to believe in. It must not know at what rate anybody sends next, nor when.
 
 Invariants: an event measures by the service's moments (when it decided), never by when a reply was read; a cohort that
-measures nothing changes nothing.
+measures nothing changes nothing; what is well known is left in small steps; every figure is finite and above zero.
 """
 
 from __future__ import annotations
@@ -17,18 +17,38 @@ START_RATE = 1.0
 """Recipients/s of an unknown account: the sandbox's send rate, the lowest that SES gives."""
 ASSUMED_DELAY = 0.1
 """Seconds from admission to reply until the first reply was read: SES from the same continent."""
+LEAST_DELAY = 0.001
+"""Seconds that a reply takes at least: a blocked event loop makes admission and reply one moment, and no network is."""
+LEAST_COST = 0.01
+"""Recipients that a message has at least: a mean of nothing has no spread."""
 SMOOTHING = 0.05
 """Weight of the newest value in the means of delays and costs."""
 LEAN = 8.0
 """Messages by which a measurement leans on the estimate of before: a short one must not throw it over."""
+SHORT = 30.0
+"""Messages without which a measurement may lower the estimate, not raise it."""
 DOUBT = 2.0
 """The same for a measurement that shows that the rate has changed: one message at each end."""
 FAR = 2.0
 """A pace so many times the measured average had climbed away from it: the average mixes two rates."""
+CLIMBED = 1.33
+"""A pace so many times the estimate is no probe of it any more: a probe stays within 30 %."""
+CLOSED = 3
+"""Throttles without which a cohort says nothing of a service that takes nothing."""
 BARREN = 0.2
-"""Share of the expected recipients below which a cohort measures nothing: throttles may cost tokens, too."""
-MARGIN = 0.015
-"""Share taken off the estimate by a throttle that measures nothing: more than the jitter of arrivals at 1/s."""
+"""Share of the expected recipients below which a cohort measures nothing: nobody's rate is seen in a closed door."""
+LONE = 0.25
+"""Share of a cohort throttled after the first throttle, at most, where that may be chance."""
+RIPPLE = 3.0
+"""Delays within which a lone throttle belongs to the emptiness before it."""
+MARGIN = 0.0175
+"""Share taken off a well-known limit by a lone throttle: more than the jitter of arrivals at 1/s."""
+STEP = 0.03
+"""The same by several throttles."""
+EXCESS = 2.0
+"""How many times the throttled share a limit that is not well known may be too high: some throttles were saved up."""
+DEEPEST_FALL = 0.5
+"""Share of pace and estimate that one cohort leaves at least: some tens of decisions cannot show more."""
 
 
 @attrs.define
@@ -57,11 +77,13 @@ class Arrivals:
 
     def sent(self, cost: float) -> None:
         """A message with `cost` recipients is on its way."""
+        cost = max(LEAST_COST, cost)
         self._costs += SMOOTHING * (cost - self._costs)
         self._squares += SMOOTHING * (cost * cost - self._squares)
 
     def observe(self, seconds: float) -> None:
         """A reply was read `seconds` after the admission."""
+        seconds = max(LEAST_DELAY, seconds)
         self.jitter += SMOOTHING * (abs(seconds - self.delay) - self.jitter)
         self.delay += SMOOTHING * (seconds - self.delay)
 
@@ -76,14 +98,19 @@ class Event:
         first, last: when the service decided on the first and on the last throttle.
         pace: what was paced at when it opened, recipients/s.
         prior: the estimate of before, recipients/s; None in the start.
+        strong: whether that is a limit that is well known.
         seconds: from the anchor to `first`; None without an anchor.
         before: recipients accepted in these seconds.
+        drawn: the lowest rate at which a bucket had not been empty before, recipients/s.
         after: what was accepted after `first`, as (decided at, recipients).
         arrivals: how messages arrive.
+        share: of the attempts, throttled whatever the pace.
+        again: whether nothing was accepted since the event before.
         throttles, refused: the throttles, and their recipients.
+        accepted: messages of the cohort that were accepted.
+        explained: whether its throttles come whatever the pace.
         changed: whether the rate is another than before.
         barren: whether next to nothing was accepted, so that the cohort measures nothing.
-        lost: whether nothing was accepted for so long that nothing is known any more.
     """
 
     opened: float
@@ -91,28 +118,50 @@ class Event:
     last: float
     pace: float
     prior: float | None
+    strong: bool
     seconds: float | None
     before: float
+    drawn: float
     after: list[tuple[float, float]]
     arrivals: Arrivals
+    share: float = 0.0
+    again: bool = False
     throttles: int = 0
     refused: float = 0.0
+    accepted: int = 0
+    explained: bool = False
     changed: bool = False
     barren: bool = False
-    lost: bool = False
 
     @property
     def lean(self) -> float:
         """Recipients by which `measured` leans on `prior`."""
         return LEAN * self.arrivals.quantum
 
+    @property
+    def aftermath(self) -> bool:
+        """Whether next to nothing was accepted since the event before: it is the same emptiness still."""
+        few = self.seconds is not None and self.before < DOUBT * self.arrivals.quantum
+        return self.again or (self.prior is not None and few)
+
+    @property
+    def climbed(self) -> bool:
+        """Whether the pace had left the estimate behind."""
+        return self.prior is not None and self.pace > CLIMBED * self.prior
+
+    @property
+    def lone(self) -> bool:
+        """Whether what followed the first throttle was mostly accepted, as it is where throttles come by chance."""
+        return self.throttles - 1 <= LONE * (self.throttles - 1 + self.accepted)
+
     def measured(self) -> float | None:
         """Recipients/s accepted from the anchor to the first throttle; None where there is no such time."""
         if self.seconds is None:
             return None
         if self.prior is None:
-            return max(START_RATE, self.before / self.seconds) if self.seconds else None
-        return (self.before + self.lean) / (self.seconds + self.lean / self.prior)
+            return max(START_RATE, self.before / self.seconds, self.drawn) if self.seconds else None
+        before = self.before / (1.0 - self.share)
+        return max((before + self.lean) / (self.seconds + self.lean / self.prior), self.drawn)
 
     def within(self) -> float:
         """Recipients accepted from the first throttle to the last."""
@@ -125,23 +174,34 @@ class Event:
         span, within = self.last - self.first, self.within()
         missing = min(self.refused, base * span - within)
         surprising = self.prior is None or abs(missing) > 2.0 * self.arrivals.quantum + self.arrivals.cushion(base)
-        climbed = self.prior is not None and self.pace > FAR * base
-        self.barren = self.throttles > 1 and within < BARREN * base * span
-        self.changed = not self.barren and (surprising or climbed)
-        if self.barren:
-            return base
+        surprising = surprising or (self.throttles > CLOSED and self.refused >= within)
+        shut = self.throttles >= CLOSED and within < BARREN * min(base * span, self.refused)
+        self.barren = self.aftermath or shut
+        self.changed = surprising and not self.barren
         if self.changed:
-            base = math.sqrt(base * self.pace) if climbed else base
-            doubt = DOUBT * self.arrivals.quantum
-            return (within + doubt) / (span + doubt / base)
-        return self._lowered(measured)
+            return self._cohort(base, span, within)
+        if self.prior is None:
+            return base
+        return self.prior if self.aftermath else self._lowered(self.prior, measured)
 
-    def _lowered(self, measured: float | None) -> float:
-        """What is measured, or a margin less than before where the throttle may be the jitter of a lone message."""
-        prior = self.prior or self.pace
-        margin = prior * (1.0 - MARGIN)
+    def _cohort(self, base: float, span: float, within: float) -> float:
+        """What the cohort itself shows."""
+        if self.prior is not None and self.pace > FAR * base:
+            base = math.sqrt(base * self.pace)
+        doubt = DOUBT * self.arrivals.quantum
+        found = (within + doubt) / (span + doubt / base)
+        return found if self.prior is None else max(found, DEEPEST_FALL * min(self.prior, self.pace))
+
+    def _lowered(self, prior: float, measured: float | None) -> float:
+        """What is measured, but not more below the estimate of before than its throttles speak for."""
         if measured is None:
-            return margin
-        error = 2.0 * self.arrivals.quantum / (self.before + self.lean)
-        alone = prior * self.arrivals.delay < 1.0 and measured > prior * (1.0 - error)
-        return max(measured, margin) if alone else measured
+            return prior * (1.0 - MARGIN)
+        if self.throttles == 1 and self.seconds is not None and self.seconds < RIPPLE * self.arrivals.delay:
+            return prior  # so soon after the last, it is the same emptiness
+        step = MARGIN if self.throttles == 1 else STEP
+        if not self.strong:
+            attempts = self.throttles + self.before / self.arrivals.quantum
+            step = 1.0 if self.barren else max(step, EXCESS * self.throttles / attempts)
+        if self.before < SHORT * self.arrivals.quantum:
+            measured = min(measured, prior)
+        return max(measured, prior * (1.0 - step))

@@ -2,11 +2,12 @@
 The control law: finds the rate at which an account may send, from nothing but what was accepted and what was throttled.
 
 It decides how many recipients/s to pace at, and before which moment nobody is admitted. It must not know what time it
-is (it is told), who waits, or what a message is. What it rests on: a throttle means that the service's token bucket is
-empty at that moment, so between two such moments the recipients accepted divided by the seconds *are* the rate.
+is (it is told), who waits, or what a message is. It knows a limit, which it trusts by what the limit has stood; a
+throttle lowers the pace at once, and the limit by what the evidence is worth.
 
-Invariants: the rate is above zero and never above a cap; all throttles of what was under way when the first was read
-are one event; nothing grows and nothing is learnt while frozen, nor while the limiter is not what messages wait for.
+Invariants: the rate is finite, above zero and never above a cap; all throttles of what was under way when the first was
+read are one event; nothing grows beyond what replies confirm; nothing is learnt while frozen, nor while the limiter is
+not what messages wait for.
 """
 
 from __future__ import annotations
@@ -16,62 +17,39 @@ from collections import deque
 
 import attrs
 
-from .evidence import LEAN, START_RATE, Arrivals, Event
+from .closure import Closure
+from .evidence import START_RATE, STEP, Arrivals, Event
+from .growth import CLIMB_GROWTH, CLIMB_REFUSALS, RETURN_GROWTH, START_GROWTH, START_REFUSALS, grown
+from .response import Response, Trial
+from .trust import CONFIRMED, FIRST_PLAN, Trust
 
-# Where the search begins.
 ASSUMED_DEPTH = 1.0
 """Seconds of the rate that a full bucket is taken to hold: more costs throttles, less a little of the rate."""
 FLOOR = 0.1
 """The lowest estimate, recipients/s: an attempt every ten seconds finds out whether the service is back."""
-
-# How the rate grows. All growth is bounded by the throttles that the overshoot will cost.
-START_GROWTH = math.log(5.0)
-"""Before the first throttle, 1/s: fivefold a second, so 100/s after 2.9 s of waiting messages."""
-START_REFUSALS = 33.0
-"""Throttles that the overshoot of the start may cost."""
-CLIMB_GROWTH = 0.5
-"""After a probe that found no limit, 1/s: threefold in 2.2 s."""
-CLIMB_REFUSALS = 10.0
-"""Throttles that the overshoot of a climb may cost: less makes the climb slower, and costs more than it saves."""
-LEAST_GROWTH = 0.07
-"""Growth that no rate falls short of, 1/s: doubled in 10 s, even where the overshoot then costs more."""
 GROWTH_SECONDS = 1.0
 """Seconds for which the rate grows without an admission: a pace that nothing tests proves nothing."""
+UNHEARD = 4.0
+"""Delays for which it grows without a reply: a pace of which nothing is heard proves nothing either."""
 
-# When and how to look for a limit that has risen.
-FIRST_PLAN = 30.0
-"""Recipients from a change to the next throttle looked for: they measure the rate within 3 %."""
-PLAN_SECONDS = 1.0
-"""The same in seconds, at least: several delays, or the jitter of the decisions spoils the measurement."""
-PLAN_GROWTH = 1.5
-"""Each confirmation of the estimate makes the next plan so much longer, until the budget is met."""
-PROBE_BEGINS = 0.7
-"""Share of a plan before which its probe never begins; the probe takes the rest."""
 PROBE_REFUSALS = 0.5
-"""Throttles that a probe may cost besides the one it looks for: it paces so many per delay above the estimate."""
+"""Throttles that a probe may cost besides the one it looks for: it paces so many per delay above the limit."""
 FULL_REFUSALS = 2.0
 """The same where the bucket may be full, and a whole second of the rate has to be drawn down first."""
 PROBE_SHARE = 0.3
-"""A probe paces at most this share above the estimate: it binds where few messages are under way."""
-FALLEN_SECONDS = 4.0
-"""A rate below a former one is probed so often at least, in seconds: whoever took the difference may give it back."""
-FADING = 0.99
-"""What is left of a former rate with each confirmation of a lower one: forgotten after a few minutes."""
+"""A probe paces at most this share above the limit: it binds where few messages are under way."""
 
-# What follows from an event.
-CONFIRMED = 0.05
-"""An estimate that moved by no more than this share, and the error of measurement, is confirmed."""
-LOST = 4
-"""So many events in a row with nothing accepted in between, and the search begins anew."""
 STRAY = 8.0
 """Messages accepted after a lone throttle out of the blue that show it to be none of the rate's."""
 SLOWED = 0.5
 """Share of the estimate to pace at while the bucket gains its cushion."""
-LONGEST_HOLD = 10.0
-"""Seconds after which another message is risked, however many were throttled in a row."""
+APPROACH = 0.5
+"""Share of its distance to a failed return that the limit gives up, where that was too short to measure the rate."""
+CLOSE = 0.1
+"""Share by which a long measurement may be off the limit and still measure it."""
 
 AFTER_HOLD = 0.1
-"""Seconds after a hold in which messages need not wait because of it: two of the limiter's slices."""
+"""Seconds after a hold in which messages need not wait because of it."""
 HORIZON = 4.0
 """Seconds for which single decisions are remembered: longer than a reply takes to come."""
 
@@ -87,29 +65,6 @@ class RateOptions:
     """
 
     refused_share: float = attrs.field(default=0.002, validator=[attrs.validators.gt(0.0), attrs.validators.lt(1.0)])
-
-
-def grown(rate: float, seconds: float, growth: float, stride: float) -> float:
-    """
-    The rate after some seconds of dr/dt = max(LEAST_GROWTH·r, min(growth·r, stride²/2r)).
-
-    To empty a bucket that holds one second of the rate takes an overshoot of sqrt(2·r·dr/dt), and every second of delay
-    then costs as many throttles. The term `stride²/2r` makes that overshoot `stride`, whatever the rate.
-
-    Args:
-        rate: recipients/s to begin with.
-        seconds: for which it grows.
-        growth: of low rates, 1/s.
-        stride: overshoot to allow, recipients/s.
-    """
-    low, high = stride / math.sqrt(2.0 * growth), stride / math.sqrt(2.0 * LEAST_GROWTH)
-    if rate < low:
-        steep = min(seconds, math.log(low / rate) / growth)
-        rate, seconds = rate * math.exp(growth * steep), seconds - steep
-    if rate < high:
-        even = min(seconds, (high * high - rate * rate) / (stride * stride))
-        rate, seconds = math.sqrt(rate * rate + stride * stride * even), seconds - even
-    return rate * math.exp(LEAST_GROWTH * max(0.0, seconds))
 
 
 class AdaptiveRate:
@@ -130,31 +85,36 @@ class AdaptiveRate:
         self._max_rate = math.inf if max_rate is None else max_rate
         self._cap = math.inf
         self._told = start is not None
-        self._budget = options.refused_share
-        self._estimate = start
-        self._former = 0.0
+        self._limit = self._estimate = start
         self._pace = START_RATE if start is None else start
+        self._trust = Trust(options.refused_share)
+        if start is not None:
+            self._trust.told()
+        self._since = 0.0
+        self._wary = False
+        self._next_stair = 0.0
+
         self._paced_at = math.inf  # nothing grows before the first admission
-        self._held_until = self._slow_until = self._overdue_at = 0.0
+        self._heard_at = -math.inf  # nor before the first reply
+        self._held_until = self._asked_until = self._slow_until = self._overdue_at = 0.0
         self._frozen = False
 
-        self._plan = self._due = 1.0 / self._budget
-        self._since = 0.0
         self._event: Event | None = None
         self._opened = -math.inf
-        self._streak = 0
+        self._closure = Closure()
+        self._response = Response()
         self._ignored = False
+        self._accepted = 0
 
         self._anchor: float | None = None
         self._settled = 0.0
         self._recent: deque[tuple[float, float]] = deque()
         self._arrivals = Arrivals()
-        self._throttles = 1.0
 
     @property
     def held_until(self) -> float:
         """Nobody is to be admitted before this moment; 0.0 where nothing was ever held."""
-        return self._held_until
+        return max(self._held_until, self._asked_until)
 
     @property
     def estimate(self) -> float | None:
@@ -167,7 +127,15 @@ class AdaptiveRate:
         pace = self._grown(now)
         if now < self._slow_until and self._estimate is not None:
             pace = min(pace, SLOWED * self._estimate)
+        if self._response.trial is not None:
+            pace = min(pace, max(FLOOR, self._response.trial.pace))
         return min(pace, self._cap, self._max_rate)
+
+    def steady_until(self, now: float) -> float:
+        """The moment until which `rate` stays as it is at `now`, if nothing is told meanwhile; `now` where it grows."""
+        if now < self._slow_until:
+            return self._slow_until
+        return now if self._growing() and now < self._heard() else math.inf
 
     def admitted(self, now: float, cost: float, *, waited: bool) -> None:
         """
@@ -180,7 +148,9 @@ class AdaptiveRate:
         """
         if self._frozen:
             return
-        if waited or 0.0 < self._held_until > now - AFTER_HOLD:
+        if self._closure.closed:
+            self._held_until = self._closure.canary(now, self._arrivals.delay)
+        elif waited or 0.0 < self.held_until > now - AFTER_HOLD:
             self._advance(now, cost)
         else:
             self._forget()
@@ -200,15 +170,20 @@ class AdaptiveRate:
         self._arrivals.observe(now - admitted_at)
         if self._frozen:
             return
-        self._streak = 0
+        self._heard_at = now
+        self._accepted += 1
+        if self._closure.closed and admitted_at > self._opened:
+            self._closure.opened(admitted_at)
+            self._held_until = now
+        self._closure.accepted()
         self._remember(now, cost, decided_at)
+        if trial := self._response.attempted(admitted_at, cost, throttled=False):
+            self._conclude(now, trial)
         event = self._event
-        if event is None:
-            return
-        if admitted_at > event.opened:
+        if event is not None and admitted_at > event.opened:
             self._close(event)
-        else:
-            self._add(event, cost, decided_at)
+        elif event is not None:
+            self._add(now, event, cost, decided_at)
 
     def throttled(self, now: float, cost: float, *, admitted_at: float, decided_at: float, pause: float = 0.0) -> None:
         """
@@ -223,7 +198,7 @@ class AdaptiveRate:
         """
         self._arrivals.observe(now - admitted_at)
         if pause > 0.0:
-            self._held_until = max(self._held_until, now + pause)
+            self._asked_until = max(self._asked_until, now + pause)
         if self._frozen:
             return
         event = self._event
@@ -236,8 +211,14 @@ class AdaptiveRate:
         event.throttles += 1
         event.refused += cost
         event.last = max(event.last, decided_at)
-        self._believe(event)
-        self._recover(now, event)
+        if trial := self._response.attempted(admitted_at, 0.0, throttled=True):
+            self._conclude(now, trial)
+            return
+        attempts = event.throttles + event.accepted
+        event.explained = not event.again and self._response.explains(event.throttles, attempts)
+        if not event.explained:
+            self._believe(event)
+            self._recover(now, event)
 
     def cap(self, now: float, max_send_rate: float | None) -> None:
         """
@@ -252,10 +233,12 @@ class AdaptiveRate:
             return
         unknown = self._estimate is None and not self._told and math.isinf(before)
         if unknown or (before < self._cap and self._pace >= (1.0 - CONFIRMED) * before):
-            self._estimate = self._pace = max_send_rate
+            self._limit = self._estimate = self._pace = max_send_rate
+            self._trust.told()
             self._since, self._paced_at = 0.0, now
-        elif self._estimate is not None:
-            self._estimate, self._pace = min(self._estimate, max_send_rate), min(self._pace, max_send_rate)
+        elif self._limit is not None and self._estimate is not None:
+            self._limit, self._estimate = min(self._limit, max_send_rate), min(self._estimate, max_send_rate)
+            self._pace = min(self._pace, max_send_rate)
 
     def freeze(self, now: float) -> None:
         """Sending pauses for another reason than the rate: until `thaw` nothing is learnt and nothing grows."""
@@ -266,67 +249,131 @@ class AdaptiveRate:
         """Sending goes on, at the pace of before; what is still to be read of before the pause says nothing."""
         self._frozen = False
         self._event = None
+        self._closure.denied()
         self._opened = self._paced_at = now
         self._forget()
 
+    # The pace: what it grows by, and when it is raised above the limit to see whether that is still the limit.
+
+    def _growing(self) -> bool:
+        """Whether time raises the pace."""
+        if self._frozen or self._response.trial is not None:
+            return False
+        if self._event is not None and not self._event.explained:
+            return False
+        if self._estimate is None:
+            return True
+        return self._since >= self._trust.due and not (self._wary and self._reached())
+
+    def _reached(self) -> bool:
+        """Whether the pace is at the limit, or above."""
+        return self._limit is None or self._pace >= self._limit
+
+    def _heard(self) -> float:
+        """The moment until which what was heard allows to grow."""
+        return self._heard_at + max(GROWTH_SECONDS, UNHEARD * self._arrivals.delay)
+
     def _grown(self, now: float) -> float:
         """The pace, with what it has grown by since it was last tested."""
-        if self._frozen or self._event is not None or (self._estimate is not None and self._since < self._due):
+        if not self._growing():
             return self._pace
         begin = max(self._paced_at, self._held_until, self._slow_until, self._overdue_at)
-        seconds = min(now - begin, GROWTH_SECONDS)
+        seconds = min(min(now, self._heard()) - begin, GROWTH_SECONDS)
         if seconds <= 0.0:
             return self._pace
-        if self._estimate is None:
+        if self._limit is None:
             return grown(self._pace, seconds, START_GROWTH, START_REFUSALS / self._arrivals.delay)
+        if not self._reached():
+            return min(self._limit, self._pace * math.exp(RETURN_GROWTH * seconds))
         return grown(self._pace, seconds, CLIMB_GROWTH, CLIMB_REFUSALS / self._arrivals.delay)
 
     def _advance(self, now: float, cost: float) -> None:
         """Keep what the pace has grown by, and begin a probe where one is due."""
+        was_below = not self._reached()
         self._pace = min(self._grown(now), self._cap, self._max_rate)
-        self._since += cost
+        if was_below and self._limit is not None and self._pace >= self._limit:
+            self._return(self._limit)
+        elif self._wary and now > self._overdue_at and self._since >= self._next_stair:
+            self._begin_probe(now)
+        before, self._since = self._since, self._since + cost
         if self._estimate is None and self._anchor is None:
             # A full bucket now is an empty one a depth ago, if nothing had been sent since.
             self._anchor = now - ASSUMED_DEPTH
-        elif self._estimate is not None and self._since - cost < self._due <= self._since:
-            excess, seconds = self._probe()
-            self._pace, self._overdue_at = self._pace + excess, now + seconds
+        elif self._estimate is not None and before < self._trust.due <= self._since and self._response.trial is None:
+            self._begin_probe(now)
+
+    def _return(self, limit: float) -> None:
+        """The limit that is remembered is reached again."""
+        fell = self._estimate is None or self._estimate <= (1.0 - 2.0 * CONFIRMED) * limit
+        self._estimate = limit
+        self._trust.returned()
+        if fell:
+            self._pace, self._since = limit, 0.0
+            self._look_later()
+
+    def _begin_probe(self, now: float) -> None:
+        self._next_stair = self._since + self._trust.shortest(self._pace, self._arrivals)
+        excess, seconds = self._probe()
+        self._pace, self._overdue_at = self._pace + excess, now + seconds
 
     def _probe(self) -> tuple[float, float]:
-        """How far above the estimate to pace, recipients/s, and after how many seconds a throttle is overdue."""
+        """How far above the limit to pace, recipients/s, and after how many seconds a throttle is overdue."""
         level, refusals = 2.0 * (self._arrivals.quantum + self._arrivals.cushion(self._pace)), PROBE_REFUSALS
         if self._anchor is None:
             level, refusals = max(level, ASSUMED_DEPTH * self._pace), FULL_REFUSALS
         excess = min(PROBE_SHARE * self._pace, refusals / self._arrivals.delay)
         return excess, level / excess
 
+    def _look_later(self) -> None:
+        _, overdue = self._probe()
+        self._trust.look_later(self._pace, self._arrivals, overdue)
+
+    # Events: what the throttles of one cohort say.
+
     def _open(self, now: float, decided_at: float) -> Event:
         """The first throttle of an event."""
         anchor = -math.inf if self._anchor is None else self._anchor
         self._opened = now
-        self._streak += 1
-        lost = self._streak >= LOST
+        self._closure.event(decided_at)
         self._event = Event(
             opened=now,
             first=decided_at,
             last=decided_at,
-            pace=START_RATE if lost else self._pace,
-            prior=None if lost else self._estimate,
+            pace=self._pace,
+            prior=self._estimate,
+            strong=self._trust.strength > 0 and self._estimate == self._limit,
             seconds=None if self._anchor is None else max(0.0, decided_at - anchor),
             before=self._settled + sum(cost for at, cost in self._recent if anchor < at <= decided_at),
+            drawn=self._drawn(decided_at),
             after=[entry for entry in self._recent if entry[0] > decided_at],
             arrivals=self._arrivals,
-            lost=lost,
+            share=self._response.share,
+            again=self._closure.throttled > 1,
         )
         return self._event
 
-    def _add(self, event: Event, cost: float, decided_at: float) -> None:
+    def _drawn(self, at: float) -> float:
+        """The lowest rate at which a bucket of the assumed depth had not been empty before."""
+        total = lowest = 0.0
+        for decided_at, cost in reversed(self._recent):
+            if decided_at <= at:
+                total += cost
+                lowest = max(lowest, total / (at - decided_at + ASSUMED_DEPTH))
+        return lowest
+
+    def _add(self, now: float, event: Event, cost: float, decided_at: float) -> None:
         """One more of the event's cohort was accepted."""
+        event.accepted += 1
         if decided_at <= event.first:
             event.before += cost
         else:
             event.after.append((decided_at, cost))
+        if event.explained:
+            return
         self._believe(event)
+        if self._closure.closed and not event.barren:
+            self._closure.denied()
+            self._held_until = min(self._held_until, now)
 
     def _believe(self, event: Event) -> None:
         """Take the estimate that the event allows so far."""
@@ -334,51 +381,94 @@ class AdaptiveRate:
 
     def _recover(self, now: float, event: Event) -> None:
         """Let the bucket gain a cushion against the jitter of arrivals, and work off what it may owe."""
-        estimate = self._pace
-        cushion = self._arrivals.cushion(estimate) / estimate
-        wait = event.refused / estimate if event.barren else 0.0
-        if self._streak > 1:
-            wait = max(wait, 2.0 ** min(self._streak - 1, 30) / estimate)
+        cushion, owed = self._arrivals.cushion(self._pace) / self._pace, event.refused / self._pace
+        wait = 0.0
+        if event.barren:
+            if event.again:
+                self._held_until = 0.0
+            wait = self._closure.wait(now, 1.0 / self._pace if event.again else owed)
+        elif event.throttles > 1 and not event.within():
+            wait = owed
         if wait or event.changed:
-            self._held_until = max(self._held_until, now + cushion + min(wait, LONGEST_HOLD))
+            self._held_until = max(self._held_until, now + cushion + wait)
         if event.changed or event.throttles == 1:
             self._slow_until = max(now, self._held_until) + cushion / (1.0 - SLOWED)
 
     def _close(self, event: Event) -> None:
         """A reply to a message admitted after the event: what was under way is answered, so plan the next."""
-        self._believe(event)
         self._event = None
-        if event.lost or self._stray(event):
-            self._estimate, self._pace, self._ignored = event.prior, event.pace, True
+        if event.explained:
+            return
+        self._believe(event)
+        limit = self._limit
+        if limit is not None and not event.aftermath and event.lone:
+            sudden = self._since < self._trust.sudden and event.pace >= (1.0 - CONFIRMED) * limit
+            self._response.event(event.opened, limit, sudden=sudden, strong=self._trust.strong(limit))
+        if self._stray(event):
+            self._estimate, self._pace, self._ignored, self._accepted = event.prior, event.pace, True, 0
             return
         self._ignored = False
+        self._learn(event)
         self._since = 0.0
-        self._anchor, self._settled = event.last, 0.0
-        self._recent = deque(entry for entry in self._recent if entry[0] > event.last)
-        self._schedule(event)
+        if event.throttles > 1 or event.seconds is None or event.before >= FIRST_PLAN:
+            self._anchor, self._settled = event.last, 0.0
+            self._recent = deque(entry for entry in self._recent if entry[0] > event.last)
 
     def _stray(self, event: Event) -> bool:
         """Whether this is one throttle out of the blue, the bucket being far from empty."""
-        if event.throttles > 1 or sum(cost for _, cost in event.after) < STRAY * self._arrivals.quantum:
+        ignored = self._ignored and self._accepted <= STRAY
+        if event.throttles > 1 or event.again:
+            return False
+        if event.prior is None and not ignored:
+            return True
+        if sum(cost for _, cost in event.after) < STRAY * self._arrivals.quantum:
             return False
         climbing = event.prior is None or event.pace > (1.0 + PROBE_SHARE) * event.prior
-        return climbing or (self._since < self._due and not self._ignored)
+        return climbing or (self._since < self._trust.due and not ignored)
 
-    def _schedule(self, event: Event) -> None:
-        """Recipients until the next probe: the longer an estimate has stood, the longer it is trusted."""
-        estimate, prior = self._pace, event.prior
-        error = CONFIRMED + self._arrivals.quantum / (event.before + event.lean)
-        kept = not event.changed and prior is not None and abs(estimate - prior) <= error * prior
-        if kept:
-            self._throttles = self._throttles**0.75 * event.throttles**0.25
-            self._former = max(FADING * self._former, estimate)
-        shortest = max(FIRST_PLAN * self._throttles, LEAN * self._arrivals.quantum, PLAN_SECONDS * estimate)
-        longest = max(self._throttles / self._budget, shortest)
-        self._plan = min(max(PLAN_GROWTH * self._plan if kept else 0.0, shortest), longest)
-        fallen = estimate < (1.0 - 2.0 * CONFIRMED) * self._former
-        cycle = min(self._plan, FALLEN_SECONDS * estimate) if fallen else self._plan
-        _, seconds = self._probe()
-        self._due = max(PROBE_BEGINS * cycle, cycle - seconds * estimate)
+    def _learn(self, event: Event) -> None:
+        """Take what the event says of the limit, and plan when to look again."""
+        before = self._limit
+        self._limit = limit = self._pace if before is None else self._limited(event, before)
+        if event.climbed or event.changed:
+            self._wary = event.barren
+        self._trust.learn(event, before, limit)
+        if self._pace <= (1.0 - CONFIRMED) * limit:
+            self._trust.return_soon(self._pace, self._arrivals)
+            return
+        self._estimate = self._pace = limit
+        self._look_later()
+        if not self._trust.strength and event.throttles == 1 and not event.aftermath:
+            self._trust.look_soon(self._arrivals)
+
+    def _limited(self, event: Event, limit: float) -> float:
+        """The limit after an event that was paced at below it, at it or above it."""
+        estimate, measured = self._pace, event.measured()
+        if event.aftermath:
+            return limit
+        if event.climbed:
+            return max(estimate, (1.0 - STEP) * limit)
+        if event.pace < (1.0 - CONFIRMED) * limit:
+            found = max(estimate, min(limit, measured or 0.0))
+            return found if event.before >= FIRST_PLAN else limit - APPROACH * (limit - found)
+        if not event.changed:
+            return estimate
+        long = measured if measured is not None and event.before >= FIRST_PLAN else 0.0
+        if abs(long - limit) < CLOSE * limit:
+            return max(estimate, long)
+        return max(estimate, (1.0 - STEP) * limit if self._trust.strength else min(limit, long))
+
+    def _conclude(self, now: float, trial: Trial) -> None:
+        """A trial is over: where throttles went on at a lower pace, back to where they began."""
+        self._event, self._opened, self._since = None, now, 0.0
+        if trial.innocent:
+            self._limit = min(trial.limit, self._cap)
+            self._trust.told()
+        self._estimate = self._pace = self._limit or self._pace
+        self._look_later()
+        if trial.innocent:
+            self._trust.look_soon(self._arrivals)
+        self._forget()
 
     def _remember(self, now: float, cost: float, decided_at: float) -> None:
         if self._anchor is not None and decided_at <= self._anchor:

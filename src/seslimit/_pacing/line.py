@@ -5,8 +5,10 @@ The one subtle module. Makes the head of the line wait until what was let throug
 why the rate is what it is, what is sent, or why somebody goes before somebody else (that is `lanes`).
 
 How it is paid. The bucket of aiolimiter leaks one second of sending every second, whatever the rate, so it never has to
-be told of a change. Each admission is paid for afterwards: whoever is at the head first pays what earlier ones owe, in
-slices of at most `SLICE` seconds, each priced at the rate in force at that moment.
+be told of a change. Each admission is paid for afterwards: whoever is at the head first pays what earlier ones owe, the
+most of it asleep, until the line is told of a change, and the last slice through the bucket, which makes up for timers
+that come late. What the bucket leaks meanwhile is taken away from it: the gaps between messages that are further apart
+than it is deep are never shorter than they should be, and a service that saves up nothing sees none come early.
 
 Invariants: at most one caller is inside the bucket; a cancellation loses nothing that was paid and strands nobody; no
 more than `DEPTH` seconds' worth ever go at once, after a blocked event loop included.
@@ -28,14 +30,17 @@ DEPTH = 0.05
 """Seconds of sending that the bucket holds: what may go at once after the event loop was blocked."""
 
 SLICE = DEPTH / 2
-"""Seconds of sending that are paid at once: a change of the rate reaches every waiter within this. Slices as large as
-the bucket would fit only when it is empty, and lose the time by which each timer is late, 1 % of a rate of 14/s."""
+"""Seconds of sending that are paid at once: a rate that grows reaches every waiter within this. Slices as large as the
+bucket would fit only when it is empty, and lose the time by which each timer is late, 1 % of a rate of 14/s."""
 
 LATE = DEPTH / 2
 """Seconds of room in the bucket that a late timer explains; with more of it, nobody was there to use the rate."""
 
 CRUMB = 1e-9
 """Recipients that are no debt: the rounding of a paid one."""
+
+ALL_BUT = 1.0 - 1e-9
+"""Share of what the bucket has leaked that fits into it for certain: all but the rounding."""
 
 
 class Line:
@@ -53,6 +58,8 @@ class Line:
         self._taken = False
         self._owed = 0.0
         self._paid_at = -math.inf
+        self._waited = False
+        """Whether the rate has held somebody up since the last admission, whoever goes next."""
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -108,7 +115,7 @@ class Line:
         self._taken = True
         while True:
             try:
-                now, waited = await self._pay(refuse)
+                now = await self._pay(refuse)
             except BaseException:
                 self._pass_on()
                 raise
@@ -118,7 +125,8 @@ class Line:
             turn = self._stand(seat, again=True)
             self._pass_on()
             await turn
-        self._account.admitted(now, cost, waited=waited)
+        self._account.admitted(now, cost, waited=self._waited)
+        self._waited = False
         self._owed += cost
         if places is not None:
             places.free -= 1
@@ -149,29 +157,35 @@ class Line:
                 self._taken = True
                 return
 
-    async def _pay(self, refuse: Callable[[], None]) -> tuple[float, bool]:
-        """Pay what is owed and sit out every rest; returns when, and whether the rate was what held the message up."""
+    async def _pay(self, refuse: Callable[[], None]) -> float:
+        """Pay what is owed and sit out every rest; returns when that was done."""
         loop = asyncio.get_running_loop()
-        now, waited = loop.time(), False
+        now = loop.time()
         if now - self._paid_at >= DEPTH:
             await self._credit_vacancy(now)
         while True:
             opens_at = self._account.opens_at()
             if opens_at > now:
                 refuse()
-                waited = True
-                await self._rest_until(opens_at)
+                self._waited = True
+                await self._sleep_until(opens_at)  # which pays for nothing
                 now = loop.time()
             elif self._owed > CRUMB:
                 rate = self._account.law.rate(now)
-                seconds = min(self._owed / rate, SLICE)
-                waited = waited or not self._bucket.has_capacity(max(seconds, LATE))
-                await self._bucket.acquire(seconds)
-                self._owed -= seconds * rate
+                seconds = self._owed / rate
+                if seconds > 2 * SLICE:
+                    self._waited = True
+                    steady_until = max(now + SLICE, self._account.law.steady_until(now))
+                    await self._pay_asleep(rate, min(self._paid_at + seconds - SLICE, steady_until))
+                else:
+                    seconds = min(seconds, SLICE)
+                    self._waited = self._waited or not self._bucket.has_capacity(max(seconds, LATE))
+                    await self._bucket.acquire(seconds)
+                    self._owed -= seconds * rate
                 self._paid_at = now = loop.time()
             else:
                 self._owed = 0.0
-                return now, waited
+                return now
 
     def _owed_after_vacancy(self, now: float) -> float:
         vacant = now - self._paid_at
@@ -181,15 +195,27 @@ class Line:
         # Time in which nobody stood here has paid for itself. The bucket has seen the same time, and what it would now
         # let through for nothing is taken away, so that it counts once. It has run empty, so this never waits.
         self._owed = self._owed_after_vacancy(now)
+        self._waited = False
         await self._bucket.acquire(DEPTH)
         self._paid_at = now
 
-    async def _rest_until(self, when: float) -> None:
+    async def _pay_asleep(self, rate: float, until: float) -> None:
+        begun = self._paid_at
+        try:
+            await self._sleep_until(until)
+        finally:
+            self._owed = max(0.0, self._owed - (self._paid_at - begun) * rate)
+
+    async def _sleep_until(self, when: float) -> None:
+        """Sleep until then or until something has changed, without a gain from what the bucket leaks meanwhile."""
         self._changed.clear()
         try:
             async with asyncio.timeout_at(when):
                 await self._changed.wait()
         except TimeoutError:
             pass
-        finally:  # a rest pays for nothing
-            self._paid_at = asyncio.get_running_loop().time()
+        finally:
+            now = asyncio.get_running_loop().time()
+            # It has leaked as much since, so this never waits.
+            await self._bucket.acquire(min(now - self._paid_at, DEPTH) * ALL_BUT)
+            self._paid_at = now

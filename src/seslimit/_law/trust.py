@@ -1,0 +1,128 @@
+"""
+How far the limit that is known is trusted: when to look for a higher one, and how large a step from it may be.
+
+Decides after how many recipients to pace above the limit, and after how many to go back to one that was not reached. It
+must not know what the limit is made of, nor what the pace is.
+
+Invariants: what is confirmed is looked at ever more seldom, until what looking costs is the budget; what fails is tried
+again ever later.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from .evidence import LEAN, STEP, Arrivals, Event
+
+FIRST_PLAN = 30.0
+"""Recipients from a change to the next throttle looked for: they measure the rate within 3 %."""
+PLAN_SECONDS = 1.0
+"""The same in seconds, at least: several delays, or the jitter of the decisions spoils the measurement."""
+PLAN_GROWTH = 1.5
+"""Each confirmation of the limit makes the next plan so much longer, until the budget is met."""
+PROBE_BEGINS = 0.7
+"""Share of a plan before which its probe never begins; the probe takes the rest."""
+CONFIRMED = 0.05
+"""A limit that moved by no more than this share has not moved."""
+STRONG = 3
+"""Confirmations after which a limit is left in small steps only, as one is that was told."""
+FALLEN_SECONDS = 4.0
+"""A limit below a former one is probed so often at least, in seconds: whoever took the difference may give it back."""
+FADING = 0.99
+"""What is left of a former limit with each confirmation of a lower one: forgotten after a few minutes."""
+RETURNS = (0.5, 3.0)
+"""Seconds until the first return to a limit after a fall, and between returns at most."""
+
+
+@attrs.define
+class Trust:
+    """
+    What the limit that is known has shown.
+
+    Args:
+        budget: throttles per recipient that looking for a higher limit may cost.
+        strength: confirmations that it has; each that fails takes one away.
+    """
+
+    budget: float
+    strength: int = 0
+    due: float = attrs.field(init=False)
+    """Recipients from the last event after which to look."""
+    sudden: float = attrs.field(init=False)
+    """Recipients from the last event before which nobody looks for the next."""
+    _plan: float = attrs.field(init=False)
+    _throttles: float = attrs.field(default=1.0, init=False)
+    _failed: int = attrs.field(default=0, init=False)
+    _former: float = attrs.field(default=0.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.due = self.sudden = self._plan = 1.0 / self.budget
+
+    def strong(self, limit: float) -> bool:
+        """Whether the limit, recipients/s, is as good as told, and none that has just fallen."""
+        return self.strength >= STRONG and not self._fallen(limit)
+
+    def _fallen(self, limit: float) -> bool:
+        return limit < (1.0 - 2.0 * CONFIRMED) * self._former
+
+    def told(self) -> None:
+        """The limit is what the account says."""
+        self.strength = STRONG
+
+    def learn(self, event: Event, before: float | None, limit: float) -> None:
+        """
+        Take what an event says of the limit.
+
+        Args:
+            event: what closed.
+            before: the limit of before, recipients/s; None where none was known.
+            limit: the limit since, recipients/s.
+        """
+        if event.aftermath:
+            self._throttles += 0.25 * event.throttles
+        elif before is None:
+            self._plan, self._failed = 0.0, 0
+        elif event.pace < (1.0 - CONFIRMED) * before:
+            self._failed += 1
+            if limit < (1.0 - CONFIRMED) * before:
+                self.strength = 0
+        else:
+            moved, found = abs(limit - before) / before, event.measured()
+            kept = moved < 0.9 * STEP and (found is None or found > (1.0 - STEP) * before)
+            self.strength = min(STRONG, self.strength + 1) if kept else max(0, self.strength - 1)
+            self._throttles = self._throttles**0.75 * event.throttles**0.25
+            self._plan = PLAN_GROWTH * self._plan if moved <= CONFIRMED else 0.0
+            self._failed = 0
+        if self.strength:
+            self._former = max(FADING * self._former, limit)
+
+    def look_later(self, limit: float, arrivals: Arrivals, overdue: float) -> None:
+        """
+        Plan the next probe.
+
+        Args:
+            limit: recipients/s that are paced at until then.
+            arrivals: how messages arrive.
+            overdue: seconds that the probe takes.
+        """
+        shortest = self.shortest(limit, arrivals)
+        self._plan = min(max(self._plan, shortest), max(self._throttles / self.budget, shortest))
+        cycle = min(self._plan, FALLEN_SECONDS * limit) if self._fallen(limit) else self._plan
+        self.due = self.sudden = max(PROBE_BEGINS * cycle, cycle - overdue * limit)
+
+    def shortest(self, limit: float, arrivals: Arrivals) -> float:
+        """Recipients of the shortest plan: less would cost more throttles than it shows."""
+        return max(FIRST_PLAN * self._throttles, LEAN * arrivals.quantum, PLAN_SECONDS * limit)
+
+    def returned(self) -> None:
+        """The limit was reached again."""
+        self._failed = 0
+
+    def look_soon(self, arrivals: Arrivals) -> None:
+        """Look as soon as a few messages have passed: next to nothing is known."""
+        self.due = LEAN * arrivals.quantum
+
+    def return_soon(self, pace: float, arrivals: Arrivals) -> None:
+        """Plan the return to the limit from a lower pace, recipients/s."""
+        first, longest = RETURNS
+        self.due = max(LEAN * arrivals.quantum, min(2.0**self._failed * first, longest) * pace)

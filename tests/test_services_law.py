@@ -1,0 +1,39 @@
+"""The control law on services that count in other ways; `python -m benchmarks.services` shows the whole table."""
+
+from __future__ import annotations
+
+import pytest
+from benchmarks.services import Cell, measure
+
+CELLS = [
+    # What a refusal does: costs a token, or closes a window, or is read late.
+    (Cell("refusals-cost", 14.0, "told", "near"), 0.95, 0.005),
+    (Cell("refusals-cost", 100.0, "GetAccount", "api"), 0.95, 0.005),
+    (Cell("fixed-window", 14.0, "told", "near"), 0.95, 0.005),
+    (Cell("fixed-window", 100.0, "GetAccount", "near"), 0.95, 0.005),
+    (Cell("sliding-window", 100.0, "unknown", "smtp"), 0.95, 0.005),
+    (Cell("stale-0.1s", 14.0, "unknown", "near"), 0.95, 0.008),
+    (Cell("stale-0.5s", 100.0, "GetAccount", "near"), 0.95, 0.005),
+    # What no pace avoids.
+    (Cell("chance-1%", 100.0, "told", "smtp"), 0.9, 0.01),
+    (Cell("chance-2%", 100.0, "told", "near"), 0.9, 0.01),
+    (Cell("chance-5%", 100.0, "GetAccount", "near"), 0.6, 0.015),
+    # Who else sends.
+    (Cell("rival-heavy-60s", 14.0, "told", "near"), 0.93, 0.015),
+    (Cell("rival-heavy-20s", 100.0, "told", "near"), 0.93, 0.015),
+    # And what the law was made for.
+    (Cell("bucket", 100.0, "unknown", "api"), 0.99, 0.004),
+    (Cell("bucket-0.1s", 100.0, "GetAccount", "smtp"), 0.99, 0.0015),
+]
+"""Cells with the least share of the oracle's use and the most throttled beyond what no pace avoids."""
+
+
+@pytest.mark.parametrize(
+    ("cell", "least", "most"),
+    [pytest.param(*row, id=f"{row[0].service} {row[0].rate:g} {row[0].knows} {row[0].door}") for row in CELLS],
+)
+def test_a_service_is_used_well_however_it_counts(cell: Cell, least: float, most: float) -> None:
+    """The seed is fixed; the oracle is the best constant pace in the same simulation."""
+    row = measure(cell, (1,))
+    assert row.used >= least * row.oracle
+    assert row.excess <= most
