@@ -141,7 +141,7 @@ class SESTransport(SESOptions):
         """
         opened = await self._doors.opened()
         try:
-            await opened.client.signer()
+            signer = await opened.client.signer()
             # Only now: opening the first client takes time, which would be counted as time since the last question.
             await self._pace.acquire()
             async with asyncio.timeout(self.timeout):
@@ -155,7 +155,9 @@ class SESTransport(SESOptions):
                 self._say_denied()
                 return None
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            raise error_of(meaning_of_api_error(code, words, status), f"{code} {words}".strip()) from error
+            # Not `from error`: botocore's own holds the words as they came, and they may repeat what was signed.
+            meant = meaning_of_api_error(code, words, status)
+            raise error_of(meant, signer.hide(f"{code} {words}".strip())) from None
         except _BROKEN as error:
             raise error_of(meaning(error), words_of(error)) from error
         finally:
