@@ -2,7 +2,8 @@
 A stand-in for Amazon SES, for your tests and for trying things out: nothing leaves the machine.
 
 `Simulator` has an SMTP door and an API door on one hidden token bucket, in the words and with the habits of the
-service. It needs the extra `seslimit[sim]`; the pure `SimulatedAccount` behind it needs nothing.
+service. It needs the extra `seslimit[sim]`; the pure `SimulatedAccount` behind it needs nothing. `FakeTransport` is a
+transport in memory, and `virtual_time` an event loop that does not wait.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ._account import SimulatedAccount, Verdict
 from ._counting import CountingSpec
+from ._fake import Attempt, FakeTransport
 from ._faults import APIReply, End, Fault, Faults, Stage
 from ._ledger import AcceptedMessage, Counts, Tally
 from ._profile import Profile
@@ -26,9 +28,11 @@ __all__ = [
     "APIReply",
     "APIRules",
     "AcceptedMessage",
+    "Attempt",
     "CountingSpec",
     "Counts",
     "End",
+    "FakeTransport",
     "Fault",
     "Faults",
     "Profile",
