@@ -280,7 +280,7 @@ LARGE = attrs.evolve(MESSAGE, content=b"Subject: x\r\n\r\n" + b"x" * 12_000_000)
 
 async def test_a_large_message_is_given_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A way that takes longer than the time-out for a large request is waited for, in proportion to its size."""
-    monkeypatch.setattr(_transport, "SLOWEST", 8_000_000)
+    monkeypatch.setattr(_transport, "SLOWEST", 1_000_000)
     service = SlowService(rate=20_000_000)
     async with sending_to(service.serve, timeout=0.2) as transport:
         assert (await transport.send(LARGE)).message_id == "id-1"

@@ -575,9 +575,12 @@ async def test_connections_take_turns() -> None:
     server = ScriptedServer(latency=0.02)
     async with serving(server) as transport:
         await asyncio.gather(*(transport.send(message()) for _ in range(4)))
+        await eventually(lambda: len(transport._pool._idle) == 4)
+        before = [server.commands(number).count("MAIL") for number in range(4)]
         for _ in range(8):
             await transport.send(message())
-    assert [commands.count("MAIL") for commands in map(server.commands, range(4))] == [3, 3, 3, 3]
+        after = [server.commands(number).count("MAIL") for number in range(4)]
+    assert [late - early for late, early in zip(after, before, strict=True)] == [2, 2, 2, 2]
 
 
 # Opening a connection.
@@ -617,7 +620,7 @@ async def test_not_opened(script: dict[str, list[Any]], stage: Stage) -> None:
 async def test_a_port_that_begins_with_tls(authority: trustme.CA) -> None:
     """One that greets nobody and waits for TLS is no passing fault: the sentence names the other kind of URL."""
     server = ScriptedServer(tls=server_context(authority), implicit=True)
-    async with serving(server, tls="starttls", connect_timeout=0.3) as transport:
+    async with serving(server, tls="starttls", connect_timeout=1.0) as transport:
         error = await outcome_of(transport)
     assert (error.outcome, error.stage) == (Outcome.ACCOUNT_BLOCKED, Stage.CONNECT)
     assert "smtps://" in error.reply
