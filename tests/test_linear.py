@@ -27,7 +27,9 @@ from typing import Any
 import pytest
 
 import seslimit
+from seslimit import InvalidMessage
 from seslimit._meaning import replies
+from seslimit.companion._header import header_line
 from seslimit.companion.listmonk import _content, _post
 from seslimit.companion.listmonk._content import compose
 from seslimit.companion.listmonk._headers import Rules
@@ -250,6 +252,11 @@ def _with_header(value: str) -> bytes:
     return _post_with(campaign=campaign)
 
 
+def _written(header: tuple[str, str]) -> None:
+    with suppress(InvalidMessage):
+        header_line(*header)
+
+
 READERS: dict[str, Callable[[int], Callable[[], object]]] = {
     "a post whose body is comments": lambda n: _prepared(_composed, _post_with(body="<!-- -->" * (n // 8))),
     "a post whose body is open comments": lambda n: _prepared(_composed, _post_with(body="<!--" * (n // 4))),
@@ -259,6 +266,10 @@ READERS: dict[str, Callable[[int], Callable[[], object]]] = {
     "a campaign's header": lambda n: _prepared(_composed, _with_header("{{" + " " * n + "x")),
     "a campaign's header of braces": lambda n: _prepared(_composed, _with_header("{{" * (n // 2))),
     "a sender of white space": lambda n: _prepared(_composed, _post_with(from_email=" " * n + "<")),
+    "an address header of quotes": lambda n: _prepared(_written, ("Reply-To", '"' + 'a\\"' * (n // 48))),
+    "an id of quotes": lambda n: _prepared(_written, ("List-ID", '"ä' + 'a\\"' * (n // 48))),
+    "links of quotes": lambda n: _prepared(_written, ("List-Unsubscribe", '"' + 'a\\"' * (n // 48))),
+    "addresses": lambda n: _prepared(_written, ("To", "a (b) <a@example.org>," * (n // 400))),
     "a page with a number": lambda n: _prepared(plain_text, "&#" + "9" * n),
     "a page with links": lambda n: _prepared(plain_text, "<a href=x>y " * (n // 12)),
 }

@@ -20,7 +20,8 @@ import attrs
 
 from seslimit import InvalidMessage
 
-from ._header import LONGEST_LINE, parameter
+from ._encoded import parameter
+from ._header import LONGEST_LINE, check_value
 
 MAX_TYPE = 200
 """Characters of a content type."""
@@ -90,6 +91,7 @@ def attachment_part(filename: str, content_type: str, content: bytes, content_id
     """
     if not filename:
         raise InvalidMessage("filename is empty: write a name.")
+    check_value("filename", filename)
     kind = content_type or guessed_type(filename)
     found = _TYPE.fullmatch(kind) if len(kind) <= MAX_TYPE else None
     if found is None or found["main"].lower() == "multipart":

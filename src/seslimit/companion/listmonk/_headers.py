@@ -16,7 +16,8 @@ import attrs
 
 from seslimit import InvalidMessage
 
-from .._header import SERVICE, header_line
+from .._header import header_line
+from .._structured import SERVICE
 from ._post import Campaign, Post, Recipient
 
 _EXPRESSION = re.compile(r"\{\{([^{}]*)\}\}")
