@@ -76,8 +76,8 @@ class InFlight:
     def begins(self, key: Hashable) -> None:
         """Write down that an attempt is made."""
         if key not in self._keys:
-            self._keys[key] = None
             self._write(_line("+", key))
+            self._keys[key] = None
 
     def refused(self, key: Hashable) -> None:
         """Write down that the attempt was surely not accepted."""

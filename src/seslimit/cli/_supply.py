@@ -1,7 +1,7 @@
 """
 The inputs of one run as one row of messages, checked first where that can be done, and read on where sending stopped.
 
-A list is checked as a whole before anything is sent: whoever finds line 7,000 broken wants to mend the list, not to
+A list is checked as a whole before anything is sent: whoever finds line 7,000 broken wants to correct the list, not to
 find out which half of it went. A stream cannot be read twice; its bad lines are reported as failed, and the rest goes.
 
 Invariant: every entry comes out once, as a message to send or as a bad one, or of `rest`.
