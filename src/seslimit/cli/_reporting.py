@@ -26,6 +26,8 @@ from ._inputs import BadEntry, Entry
 from ._lines import STANDARD_OUTPUT, Lines
 from ._past import Past, Row, State
 
+_ENCODED = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for each line
+
 KILLED = "the run before was killed while an attempt was under way: it may have been accepted"
 
 
@@ -138,6 +140,11 @@ class ReportFile:
             if lines and not self._lines.put(lines, None):
                 self._lines.withdraw()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether lines wait for whoever reads a pipe."""
+        return self._lines is not None and self.failure is None and bool(self._lines.waiting)
+
     async def caught_up(self) -> None:
         """Wait until whoever reads a pipe has read on; returns at once for a file, and after a failure."""
         if self._lines is not None:
@@ -207,4 +214,4 @@ def _line(
         "at": at and round(at, 3),
     }
     # What is no Unicode (half of a surrogate pair, a file name in another encoding) is written as JSON's own escape.
-    return (json.dumps(fields, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    return (_ENCODED(fields) + "\n").encode("utf-8", "backslashreplace")

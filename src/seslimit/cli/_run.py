@@ -198,6 +198,8 @@ class Run:
 
     async def _reader_caught_up(self) -> None:
         """Let whoever reads the report from a pipe read on; once sending stops, not for ever."""
+        if not self._report.is_behind:
+            return
         self._patience = patience = asyncio.timeout(DRAIN if self._stopping else None)
         try:
             async with patience:
