@@ -150,14 +150,16 @@ class Queue:
         """Whether it is this one's turn before all that wait."""
         if not seat.has_room:
             return False
-        if not self._waiting:
+        best = self._best() if self._waiting else None
+        if best is None:
             return True
-        best = self._best()
-        return best is None or self._key(seat) < self._key(best)
+        if best.lane is seat.lane and best.front is seat.front:
+            return seat.number < best.number
+        return _key(seat) < _key(best)
 
     def pop(self) -> Seat | None:
         """Take the one out whose turn it is; None where nobody has a place."""
-        best = self._best()
+        best = self._best() if self._waiting else None
         if best is not None:
             self._ranks[best.lane, best.front, best.places].popleft()
             self._left(best)
@@ -183,8 +185,13 @@ class Queue:
             del self._ranks[key]
 
     def _best(self) -> Seat | None:
-        heads = [rank[0] for rank in self._ranks.values()]
-        return min((seat for seat in heads if seat.has_room), key=self._key, default=None)
+        best = None
+        for rank in self._ranks.values():
+            seat = rank[0]
+            if seat.has_room and (best is None or _key(seat) < _key(best)):
+                best = seat
+        return best
 
-    def _key(self, seat: Seat) -> tuple[bool, float, bool, int]:
-        return (seat.lane.due < 1.0, -seat.lane.priority, not seat.front, seat.number)
+
+def _key(seat: Seat) -> tuple[bool, float, bool, int]:
+    return (seat.lane.due < 1.0, -seat.lane.priority, not seat.front, seat.number)

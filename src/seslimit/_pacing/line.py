@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from aiolimiter import AsyncLimiter
 
@@ -122,9 +121,7 @@ class Line:
             if self.queue.goes_first(seat):
                 break
             # Somebody who goes before came meanwhile, or its place is not free any more; what is paid stays paid.
-            turn = self._stand(seat, again=True)
-            self._pass_on()
-            await turn
+            await self._stand(seat, aside=True)
         self._account.admitted(now, cost, waited=self._waited)
         self._waited = False
         self._owed += cost
@@ -134,12 +131,12 @@ class Line:
         self._pass_on()
         return now
 
-    def _stand(self, seat: Seat, *, again: bool = False) -> Coroutine[Any, Any, None]:
-        seat.turn = asyncio.get_running_loop().create_future()
-        self.queue.add(seat, again=again)
-        return self._turn_of(seat, seat.turn)
-
-    async def _turn_of(self, seat: Seat, turn: asyncio.Future[None]) -> None:
+    async def _stand(self, seat: Seat, *, aside: bool = False) -> None:
+        """Wait until one's turn has come; `aside` for the head, which lets somebody else go before."""
+        turn = seat.turn = asyncio.get_running_loop().create_future()
+        self.queue.add(seat, again=aside)
+        if aside:
+            self._pass_on()
         try:
             await turn
         except asyncio.CancelledError:
