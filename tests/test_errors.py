@@ -13,6 +13,7 @@ from seslimit import (
     AccountBlocked,
     ConfigurationError,
     EndpointUnreachable,
+    IdentityBlocked,
     InvalidMessage,
     Message,
     Outcome,
@@ -36,6 +37,7 @@ ERRORS = [
     SESLimitError("anything"),
     SendFailed(Report(MESSAGE, Outcome.PERMANENT, attempts=1, error=TransportError(Outcome.PERMANENT, "554 no"))),
     SendingStopped("stopped"),
+    IdentityBlocked("554 not verified", [MESSAGE]),
     QuotaExceeded("nothing left", [MESSAGE], retry_after=60.0),
     TransportError(
         Outcome.NOT_SENT, "454 later", retry_after=3.0, stage=Stage.AUTH, decided_at=1.5, blocks_endpoint=True

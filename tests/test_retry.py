@@ -62,7 +62,7 @@ def test_what_the_message_is_not_answerable_for_never_ends_it(outcome: Outcome) 
 @pytest.mark.parametrize("outcome", [Outcome.TRANSIENT, Outcome.UNKNOWN])
 def test_the_last_counted_failure_gives_up(outcome: Outcome) -> None:
     """Three attempts are three, not four."""
-    policy = RetryPolicy(max_attempts=3)
+    policy = RetryPolicy(max_attempts=3, max_unknown=3)
     assert [decided(outcome, times=times, policy=policy) for times in (1, 2, 3)] == [Retry, Retry, GiveUp]
 
 
@@ -158,3 +158,11 @@ def test_a_history_keeps_the_last_attempts_and_counts_all() -> None:
         history = history.after(Outcome.THROTTLED, NOW + number, "454 Throttling failure")
     assert (len(history.recent), history.throttles, history.attempts) == (KEPT, KEPT + 5, 0)
     assert history.recent[-1] == Attempt(NOW + KEPT + 4, Outcome.THROTTLED, "454 Throttling failure")
+
+
+def test_attempts_of_unknown_outcome_have_a_bound_of_their_own() -> None:
+    """Each may have been accepted: two at most, within all the attempts there are, whatever lies between them."""
+    assert [decided(Outcome.UNKNOWN, times=times) for times in (1, 2)] == [Retry, GiveUp]
+    history = History(NOW).after(Outcome.UNKNOWN).after(Outcome.TRANSIENT)
+    assert isinstance(RetryPolicy().decide(history, NOW), Retry)
+    assert isinstance(RetryPolicy().decide(history.after(Outcome.UNKNOWN), NOW), GiveUp)

@@ -354,7 +354,9 @@ async def test_those_that_back_off_are_bounded() -> None:
 @on_virtual_time
 async def test_a_message_that_keeps_failing_is_given_up(outcome: Outcome) -> None:
     """After its attempts, with its last outcome and error."""
-    async with Sender(ScriptedService(only(0, outcome, always=True)), retry=RetryPolicy(max_attempts=3)) as sender:
+    async with Sender(
+        ScriptedService(only(0, outcome, always=True)), retry=RetryPolicy(max_attempts=3, max_unknown=3)
+    ) as sender:
         reports = await all_reports(sender, messages(2))
     report = reports[keys(reports).index(0)]
     assert (report.outcome, report.attempts, report.receipt) == (outcome, 3, None)

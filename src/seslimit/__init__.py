@@ -3,7 +3,14 @@
 from ._law.retry import RetryPolicy
 from ._meaning.classify import classify
 from ._model.addresses import check_address
-from ._model.endings import AccountBlocked, EndpointUnreachable, QuotaExceeded, SendFailed, SendingStopped
+from ._model.endings import (
+    AccountBlocked,
+    EndpointUnreachable,
+    IdentityBlocked,
+    QuotaExceeded,
+    SendFailed,
+    SendingStopped,
+)
 from ._model.errors import ConfigurationError, InvalidMessage, SESLimitError, TransportError
 from ._model.events import Attempted, Event, Learnt, Paused, Reason, Resumed, State
 from ._model.history import Attempt
@@ -25,6 +32,7 @@ __all__ = [
     "ConfigurationError",
     "EndpointUnreachable",
     "Event",
+    "IdentityBlocked",
     "InvalidMessage",
     "Learnt",
     "Limiter",

@@ -14,7 +14,7 @@ import math
 import attrs
 
 from .._model.events import Reason
-from .._model.meaning import Meaning
+from .._model.meaning import Meaning, Scope
 from .._model.outcome import Outcome
 from .._model.quota import SendQuota
 from .day import RollingDay
@@ -30,6 +30,16 @@ ENDPOINT_PROBES = (0.5, 60.0)
 
 BLOCK_PROBES = (30.0, 600.0)
 """Seconds until the first new attempt of a blocked account, and between attempts at most: somebody has to act first."""
+
+UNKNOWN_PROBES = (1.0, 60.0)
+"""Seconds until the first new attempt after a row of unknown outcomes, and between attempts at most: each may be a
+message that is sent twice."""
+
+UNKNOWNS = 3
+"""Unknown outcomes in a row, with nothing certain in between, that are no chance."""
+
+IDENTITIES = 1000
+"""Blocked identities that are remembered; the oldest is forgotten, and finds out again."""
 
 FIRST_ALONE = 60.0
 """Seconds that the very first message is waited for: longer than an attempt takes, and an end for one that its caller
@@ -54,10 +64,14 @@ class Account:
     quota_pause: Pause = attrs.field(factory=lambda: Pause(*QUOTA_PROBES), init=False)
     endpoint_pause: Pause = attrs.field(factory=lambda: Pause(*ENDPOINT_PROBES), init=False)
     block_pause: Pause = attrs.field(factory=lambda: Pause(*BLOCK_PROBES), init=False)
+    unknown_pause: Pause = attrs.field(factory=lambda: Pause(*UNKNOWN_PROBES), init=False)
+    identities: dict[str, Pause] = attrs.field(factory=dict, init=False)
+    """Senders that the service refuses, while it takes what others send."""
     paused: Reason | None = attrs.field(default=None, init=False)
     """Why it rests, None when it does not: kept, because every message asks for it."""
     _reached: bool = attrs.field(default=False, init=False)
     _first: float | None = attrs.field(default=None, init=False)
+    _unknowns: int = attrs.field(default=0, init=False)
 
     def opens_at(self) -> float:
         """The moment from which the next message may go; late while a probe, or the very first message, is out."""
@@ -67,11 +81,11 @@ class Account:
 
     def blocked(self, now: float) -> bool:
         """Whether the account is blocked, and it is too early to look whether it still is."""
-        return self.block_pause.opens_at() > now
+        return self.block_pause.closed(now)
 
     def out_of_quota(self, now: float) -> bool:
         """Whether nothing is left of the day, and it is too early to look whether there is again."""
-        return self.quota_pause.opens_at() > now
+        return self.quota_pause.closed(now)
 
     def quota_back_in(self, now: float) -> float:
         """Seconds until there is quota again for sure; until the next probe where that is not known."""
@@ -80,7 +94,7 @@ class Account:
 
     def given_up(self, now: float, max_unreachable: float) -> bool:
         """Whether there was no connection for longer than that, and it is too early for another attempt."""
-        return self.endpoint_pause.opens_at() > now and self.unreachable_for(now) > max_unreachable
+        return self.endpoint_pause.closed(now) and self.unreachable_for(now) > max_unreachable
 
     def unreachable_for(self, now: float) -> float:
         """Seconds without a connection; infinity where none was ever made and the first few attempts failed."""
@@ -90,7 +104,12 @@ class Account:
             return math.inf
         return now - self.endpoint_pause.began_at
 
-    def admitted(self, now: float, cost: int, *, waited: bool) -> None:
+    def blocks(self, identity: str, now: float) -> bool:
+        """Whether a sender is refused, and it is too early, or somebody else's turn, to look whether it still is."""
+        pause = self.identities.get(identity)
+        return pause is not None and pause.opens_at() > now
+
+    def admitted(self, now: float, cost: float, *, waited: bool, identity: str = "") -> None:
         """
         A message was let through; while there is a pause, it is the probe.
 
@@ -103,6 +122,8 @@ class Account:
             for pause in self._pauses:
                 if pause.active:
                     pause.probe(now)
+        if identity in self.identities:
+            self.identities[identity].probe(now)
         self.law.admitted(now, cost, waited=waited)
 
     def figures(self, now: float, quota: SendQuota) -> None:
@@ -114,7 +135,16 @@ class Account:
         else:
             self.quota_pause.look_now(now)
 
-    def settle(self, now: float, meaning: Meaning | None, *, cost: int, admitted_at: float, decided_at: float) -> None:
+    def settle(
+        self,
+        now: float,
+        meaning: Meaning | None,
+        *,
+        cost: float,
+        admitted_at: float,
+        decided_at: float,
+        identity: str = "",
+    ) -> None:
         """
         Learn what became of an admission.
 
@@ -125,7 +155,10 @@ class Account:
             admitted_at: when it was let through.
             decided_at: when the service decided: when it had the whole message, or `admitted_at` where nothing better
                 is known.
+            identity: the sender, where it is known.
         """
+        if identity in self.identities:
+            self._settle_identity(now, meaning, admitted_at, identity)
         if self._first == admitted_at:
             self._first = None
         if meaning is None:
@@ -133,7 +166,7 @@ class Account:
         elif meaning.outcome is Outcome.ACCEPTED:
             self._settle_accepted(now, cost, admitted_at, decided_at)
         else:
-            self._settle_refused(now, meaning, cost, admitted_at, decided_at)
+            self._settle_refused(now, meaning, cost, admitted_at, decided_at, identity)
         if self.paused is not None:
             for pause in self._pauses:
                 pause.told_nothing(now, admitted_at=admitted_at)
@@ -144,30 +177,40 @@ class Account:
 
     @property
     def _pauses(self) -> tuple[Pause, ...]:
-        return (self.quota_pause, self.endpoint_pause, self.block_pause)
+        return (self.quota_pause, self.endpoint_pause, self.block_pause, self.unknown_pause)
 
-    def _settle_accepted(self, now: float, cost: int, admitted_at: float, decided_at: float) -> None:
+    def _settle_accepted(self, now: float, cost: float, admitted_at: float, decided_at: float) -> None:
         self._reached = True
+        self._unknowns = 0
         self.law.accepted(now, cost, admitted_at=admitted_at, decided_at=decided_at)
         self.day.accepted(now, cost)
         if self.paused is not None:
             self.block_pause.end(admitted_at=admitted_at)
             self.endpoint_pause.end(admitted_at=admitted_at)
+            self.unknown_pause.end(admitted_at=admitted_at)
             if self.quota_pause.end(admitted_at=admitted_at):
                 self.day.overtaken()
             self._resume(now)
         if self.day.remaining() < 1 and not self.quota_pause.active:
             self._rest(self.quota_pause, now, now)
 
-    def _settle_refused(self, now: float, meaning: Meaning, cost: int, admitted_at: float, decided_at: float) -> None:
+    def _settle_refused(
+        self, now: float, meaning: Meaning, cost: float, admitted_at: float, decided_at: float, identity: str
+    ) -> None:
         wait = meaning.retry_after
         match meaning.outcome:
             case Outcome.THROTTLED:
                 self.law.throttled(now, cost, admitted_at=admitted_at, decided_at=decided_at, pause=wait)
+            case Outcome.ACCOUNT_BLOCKED if identity and meaning.scope is Scope.IDENTITY:
+                self._block(now, admitted_at, identity)
             case Outcome.ACCOUNT_BLOCKED:
                 self._rest(self.block_pause, now, admitted_at)
             case Outcome.QUOTA_EXCEEDED:
                 self._rest(self.quota_pause, now, admitted_at, wait)
+            case Outcome.UNKNOWN:
+                self._unknowns += not meaning.foreign
+                if self._unknowns >= UNKNOWNS:
+                    self._rest(self.unknown_pause, now, admitted_at, wait)
             case Outcome.NOT_SENT if meaning.blocks_endpoint:
                 # Who says when to come again is there: that is no wrong configuration, also at the very start.
                 self._reached = self._reached or wait > 0
@@ -175,8 +218,25 @@ class Account:
                 return
         # Whatever else it was refused for, the endpoint was reached.
         self._reached = True
-        if self.endpoint_pause.end(admitted_at=admitted_at):
+        ended = self.endpoint_pause.end(admitted_at=admitted_at)
+        if meaning.outcome not in (Outcome.UNKNOWN, Outcome.NOT_SENT):
+            self._unknowns = 0
+            ended = self.unknown_pause.end(admitted_at=admitted_at) or ended
+        if ended:
             self._resume(now)
+
+    def _block(self, now: float, admitted_at: float, identity: str) -> None:
+        if identity not in self.identities and len(self.identities) >= IDENTITIES:
+            del self.identities[next(iter(self.identities))]
+        self.identities.setdefault(identity, Pause(*BLOCK_PROBES)).begin(now, admitted_at=admitted_at)
+
+    def _settle_identity(self, now: float, meaning: Meaning | None, admitted_at: float, identity: str) -> None:
+        """What became of a message of a blocked sender: accepted, it is blocked no more."""
+        pause = self.identities[identity]
+        if meaning is not None and meaning.outcome is Outcome.ACCEPTED and pause.end(admitted_at=admitted_at):
+            del self.identities[identity]
+        else:
+            pause.told_nothing(now, admitted_at=admitted_at)
 
     def _rest(self, pause: Pause, now: float, admitted_at: float, at_least: float = 0.0) -> None:
         pause.begin(now, admitted_at=admitted_at, at_least=at_least)
@@ -194,4 +254,6 @@ class Account:
             return Reason.ACCOUNT_BLOCKED
         if self.quota_pause.active:
             return Reason.QUOTA_EXCEEDED
-        return Reason.ENDPOINT_UNREACHABLE if self.endpoint_pause.active else None
+        if self.endpoint_pause.active:
+            return Reason.ENDPOINT_UNREACHABLE
+        return Reason.OUTCOMES_UNKNOWN if self.unknown_pause.active else None

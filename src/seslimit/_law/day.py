@@ -28,9 +28,9 @@ class RollingDay:
     """Recipients accepted in the last 24 hours, as far as this process saw them, and the service's last figures."""
 
     _quota: SendQuota | None = attrs.field(default=None, init=False)
-    _since_figures: int = attrs.field(default=0, init=False)
+    _since_figures: float = attrs.field(default=0, init=False)
     _believed: bool = attrs.field(default=False, init=False)
-    _window: deque[tuple[float, int]] = attrs.field(factory=deque, init=False)
+    _window: deque[tuple[float, float]] = attrs.field(factory=deque, init=False)
 
     @property
     def quota(self) -> SendQuota | None:
@@ -47,7 +47,7 @@ class RollingDay:
         """Messages go although nothing should be left: the figures are out of date, wait for the next."""
         self._believed = False
 
-    def accepted(self, now: float, cost: int) -> None:
+    def accepted(self, now: float, cost: float) -> None:
         """Count a message that was accepted at `now`."""
         self._since_figures += cost
         if self._window and now - self._window[-1][0] < GRAIN:

@@ -44,6 +44,15 @@ class Pause:
         """Whether sending rests."""
         return self.began_at is not None
 
+    @property
+    def probing(self) -> bool:
+        """Whether a probe is out: what comes of it is known soon."""
+        return self._probe is not None
+
+    def closed(self, now: float) -> bool:
+        """Whether it is too early to look whether it is over: a probe that is out is no such time."""
+        return self.opens_at() > now and not self.probing
+
     def opens_at(self) -> float:
         """The moment from which the next message may go: 0 without a pause, late while a probe is out."""
         return self._opens_at if self.active else 0.0

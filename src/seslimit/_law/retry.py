@@ -66,6 +66,7 @@ class RetryPolicy:
     Args:
         max_attempts: counted attempts for one message, at least 1. Throttles, an exceeded quota and attempts that never
             reached the service do not count.
+        max_unknown: attempts for one message whose outcome is unknown, at least 1: each may have been accepted.
         first_wait: upper bound of the wait after the first transient failure, in seconds. SES's documents suggest 5 s.
         max_wait: upper bound of any wait, in seconds. SES's documents suggest 20 minutes.
         on_unknown: what to do when the connection broke after the content was handed over. "resend" tries again (RFC
@@ -82,6 +83,7 @@ class RetryPolicy:
     """
 
     max_attempts: int = attrs.field(default=5, validator=numeric("counted attempts", low=1))
+    max_unknown: int = attrs.field(default=2, validator=numeric("attempts", low=1))
     first_wait: float = attrs.field(default=5.0, validator=numeric("seconds", low=0, above=True))
     max_wait: float = attrs.field(default=1200.0, validator=numeric("seconds", low=0, above=True))
     on_unknown: Literal["resend", "hold"] = attrs.field(default="resend", validator=one_of("resend", "hold"))
@@ -105,7 +107,7 @@ class RetryPolicy:
                 return HoldAccount()
             case Outcome.PERMANENT:
                 return GiveUp()
-            case Outcome.UNKNOWN if self.on_unknown == "hold":
+            case Outcome.UNKNOWN if self.on_unknown == "hold" or history.unknowns >= self.max_unknown:
                 return GiveUp()
         if self.max_age is not None and now - history.first_at >= self.max_age:
             return GiveUp()

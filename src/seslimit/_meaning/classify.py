@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias, TypeVar
 
-from .._model.endings import AccountBlocked, EndpointUnreachable, SendFailed
+from .._model.endings import AccountBlocked, EndpointUnreachable, IdentityBlocked, SendFailed
 from .._model.errors import ConfigurationError, InvalidMessage, TransportError
 from .._model.meaning import Meaning
 from .._model.outcome import Door, Outcome, Reply, Stage
@@ -25,7 +25,13 @@ _Reading: TypeAlias = Callable[[Any], Meaning | None]
 DEPTH = 8
 """How many causes of a wrapping exception are looked at; real chains have two or three, and one may be a circle."""
 
+_CLIENTS = frozenset({"aiobotocore", "aiohttp", "aiosmtplib", "anyio", "boto3", "botocore", "h11", "h2", "http"}) | {
+    *("httpcore", "httpx", "requests", "smtplib", "ssl", "trio", "urllib", "urllib3"),
+}
+"""Packages whose exceptions tell of a conversation with a service, also those that no table has."""
+
 _UNKNOWN = Meaning(Outcome.UNKNOWN)
+_FOREIGN = Meaning(Outcome.UNKNOWN, foreign=True)
 _UNREACHABLE = Meaning(Outcome.NOT_SENT, blocks_endpoint=True, stage=Stage.CONNECT)
 _NO_CREDENTIALS = Meaning(Outcome.ACCOUNT_BLOCKED, stage=Stage.AUTH)
 
@@ -109,6 +115,7 @@ _BUILT_IN: Mapping[type[BaseException], _Reading] = {
     TransportError: _of_transport,
     SendFailed: lambda exc: Meaning(exc.report.outcome),
     AccountBlocked: _always(Meaning(Outcome.ACCOUNT_BLOCKED)),
+    IdentityBlocked: _always(Meaning(Outcome.ACCOUNT_BLOCKED, identity="")),
     EndpointUnreachable: _always(_UNREACHABLE),
     ConfigurationError: _always(Meaning(Outcome.ACCOUNT_BLOCKED)),
     InvalidMessage: _always(Meaning(Outcome.PERMANENT)),
@@ -174,6 +181,13 @@ def _name(kind: type[BaseException]) -> str:
     return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
+def _of_a_client(exc: BaseException) -> bool:
+    """Whether a network or a client library raised it, though no table has it."""
+    if isinstance(exc, OSError | EOFError):
+        return True
+    return any(kind.__module__.partition(".")[0] in _CLIENTS for kind in type(exc).__mro__)
+
+
 class Classify:
     """
     Tells what an exception means for the attempt that it ended: `classify(exc)`.
@@ -194,8 +208,10 @@ class Classify:
         """
         What an exception says about the attempt that it ended, with all that the limiter wants to know.
 
-        Where a class is not known, the exception that it was raised from (`__cause__`) is asked.
+        Where a class is not known, the exception that it was raised from (`__cause__`) is asked. What neither a network
+        nor a client library raises is unknown and foreign: no reply was lost, and the message may have been accepted.
         """
+        foreign = True
         cause: BaseException | None = exc
         for _ in range(DEPTH):
             if cause is None:
@@ -203,8 +219,9 @@ class Classify:
             found = self._read(cause)
             if found is not None:
                 return found
+            foreign = foreign and not _of_a_client(cause)
             cause = cause.__cause__
-        return _UNKNOWN
+        return _FOREIGN if foreign else _UNKNOWN
 
     def teach(self, exception: type[E], reading: Callable[[E], Outcome | TransportError]) -> None:
         """

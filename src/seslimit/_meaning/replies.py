@@ -66,6 +66,7 @@ _LOGIN = Meaning(Outcome.NOT_SENT, blocks_endpoint=True, retry_after=BUSY, stage
 _TRANSIENT = Meaning(Outcome.TRANSIENT)
 _PERMANENT = Meaning(Outcome.PERMANENT)
 _ACCOUNT = Meaning(Outcome.ACCOUNT_BLOCKED)
+_IDENTITY = Meaning(Outcome.ACCOUNT_BLOCKED, identity="")
 _CREDENTIALS = Meaning(Outcome.ACCOUNT_BLOCKED, stage=Stage.AUTH)
 _UNKNOWN = Meaning(Outcome.UNKNOWN)
 
@@ -83,6 +84,8 @@ _DAY = r"daily (message|sending) quota|24-hour"
 _RATE = r"sending rate"
 _THROTTLING = r"^throttling failure"
 _STOPPED = r"sending (is )?(paused|suspended)|account is paused|access denied|not authorized to perform"
+
+_RESOURCE = r"resource\W+arn:aws[\w-]*:ses:[\w-]*:\d*:(identity|configuration-set|tenant)/"
 
 SMTP: tuple[Row, ...] = (
     # Before the login nothing is about a message, and no 454 is a throttle.
@@ -108,8 +111,9 @@ SMTP: tuple[Row, ...] = (
     Row("503", "", _ENDPOINT, f"{_RFC}: bad sequence of commands, never a fault of the message"),
     Row("4..", "", _TRANSIENT, f"{_SMTP_GUIDE}: 451 and 454 Temporary service failure; {_RFC}"),
     # The account or an identity, whatever the message.
+    Row("554", f"(access denied|not authorized)(?s:.)*{_RESOURCE}", _IDENTITY, f"{_SMTP_GUIDE}; {_CAPTURED}"),
     Row("554", _STOPPED, _ACCOUNT, f"{_SMTP_GUIDE}; {_CAPTURED}"),
-    Row("554", "mail from domain (is )?not verified", _ACCOUNT, f"{_V2}; {_CAPTURED}"),
+    Row("554", "mail from domain (is )?not verified", _IDENTITY, f"{_V2}; {_CAPTURED}"),
     Row("5..", "", _PERMANENT, f"501, 552, 553, 554: {_SMTP_GUIDE}; {_CAPTURED}"),
     # Neither a refusal nor what was asked for: the conversation is out of step.
     Row(".*", "", _UNKNOWN, "RFC 5321, 4.3.2: no such reply at this point", (Stage.DOT,)),
@@ -137,10 +141,12 @@ API: tuple[Row, ...] = (
     Row("LimitExceeded(Exception)?", "", _TRANSIENT, f"{_V2}: too many instances of a resource"),
     Row(_BAD_CREDENTIALS, "", _CREDENTIALS, f"{_COMMON}; RFC 9110, 15.5.8: 407 is a proxy's"),
     Row("(AccountSuspended|SendingPaused)(Exception)?", "", _ACCOUNT, _V2),
-    Row("(AccountSendingPaused|ConfigurationSetSendingPaused)(Exception)?", "", _ACCOUNT, _V1),
-    Row("MailFromDomainNotVerified(Exception)?", "", _ACCOUNT, f"{_V2}; {_V1}"),
-    Row("NotFound(Exception)?|404", "", _ACCOUNT, f"{_V2}: configuration set, tenant or identity is missing"),
-    Row("ConfigurationSetDoesNotExist(Exception)?", "", _ACCOUNT, _V1),
+    Row("AccountSendingPaused(Exception)?", "", _ACCOUNT, _V1),
+    Row("ConfigurationSetSendingPaused(Exception)?", "", _IDENTITY, _V1),
+    Row("MailFromDomainNotVerified(Exception)?", "", _IDENTITY, f"{_V2}; {_V1}"),
+    Row("NotFound(Exception)?|404", "", _IDENTITY, f"{_V2}: configuration set, tenant or identity is missing"),
+    Row("ConfigurationSetDoesNotExist(Exception)?", "", _IDENTITY, _V1),
+    Row("AccessDenied(Exception)?", _RESOURCE, _IDENTITY, f"{_COMMON}; {_CAPTURED}: a policy that names an identity"),
     Row("AccessDenied(Exception)?", "", _ACCOUNT, _COMMON),
     Row("MessageRejected|BadRequest(Exception)?", _STOPPED, _ACCOUNT, f"{_V2}; captured API errors"),
     Row("MessageRejected|BadRequest(Exception)?", "", _PERMANENT, f"{_V2}; {_V1}"),
@@ -178,8 +184,8 @@ def interpret(reply: Reply, recipients: Collection[str] = ()) -> Meaning:
     """
     text = _ENHANCED.sub("", reply.text).rstrip(" .\r\n")
     meaning = next(row.meaning for row in _TABLES[reply.door] if row.fits(reply, text))
-    if meaning.outcome is Outcome.PERMANENT and recipients and _sender_unverified(text, recipients):
-        meaning = _ACCOUNT
+    if meaning.outcome is Outcome.PERMANENT and recipients and (unverified := _senders_unverified(text, recipients)):
+        meaning = attrs.evolve(_IDENTITY, identity=", ".join(unverified))
     return meaning if meaning.stage else attrs.evolve(meaning, stage=reply.stage)
 
 
@@ -198,12 +204,12 @@ def most_useful(meanings: Iterable[Meaning]) -> Meaning:
     return _UNKNOWN
 
 
-def _sender_unverified(text: str, recipients: Collection[str]) -> bool:
-    """Whether the text lists an identity as unverified that is no recipient, so that it is one of the sender's."""
+def _senders_unverified(text: str, recipients: Collection[str]) -> list[str]:
+    """The identities that the text lists as unverified and that are no recipients, so that they are the sender's."""
     found = _UNVERIFIED.search(text)
     if not found:
-        return False
+        return []
     # A long list is cut short with "..."; what is cut off may be anybody.
     identities = [part.strip().strip("<>").lower() for part in found["listed"].rstrip(". ").split(",")]
     known = {address.lower() for address in recipients}
-    return any(identity and identity not in known for identity in identities)
+    return [identity for identity in identities if identity and identity not in known]

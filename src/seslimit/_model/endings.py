@@ -48,7 +48,15 @@ class SendingStopped(SESLimitError):
 
 
 class AccountBlocked(SendingStopped):
-    """The service refuses everything from this account, identity or login; `__cause__` holds the refusal."""
+    """The service refuses everything from this account or login; `__cause__` holds the refusal."""
+
+
+class IdentityBlocked(AccountBlocked):
+    """
+    The service refuses everything of this message's sender, and takes what others send.
+
+    `__cause__` holds the refusal, which names the identity. A while later one message finds out whether it still does.
+    """
 
 
 class EndpointUnreachable(SendingStopped):

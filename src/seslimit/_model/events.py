@@ -25,6 +25,8 @@ class Reason(enum.StrEnum):
     ACCOUNT_BLOCKED = "account blocked"
     QUOTA_EXCEEDED = "quota exceeded"
     ENDPOINT_UNREACHABLE = "endpoint unreachable"
+    OUTCOMES_UNKNOWN = "outcomes unknown"
+    """Message after message may have been accepted, and none certainly was."""
 
 
 @attrs.frozen(kw_only=True)
@@ -46,7 +48,7 @@ class Attempted:
     """
 
     key: Hashable
-    cost: int
+    cost: float
     outcome: Outcome
     scope: Scope
     admitted_at: float

@@ -43,6 +43,7 @@ class History:
         attempts: attempts that were counted.
         throttles: attempts refused for the rate.
         outcome: what the last attempt meant; None before the first.
+        unknowns: attempts whose outcome is unknown.
         recent: the last attempts, at most `KEPT`.
     """
 
@@ -50,6 +51,7 @@ class History:
     attempts: int = 0
     throttles: int = 0
     outcome: Outcome | None = None
+    unknowns: int = 0
     recent: tuple[Attempt, ...] = attrs.field(default=(), eq=False, repr=False)
 
     def after(self, outcome: Outcome, at: float = 0.0, reply: str = "") -> History:
@@ -59,5 +61,6 @@ class History:
             self.attempts + (outcome in COUNTED),
             self.throttles + (outcome is Outcome.THROTTLED),
             outcome,
+            self.unknowns + (outcome is Outcome.UNKNOWN),
             (*self.recent[1 - KEPT :], Attempt(at, outcome, reply)),
         )

@@ -14,6 +14,8 @@ class Scope(enum.StrEnum):
 
     MESSAGE = "message"
     """This message alone."""
+    IDENTITY = "identity"
+    """Every message of one sender: its address or domain, its configuration set, its tenant."""
     ACCOUNT = "account"
     """Every message of the account."""
     ENDPOINT = "endpoint"
@@ -39,6 +41,10 @@ class Meaning:
         blocks_endpoint: for `NOT_SENT`, whether the next attempt would meet the same obstacle.
         stage: how far the attempt had come; `AUTH` wherever credentials are the obstacle; None when not known.
         handed_over_at: event-loop time (seconds) at which the content had been handed over; None when not known.
+        identity: for `ACCOUNT_BLOCKED`, the identity that it is about, as the reply names it; empty where it names
+            none; None where it is about the whole account.
+        foreign: for `UNKNOWN`, whether what was raised is nothing that a network, a client library or a transport
+            raises: a bug, and sending again would not fix it.
     """
 
     outcome: Outcome
@@ -46,8 +52,10 @@ class Meaning:
     blocks_endpoint: bool = False
     stage: Stage | None = None
     handed_over_at: float | None = None
+    identity: str | None = None
+    foreign: bool = False
 
     @property
     def scope(self) -> Scope:
         """What it is about."""
-        return _SCOPES.get(self.outcome, Scope.MESSAGE)
+        return _SCOPES.get(self.outcome, Scope.MESSAGE) if self.identity is None else Scope.IDENTITY

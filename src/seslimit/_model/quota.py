@@ -7,6 +7,14 @@ import math
 import attrs
 
 
+def _no_limit(figure: float) -> float:
+    return figure if 0.0 <= figure < math.inf else -1.0
+
+
+def _nothing(figure: float) -> float:
+    return figure if 0.0 <= figure < math.inf else 0.0
+
+
 @attrs.frozen
 class SendQuota:
     """
@@ -14,16 +22,19 @@ class SendQuota:
 
     Args:
         max_24_hour_send: recipients in any 24 hours; -1 for no limit.
-        max_send_rate: recipients/s.
+        max_send_rate: recipients/s; 0 where it is not known.
         sent_last_24_hours: recipients of the last 24 hours; the service's figure lags by minutes.
+
+    A figure that is no number a service can mean (not a number, infinite, or negative where that says nothing) is taken
+    as not known: no limit, no rate, nothing sent.
 
     Source:
         SES API v2, `GetAccount`, `SendQuota`; read 2026-11.
     """
 
-    max_24_hour_send: float
-    max_send_rate: float
-    sent_last_24_hours: float
+    max_24_hour_send: float = attrs.field(converter=_no_limit)
+    max_send_rate: float = attrs.field(converter=_nothing)
+    sent_last_24_hours: float = attrs.field(converter=_nothing)
 
     @property
     def remaining(self) -> float:

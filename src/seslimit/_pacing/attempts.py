@@ -20,15 +20,22 @@ from typing import Generic, TypeVar
 import attrs
 
 from .._law.retry import GiveUp, HoldAccount, Retry, RetryPolicy
+from .._model.endings import IdentityBlocked
 from .._model.errors import printable, words_of
 from .._model.history import History
-from .._model.meaning import Meaning
+from .._model.meaning import Meaning, Scope
 from .._model.outcome import Outcome
 from .._model.report import Receipt
 from .gate import Admission, Gate
 from .lanes import Lane, Places
 
 T = TypeVar("T")
+
+FOREIGN = (
+    "seslimit: neither a network nor a client library raised this, so it is not tried again; the message may have been "
+    "accepted. An exception of a client of your own is made known by classify.teach."
+)
+"""What is noted on an exception that says nothing of what became of the message."""
 
 
 @attrs.frozen
@@ -60,7 +67,7 @@ class Attempts(Generic[T]):
 
     gate: Gate
     policy: RetryPolicy
-    cost: int
+    cost: float
     attempt: Callable[[], Awaitable[T]]
     history: History
     places: Places | None = None
@@ -114,8 +121,7 @@ class Attempts(Generic[T]):
                 try:
                     accepted = await self.attempt()
                 except Exception as error:  # noqa: BLE001  # whatever it is, it is classified, and it leaves if given up
-                    self._refused(error)
-                    refused_with = error
+                    meaning, refused_with = self._refused(error), error
                 except BaseException as end:
                     self._interrupted(end)
                     raise
@@ -124,7 +130,7 @@ class Attempts(Generic[T]):
                     return accepted
                 finally:
                     self.attempting = False
-                if later := self._decide(refused_with):
+                if later := self._decide(meaning, refused_with):
                     return later
         finally:
             self.close()
@@ -161,25 +167,32 @@ class Attempts(Generic[T]):
         self.ended = True
         self._conclude(None)
 
-    def _refused(self, error: Exception) -> None:
+    def _refused(self, error: Exception) -> Meaning:
         self.error = error
-        if meaning := self._conclude(error):
-            self.history = self.history.after(meaning.outcome, time.time(), printable(words_of(error)))
+        meaning = self._conclude(error) or Meaning(Outcome.UNKNOWN)
+        self.history = self.history.after(meaning.outcome, time.time(), printable(words_of(error)))
+        return meaning
 
     def _interrupted(self, end: BaseException) -> None:
         self._conclude(end)
         self.history = self.history.after(Outcome.UNKNOWN, time.time(), "cancelled in the middle of the attempt")
 
-    def _decide(self, error: Exception) -> Postponed | None:
+    def _decide(self, meaning: Meaning, error: Exception) -> Postponed | None:
         """Do as the policy says after an attempt that was not accepted; nothing is returned to go on at once."""
+        if meaning.foreign:
+            error.add_note(FOREIGN)
+            self.ended = True
+            raise error
         decision = self.policy.decide(self.history, time.time())
         self.ended = isinstance(decision, GiveUp)
         if self.ended or self.last_attempt:
             raise error
-        match decision, self.history.outcome:
-            case HoldAccount(), Outcome() as outcome:
-                raise self.gate.stopped_by(outcome) from error
-            case Retry(wait), _:
+        match decision:
+            case HoldAccount() if meaning.scope is Scope.IDENTITY:
+                raise IdentityBlocked(printable(words_of(error))) from error
+            case HoldAccount():
+                raise self.gate.stopped_by(meaning.outcome) from error
+            case Retry(wait):
                 return Postponed(asyncio.get_running_loop().time() + wait)
         return None
 

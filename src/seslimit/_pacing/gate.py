@@ -68,6 +68,7 @@ class Admission:
         "cost",
         "handed_over_at",
         "hooks",
+        "identity",
         "key",
         "lane",
         "transport",
@@ -76,13 +77,16 @@ class Admission:
     def __init__(
         self,
         gate: Gate,
-        cost: int,
+        cost: float,
         key: Hashable = None,
         transport: str = "",
         hooks: tuple[Hearing, ...] = (),
         lane: Lane | None = None,
+        identity: str = "",
     ) -> None:
         self._gate = gate
+        self.identity = identity
+        """The sender; empty where it is not known."""
         self.cost = cost
         self.lane = lane
         self.key = key

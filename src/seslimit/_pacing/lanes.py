@@ -165,7 +165,7 @@ class Queue:
             self._left(best)
         return best
 
-    def went(self, lane: Lane, cost: int) -> None:
+    def went(self, lane: Lane, cost: float) -> None:
         """A message was let through: the lanes that wait have earned their share of it."""
         if len(self.lanes) == 1:
             return

@@ -8,7 +8,8 @@ is in `line`, the deciding in `_law.account`; what a loop over attempts looks li
 from __future__ import annotations
 
 import asyncio
-import math
+import inspect
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -25,6 +26,8 @@ from .._model.errors import ConfigurationError, printable, words_of
 from .._model.events import Attempted, Learnt, State
 from .._model.history import History
 from .._model.meaning import Meaning
+from .._model.message import MAX_RECIPIENTS
+from .._model.options import number, shown, whole
 from .._model.outcome import Outcome
 from .._model.quota import SendQuota
 from .attempts import Attempts
@@ -39,6 +42,22 @@ UNSETTLED = 1000
 
 ACCEPTED = Meaning(Outcome.ACCEPTED)
 INTERRUPTED = Meaning(Outcome.UNKNOWN)
+
+DAY = 86_400.0
+"""Seconds; a rate below one recipient in so many is no rate."""
+
+FASTEST = 1e6
+"""Recipients/s: three thousand times what any account was granted."""
+
+PER_SECOND = "recipients per second"
+
+UNTOLD = 200
+"""Messages let through with no word of what became of them, after which something is wrong with who should tell."""
+
+SUSPICIOUS = 500.0
+"""Recipients/s at which a service that never refused anything while its rate is not known is hardly a service."""
+
+logger = logging.getLogger("seslimit")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,24 +78,38 @@ class Limiter:
     One object stands for one account in one region; share it among everything in the process that sends for that
     account. It belongs to one event loop.
 
+    An exception that is caught inside `async with limiter` or `limiter.admit()` looks like an accepted message: let it
+    leave the block.
+
     Args:
         rate: recipients/s to start with, and to adapt from; None when unknown: it starts low and finds the rate.
+        time_period: seconds for which `rate` counts, so that `AsyncLimiter(14, 1)` of aiolimiter becomes `Limiter(14,
+            1)`. What is called `max_rate` there is where this one starts.
         max_rate: recipients/s that are never exceeded; None for no bound of yours.
         hooks: each called with every event of the limiter (`Attempted`, `Paused`, `Resumed`, `Learnt`), or its
             `on_event` is, where it has one.
 
     Raises:
-        ConfigurationError: a rate is not above 0, `rate` is above `max_rate`, or a hook is asynchronous.
+        ConfigurationError: a rate is not from one recipient a day to 1,000,000 a second, `rate` is above `max_rate`, or
+            a hook is asynchronous.
     """
 
     def __init__(
-        self, rate: float | None = None, *, max_rate: float | None = None, hooks: Iterable[EventHook] = ()
+        self,
+        rate: float | None = None,
+        time_period: float = 1.0,
+        *,
+        max_rate: float | None = None,
+        hooks: Iterable[EventHook] = (),
     ) -> None:
-        for name, value in (("rate", rate), ("max_rate", max_rate)):
-            if value is not None and not value > 0:
-                raise ConfigurationError(f"{name} is {value!r}: it is recipients per second, above 0, or None.")
+        period = number("time_period", time_period, "seconds", low=0, above=True, high=DAY)
+        if rate is not None:
+            rate = _rate("rate", number("rate", rate, "a number of recipients", low=0, above=True) / period, rate)
+        if max_rate is not None:
+            max_rate = _rate("max_rate", number("max_rate", max_rate, PER_SECOND, low=0, above=True), max_rate)
         if rate is not None and max_rate is not None and rate > max_rate:
             raise ConfigurationError(f"rate {rate:g} is above max_rate {max_rate:g}: lower the one or raise the other.")
+        self.time_period = period
         self._max_rate = max_rate
         self._account = Account(AdaptiveRate(rate, max_rate))
         self._line = Line(self._account)
@@ -84,6 +117,8 @@ class Limiter:
         self._hooks = event_hooks(hooks)
         self._listeners = self._hooks
         self._in_flight = 0
+        self._suspicious = True
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._by_hand: deque[Admission] = deque(maxlen=UNSETTLED)
         self._entered: dict[asyncio.Task[object] | None, list[Admission]] = {}
 
@@ -160,6 +195,7 @@ class Limiter:
             lane: the name of the lane that it waits in.
 
         Raises:
+            ConfigurationError: `recipients` is not from 1 to 50, or there is no such lane.
             AccountBlocked: on entry, when a message before was refused for the account. From half a minute later on,
                 one message now and then is let through to see whether it still is.
 
@@ -167,15 +203,20 @@ class Limiter:
             while it waits: no token is lost and the next in line moves up. Inside the block: the attempt counts as one
             that told nothing.
         """
-        return Admission(self, recipients, lane=self.find_lane(lane))
+        cost = whole("recipients", recipients, "the recipients of one message", low=1, high=MAX_RECIPIENTS)
+        return Admission(self, cost, lane=self.find_lane(lane))
 
     async def acquire(self, cost: float = 1) -> None:
         """
         Wait for the turn of a message of this cost; `aiolimiter.AsyncLimiter.acquire`, with the rate that adapts.
 
+        A fraction costs a fraction.
+
         Tell the limiter what became of it by `accepted` or `throttled`, or use `admit`, which does so by itself.
         """
-        self._by_hand.append(await self._enter_by_hand(math.ceil(cost)))
+        self._by_hand.append(
+            await self._enter_by_hand(number("cost", cost, "recipients", low=0, above=True, high=FASTEST))
+        )
 
     def has_capacity(self, cost: float = 1) -> bool:
         """Whether a message would be let through at once; its own cost does not matter, for it is paid afterwards."""
@@ -208,14 +249,26 @@ class Limiter:
 
         Returns:
             a decorator. The decorated function returns what the function returns, raises its last exception unchanged
-            when the message is given up, and `AccountBlocked` or `EndpointUnreachable` when sending has to stop.
+            when the message is given up, and `AccountBlocked` or `EndpointUnreachable` when sending has to stop. An
+            exception that neither a network nor a client library raises leaves at once: a bug is not repeated.
+
+        Raises:
+            ConfigurationError: the function is not asynchronous, or a cost is not from 1 to 50.
         """
         policy = retry or RetryPolicy()
+        if not callable(cost):
+            _recipients(cost)
 
         def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+            if not _is_asynchronous(function):
+                raise ConfigurationError(
+                    f"wrap is for asynchronous functions, and {shown(function)} is none: what it did could not be "
+                    "awaited, and would be repeated. Make it `async def`."
+                )
+
             @wraps(function)
             async def paced(*args: P.args, **kwargs: P.kwargs) -> T:
-                recipients = cost if isinstance(cost, int) else cost(*args, **kwargs)
+                recipients = _recipients(cost(*args, **kwargs) if callable(cost) else cost)
                 history = History(time.time())
                 attempt = partial(self._around, function, *args, **kwargs)
                 attempts = Attempts(self, policy, recipients, attempt, history, lane=self.find_lane(lane))
@@ -225,12 +278,17 @@ class Limiter:
 
         return decorate
 
-    def accepted(self, recipients: int = 1) -> None:
-        """Tell that a message let through by `acquire` was accepted; the oldest one is taken to be meant."""
+    def accepted(self, recipients: float | None = None) -> None:
+        """
+        Tell that a message let through by `acquire` was accepted; the oldest one is taken to be meant.
+
+        Args:
+            recipients: how many it had, where that is not what was acquired for it.
+        """
         self.settle(self._oldest(recipients), Outcome.ACCEPTED)
 
-    def throttled(self, recipients: int = 1, *, retry_after: float = 0.0) -> None:
-        """Tell that a message let through by `acquire` was throttled; the oldest one is taken to be meant."""
+    def throttled(self, recipients: float | None = None, *, retry_after: float = 0.0) -> None:
+        """Tell that a message let through by `acquire` was throttled; as `accepted`."""
         self.settle(self._oldest(recipients), Outcome.THROTTLED, retry_after=retry_after)
 
     def quota_figures(self, quota: SendQuota) -> None:
@@ -288,7 +346,7 @@ class Limiter:
             self._tell_attempt(admission, INTERRUPTED, exc)
             return None
         meant = meaning(exc)
-        self._stops.heard(meant.outcome, exc)
+        self._stops.heard(meant, exc, admission.identity)
         self._learn(admission, meant, exc)
         return meant
 
@@ -336,6 +394,7 @@ class Limiter:
             cost=admission.cost,
             admitted_at=admission.admitted_at,
             decided_at=(meant and meant.handed_over_at) or admission.handed_over_at or admission.admitted_at,
+            identity=admission.identity,
         )
         self._line.changed()
         if meant is not None and (admission.hooks or self._hooks):
@@ -365,7 +424,7 @@ class Limiter:
         if self._listeners and self.estimate != before:
             tell(self._listeners, Learnt(self.estimate, cause))
 
-    async def _enter_by_hand(self, cost: int) -> Admission:
+    async def _enter_by_hand(self, cost: float) -> Admission:
         admission = Admission(self, cost)
         await self.enter(admission)
         self._in_flight -= 1  # nobody has to tell when it ends
@@ -386,13 +445,38 @@ class Limiter:
         finally:
             AROUND.set(around)
 
-    def _oldest(self, recipients: int) -> Admission:
+    def _oldest(self, recipients: float | None) -> Admission:
         self._in_flight += 1
+        told = None if recipients is None else number("recipients", recipients, "recipients", low=0, above=True)
         if self._by_hand:
-            return self._by_hand.popleft()
-        admission = Admission(self, recipients)
+            admission = self._by_hand.popleft()
+            admission.cost = told or admission.cost
+            return admission
+        admission = Admission(self, told or 1)
         admission.admitted_at = _now()
         return admission
+
+    def _bind(self) -> None:
+        """Belong to the running loop; it may be another one when the former is closed."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and not self._loop.is_closed():
+            raise RuntimeError(
+                "this limiter is used from two event loops, or two threads, and would wait in one for what happens in "
+                "the other: make one Limiter for each, or run everything that sends in one loop."
+            )
+        if self._loop is not None:
+            self._line.begin_anew()
+        self._loop = loop
+
+    def _look_suspicious(self) -> None:
+        """Say once that nobody seems to tell what becomes of messages, while the rate is not known."""
+        if self.estimate is None and (len(self._by_hand) >= UNTOLD or self.rate >= SUSPICIOUS):
+            self._suspicious = False
+            logger.warning(
+                "nothing was ever refused, and the rate is not known: if an exception is caught inside `async with "
+                "limiter`, or `accepted` and `throttled` are not called after `acquire`, the limiter cannot learn, and "
+                "messages are lost without a word; let exceptions leave the block, or use `wrap`"
+            )
 
     def places(self, count: int) -> Places:
         """Room for so many attempts at the same time, to be given to `enter`."""
@@ -419,17 +503,23 @@ class Limiter:
         Raises:
             AccountBlocked: as `admit` does.
             QuotaExceeded, EndpointUnreachable: as `patience` says.
+            RuntimeError: it is used from a second event loop.
         """
+        if self._loop is not asyncio.get_running_loop():
+            self._bind()
+        if self._suspicious and patience is None:
+            self._look_suspicious()
         if AROUND.get() is self:
             self._go_beside()
         admission.handed_over_at = None
         admission.asked_at = _now()
         admission.admitted_at = await self._line.go_through(
             admission.cost,
+            identity=admission.identity,
             lane=admission.lane,
             front=front,
             places=places,
-            refuse=lambda: self._stops.refuse(_now(), patience),
+            refuse=lambda: self._stops.refuse(_now(), patience, admission.identity),
         )
         self._in_flight += 1
 
@@ -440,3 +530,21 @@ def _now() -> float:
 
 async def _until(when: float) -> None:
     await asyncio.sleep(when - _now())
+
+
+def _rate(name: str, rate: float, given: object) -> float:
+    if not 1.0 / DAY <= rate <= FASTEST:
+        raise ConfigurationError(
+            f"{name} is {shown(given)}: it is {PER_SECOND}, from one a day (0.0000116) to {FASTEST:,.0f}."
+        )
+    return rate
+
+
+def _recipients(cost: object) -> int:
+    return whole("cost", cost, "the recipients of one message", low=1, high=MAX_RECIPIENTS)
+
+
+def _is_asynchronous(function: Callable[..., Any]) -> bool:
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

@@ -68,6 +68,10 @@ class Line:
         """The account may open earlier than it said."""
         self._changed.set()
 
+    def begin_anew(self) -> None:
+        """The event loop is another one; nobody of the former one's waits any more."""
+        self._bucket = AsyncLimiter(DEPTH, DEPTH)
+
     def freed(self) -> None:
         """There is a place for one that may have waited for nothing else."""
         if not self._taken:
@@ -84,8 +88,9 @@ class Line:
 
     async def go_through(
         self,
-        cost: int,
+        cost: float,
         *,
+        identity: str = "",
         lane: Lane | None = None,
         front: bool = False,
         places: Places | None = None,
@@ -96,11 +101,12 @@ class Line:
 
         Args:
             cost: recipients; paid by those who come after.
+            identity: its sender, which may be refused alone.
             lane: where it waits; the nameless one when left out.
             front: stand before everybody of the lane who does not, for a message that had its turn before.
             places: where it takes a place together with its turn; None where it has one, or needs none.
-            refuse: called at the head of the line before a rest, and whenever the account has changed; raises to wait
-                no longer.
+            refuse: called at the head of the line before a rest, whenever the account has changed, and where the sender
+                is refused; raises to wait no longer.
 
         Returns:
             the moment of the admission, seconds of the event loop's clock.
@@ -118,11 +124,14 @@ class Line:
             except BaseException:
                 self._pass_on()
                 raise
+            if self._account.identities and self._account.blocks(identity, now):
+                self._pass_on()
+                refuse()
             if self.queue.goes_first(seat):
                 break
             # Somebody who goes before came meanwhile, or its place is not free any more; what is paid stays paid.
             await self._stand(seat, aside=True)
-        self._account.admitted(now, cost, waited=self._waited)
+        self._account.admitted(now, cost, waited=self._waited, identity=identity)
         self._waited = False
         self._owed += cost
         if places is not None:

@@ -14,9 +14,10 @@ import attrs
 
 from .._law.account import Account
 from .._law.retry import RetryPolicy
-from .._model.endings import AccountBlocked, EndpointUnreachable, QuotaExceeded, SendingStopped
-from .._model.errors import printable
+from .._model.endings import AccountBlocked, EndpointUnreachable, IdentityBlocked, QuotaExceeded, SendingStopped
+from .._model.errors import printable, words_of
 from .._model.events import Paused, Resumed
+from .._model.meaning import Meaning, Scope
 from .._model.outcome import Outcome
 
 logger = logging.getLogger("seslimit")
@@ -36,27 +37,38 @@ class Stops:
 
     _account: Account
     _last: dict[Outcome, Exception] = attrs.field(factory=dict, init=False, repr=False)
+    _refused: dict[str, Exception] = attrs.field(factory=dict, init=False, repr=False)
     _told: Paused | None = attrs.field(default=None, init=False)
 
-    def heard(self, outcome: Outcome, error: Exception) -> None:
-        """Keep what an attempt was refused with, if sending may stop for it."""
-        if outcome in STOPPING:
-            self._last[outcome] = error
+    def heard(self, meaning: Meaning, error: Exception, identity: str) -> None:
+        """Keep what an attempt was refused with, if sending may stop for it, or all that this sender sends."""
+        if meaning.scope is Scope.IDENTITY and identity:
+            self._refused = {
+                sender: self._refused[sender] for sender in self._account.identities if sender in self._refused
+            }
+            self._refused[identity] = error
+        elif meaning.outcome in STOPPING:
+            self._last[meaning.outcome] = error
 
-    def refuse(self, now: float, patience: RetryPolicy | None) -> None:
+    def refuse(self, now: float, patience: RetryPolicy | None, identity: str = "") -> None:
         """
         Raise, where waiting for the end of a rest helps nobody, or not this caller.
 
         Args:
             now: seconds of the event loop's clock.
             patience: says what is not waited out; None for a caller who waits for everything but a blocked account.
+            identity: the caller's sender; empty where it is not known.
 
         Raises:
+            IdentityBlocked: nothing of this sender's can be sent now.
             AccountBlocked, QuotaExceeded, EndpointUnreachable: why nothing can be sent now.
         """
         if self._account.blocked(now):
             # An account that is blocked stays so until somebody acts.
             raise self.stopped_by(Outcome.ACCOUNT_BLOCKED, now)
+        if self._account.identities and self._account.blocks(identity, now):
+            error = self._refused.get(identity)
+            raise IdentityBlocked(_words(error) or "The sender is blocked.") from error
         if patience is None:
             return
         if patience.on_quota_exceeded == "stop" and self._account.out_of_quota(now):
@@ -73,7 +85,7 @@ class Stops:
             now: seconds of the event loop's clock.
         """
         error = self._last.get(outcome)
-        words = "" if error is None else printable(str(error) or type(error).__name__)
+        words = _words(error)
         match outcome:
             case Outcome.ACCOUNT_BLOCKED:
                 stopped: SendingStopped = AccountBlocked(words or "The account is blocked.")
@@ -110,3 +122,7 @@ class Stops:
         hours = 0.0 if frees_at is None else (frees_at - now) / 3600
         sure = f"; what was sent first leaves the 24 hours in {hours:.1f} h" if hours else ""
         logger.warning("sending paused: %s%s; probing with one message at a time", reason, sure)
+
+
+def _words(error: Exception | None) -> str:
+    return "" if error is None else printable(words_of(error))

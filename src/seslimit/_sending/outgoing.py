@@ -65,8 +65,11 @@ class Outgoing(Attempts[Receipt]):
         return report
 
     def _leave(self) -> Admission:
-        setup = self.setup
-        return Admission(self.gate, self.cost, self.message.key, setup.transport_name, setup.listeners, lane=self.lane)
+        setup, message = self.setup, self.message
+        sender = message.mail_from.lower()
+        return Admission(
+            self.gate, self.cost, message.key, setup.transport_name, setup.listeners, self.lane, identity=sender
+        )
 
 
 @attrs.frozen(eq=False)

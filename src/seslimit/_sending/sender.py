@@ -19,9 +19,9 @@ import attrs
 
 from .._law.retry import RetryPolicy
 from .._model.endings import SendFailed, SendingStopped
-from .._model.errors import ConfigurationError
 from .._model.events import State
 from .._model.message import Message
+from .._model.options import whole
 from .._model.report import Receipt, Report
 from .._pacing.hooks import Hook, listeners, report_hooks
 from .._pacing.limiter import Limiter
@@ -74,8 +74,7 @@ class Sender:
         hooks: Iterable[Hook] = (),
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
-        if max_in_flight < 1:
-            raise ConfigurationError(f"max_in_flight is {max_in_flight}: it is a number of attempts, at least 1.")
+        max_in_flight = whole("max_in_flight", max_in_flight, "a number of attempts", low=1)
         self.transport = transport
         self.limiter = limiter or Limiter()
         self.unfinished: Sequence[Message] = ()

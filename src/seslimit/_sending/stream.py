@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import aclosing
 
-from .._model.endings import SendingStopped
+from .._model.endings import IdentityBlocked, SendingStopped
 from .._model.message import Message
 from .._model.report import Receipt, Report
 from .._pacing.attempts import Postponed
@@ -23,6 +23,9 @@ from .outgoing import Outgoing, Setup
 
 UNREAD = 1000
 """Reports that may wait for a slow reader before no new message is taken."""
+
+SENDERS = 1000
+"""Senders of a stream that are told apart: of more than that, some go on when others are refused."""
 
 
 class Stream:
@@ -49,6 +52,8 @@ class Stream:
         self._reports: deque[Report] = deque()
         self._unsent: list[Outgoing] = []
         self._stopped_by: SendingStopped | None = None
+        self._senders: set[str] = set()
+        self._blocked: set[str] = set()
         self._taken = 0
         self._stopping = False
         self._changed = asyncio.Event()
@@ -111,11 +116,15 @@ class Stream:
 
     async def _take(self, outgoing: Outgoing) -> None:
         self._taken += 1
+        if len(self._senders) < SENDERS:
+            self._senders.add(outgoing.message.mail_from.lower())
         try:
             await outgoing.admit()
         except (asyncio.CancelledError, SendingStopped) as stopped:
             outgoing.close()
             self._end(outgoing, stopped)
+            if isinstance(stopped, SendingStopped) and self._others_go_on(stopped):
+                return
             raise
         self._go(outgoing)
 
@@ -139,7 +148,9 @@ class Stream:
             self._end(outgoing, end)
 
     def _end(self, outgoing: Outgoing, result: Receipt | BaseException) -> None:
-        if isinstance(result, SendingStopped) and self._stopped_by is None:
+        if isinstance(result, IdentityBlocked):
+            self._blocked.add(outgoing.message.mail_from.lower())
+        if isinstance(result, SendingStopped) and self._stopped_by is None and not self._others_go_on(result):
             self._stopped_by = result
             self.stop()
         report = outgoing.end(result)
@@ -149,6 +160,10 @@ class Stream:
             self._reports.append(report)
         self._room.set()
         self._changed.set()
+
+    def _others_go_on(self, stop: SendingStopped) -> bool:
+        """Whether one sender is refused, and others send as well."""
+        return isinstance(stop, IdentityBlocked) and not self._senders <= self._blocked
 
     def _raise_end(self) -> None:
         if self._stopped_by is not None:
