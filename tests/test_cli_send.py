@@ -186,6 +186,21 @@ def test_a_second_signal_ends_the_program_at_once(tmp_path: Path, ses_simulator:
     assert time.monotonic() - began < 5
 
 
+def test_two_signals_within_half_a_second_are_one(tmp_path: Path, ses_simulator: Callable[..., Simulator]) -> None:
+    """A shell and a supervisor pass on the same Ctrl-C, each for itself: attempts under way are finished."""
+    simulator, report = ses_simulator(FAST, latency=0.3), tmp_path / "report.jsonl"
+    process = started(
+        "send", written_list(tmp_path, 900), "--to", simulator.smtp_url, "--rate", 100, "--report", report
+    )
+    until(lambda: simulator.counts.accepted)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)  # so that the program sees two
+    process.send_signal(signal.SIGINT)
+    status, _, err = ended(process)
+    assert (status, "aborted" in err) == (75, False)
+    assert outcomes(report)["accepted"] == simulator.counts.accepted
+
+
 def test_a_signal_while_standard_input_gives_nothing_ends_the_run(
     tmp_path: Path, ses_simulator: Callable[..., Simulator]
 ) -> None:
