@@ -18,6 +18,8 @@ from seslimit import (
     EndpointUnreachable,
     Limiter,
     Outcome,
+    Paused,
+    Resumed,
     RetryPolicy,
     SendQuota,
     TransportError,
@@ -679,3 +681,46 @@ async def test_probes_cancelled_at_random_never_stop_everything(seed: int) -> No
     await asyncio.wait(tasks)
     assert {type(task.exception()) for task in tasks if not task.cancelled()} == {type(None)}
     assert sum(not task.cancelled() for task in tasks) >= 150
+
+
+# Bounds and holds
+
+
+@on_virtual_time
+async def test_the_least_ceiling_counts() -> None:
+    """Each has its owner; taken away, the rate is what it was, and nothing was learnt meanwhile."""
+    limiter = Limiter(50, max_rate=50)
+    limiter.ceiling("warm-up", 10)
+    limiter.ceiling("guard", 5)
+    assert limiter.rate == 5
+    begun = now()
+    for _ in range(11):
+        async with limiter.admit():
+            pass
+    assert now() - begun == pytest.approx(2.0, abs=0.1)
+    limiter.ceiling("guard", None)
+    assert limiter.rate == 10
+    limiter.ceiling("warm-up", None)
+    assert (limiter.rate, limiter.estimate) == (50, 50)
+    with pytest.raises(ConfigurationError, match="rate is 0"):
+        limiter.ceiling("guard", 0)
+
+
+@on_virtual_time
+async def test_a_hold_holds_everybody_until_it_is_released() -> None:
+    """By its reason: two of them do not end each other. Hooks hear it, and `paused` says it."""
+    heard: list[object] = []
+    limiter = Limiter(1000, hooks=[heard.append])
+    limiter.hold("complaints at 0.4 %")
+    limiter.hold("by hand")
+    task = asyncio.create_task(reached(limiter))
+    await asyncio.sleep(100.0)
+    assert (task.done(), limiter.paused) == (False, "complaints at 0.4 %")
+    assert heard == [Paused("complaints at 0.4 %", None)]
+    limiter.release("complaints at 0.4 %")
+    await asyncio.sleep(100.0)
+    assert (task.done(), limiter.paused) == (False, "by hand")
+    limiter.release("by hand")
+    await task
+    assert now() == pytest.approx(200.0, abs=0.1)
+    assert heard[-2] == Resumed("by hand")

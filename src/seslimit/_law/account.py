@@ -67,14 +67,44 @@ class Account:
     unknown_pause: Pause = attrs.field(factory=lambda: Pause(*UNKNOWN_PROBES), init=False)
     identities: dict[str, Pause] = attrs.field(factory=dict, init=False)
     """Senders that the service refuses, while it takes what others send."""
-    paused: Reason | None = attrs.field(default=None, init=False)
+    ceiling: float = attrs.field(default=math.inf, init=False)
+    """The least of the bounds that were set, recipients/s; infinity for none."""
+    _ceilings: dict[str, float] = attrs.field(factory=dict, init=False)
+    _held: dict[str, None] = attrs.field(factory=dict, init=False)
+    paused: str | None = attrs.field(default=None, init=False)
     """Why it rests, None when it does not: kept, because every message asks for it."""
     _reached: bool = attrs.field(default=False, init=False)
     _first: float | None = attrs.field(default=None, init=False)
     _unknowns: int = attrs.field(default=0, init=False)
 
+    def rate(self, now: float) -> float:
+        """Recipients/s to pace at."""
+        return min(self.law.rate(now), self.ceiling)
+
+    def bound(self, name: str, rate: float | None) -> None:
+        """Set a bound on the rate, or take it away; the least of all counts."""
+        if rate is None:
+            self._ceilings.pop(name, None)
+        else:
+            self._ceilings[name] = rate
+        self.ceiling = min(self._ceilings.values(), default=math.inf)
+
+    def hold(self, now: float, reason: str) -> None:
+        """Let nothing through until `release` with the same reason."""
+        self._held[reason] = None
+        self.paused = self._why()
+        self.law.freeze(now)
+
+    def release(self, now: float, reason: str) -> None:
+        """End a hold; others, and other reasons to rest, stay."""
+        if reason in self._held:
+            del self._held[reason]
+            self._resume(now)
+
     def opens_at(self) -> float:
         """The moment from which the next message may go; late while a probe, or the very first message, is out."""
+        if self._held:
+            return math.inf
         first = 0.0 if self._first is None or self._reached else self._first + FIRST_ALONE
         rest = 0.0 if self.paused is None else max(pause.opens_at() for pause in self._pauses)
         return max(self.law.held_until, first, rest)
@@ -124,7 +154,8 @@ class Account:
                     pause.probe(now)
         if identity in self.identities:
             self.identities[identity].probe(now)
-        self.law.admitted(now, cost, waited=waited)
+        # Below the law's own pace nothing tests it.
+        self.law.admitted(now, cost, waited=waited and (self.ceiling == math.inf or self.law.rate(now) <= self.ceiling))
 
     def figures(self, now: float, quota: SendQuota) -> None:
         """Take the service's figures: its rate caps ours, and what is left of the day begins or ends a pause."""
@@ -249,7 +280,9 @@ class Account:
         if self.paused is None:
             self.law.thaw(now)
 
-    def _why(self) -> Reason | None:
+    def _why(self) -> str | None:
+        if self._held:
+            return next(iter(self._held))
         if self.block_pause.active:
             return Reason.ACCOUNT_BLOCKED
         if self.quota_pause.active:

@@ -73,3 +73,8 @@ class Report:
     error: Exception | None = None
     history: tuple[Attempt, ...] = attrs.field(default=(), eq=False, repr=False)
     at: float = attrs.field(default=0.0, eq=False, repr=False)
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Recipients that an accepted message was not taken for, each with the service's words."""
+        return {} if self.receipt is None else self.receipt.refused

@@ -126,8 +126,7 @@ class Attempts(Generic[T]):
                     self._interrupted(end)
                     raise
                 else:
-                    self._accepted(admission, accepted)
-                    return accepted
+                    return self._accepted(admission, accepted)
                 finally:
                     self.attempting = False
                 if later := self._decide(meaning, refused_with):
@@ -159,13 +158,14 @@ class Attempts(Generic[T]):
         """What is to be admitted."""
         return Admission(self.gate, self.cost, lane=self.lane)
 
-    def _accepted(self, admission: Admission, accepted: T) -> None:
+    def _accepted(self, admission: Admission, accepted: T) -> T | Postponed:
         if isinstance(accepted, Receipt):
             admission.handed_over_at = accepted.handed_over_at
         self.history = self.history.after(Outcome.ACCEPTED, time.time())
         self.error = None
         self.ended = True
         self._conclude(None)
+        return accepted
 
     def _refused(self, error: Exception) -> Meaning:
         self.error = error

@@ -128,7 +128,7 @@ class Limiter:
     @property
     def rate(self) -> float:
         """Recipients/s that are let through now."""
-        return self._account.law.rate(_now())
+        return self._account.rate(_now())
 
     @property
     def estimate(self) -> float | None:
@@ -142,7 +142,7 @@ class Limiter:
 
     @property
     def paused(self) -> str | None:
-        """Why nothing is admitted: "quota exceeded", "endpoint unreachable" or "account blocked"; None when it is."""
+        """Why nothing is admitted: a `Reason`, or the words that `hold` was given; None when it is."""
         return self._account.paused
 
     @property
@@ -297,6 +297,40 @@ class Limiter:
         self._account.figures(now := _now(), quota)
         self._line.changed()
         self._tell_change(now, before, "quota")
+
+    def ceiling(self, name: str, rate: float | None) -> None:
+        """
+        Set a bound on the rate beside `max_rate`, or take it away with None; the least of all counts.
+
+        For whatever has a reason of its own to be slow: a warm-up, a guard of the reputation, headroom for others.
+
+        Args:
+            name: whose bound it is.
+            rate: recipients/s.
+
+        Raises:
+            ConfigurationError: it is no rate.
+        """
+        if rate is not None:
+            rate = _rate("rate", number("rate", rate, PER_SECOND, low=0, above=True), rate)
+        self._account.bound(name, rate)
+
+    def hold(self, reason: str) -> None:
+        """
+        Admit nothing until `release` with the same reason; everybody waits.
+
+        Args:
+            reason: why, in words for the log, for hooks and for `paused`.
+        """
+        self._account.hold(now := _now(), reason)
+        self._line.changed()
+        self._tell_change(now, self.estimate, reason)
+
+    def release(self, reason: str) -> None:
+        """End a hold by its reason; nothing happens where there is none."""
+        self._account.release(now := _now(), reason)
+        self._line.changed()
+        self._tell_change(now, self.estimate, reason)
 
     def settle(
         self,

@@ -81,7 +81,7 @@ class Line:
         """Whether a newcomer would be let through at once."""
         if self._taken or self._account.opens_at() > now:
             return False
-        seconds = self._owed_after_vacancy(now) / self._account.law.rate(now)
+        seconds = self._owed_after_vacancy(now) / self._account.rate(now)
         if now - self._paid_at >= DEPTH:
             return seconds <= CRUMB
         return seconds <= DEPTH and self._bucket.has_capacity(seconds)
@@ -177,7 +177,7 @@ class Line:
                 await self._sleep_until(opens_at)  # which pays for nothing
                 now = loop.time()
             elif self._owed > CRUMB:
-                rate = self._account.law.rate(now)
+                rate = self._account.rate(now)
                 seconds = self._owed / rate
                 if seconds > 2 * SLICE:
                     self._waited = True
@@ -195,7 +195,7 @@ class Line:
 
     def _owed_after_vacancy(self, now: float) -> float:
         vacant = now - self._paid_at
-        return self._owed if vacant < DEPTH else max(0.0, self._owed - vacant * self._account.law.rate(now))
+        return self._owed if vacant < DEPTH else max(0.0, self._owed - vacant * self._account.rate(now))
 
     async def _credit_vacancy(self, now: float) -> None:
         # Time in which nobody stood here has paid for itself. The bucket has seen the same time, and what it would now
@@ -216,7 +216,7 @@ class Line:
         """Sleep until then or until something has changed, without a gain from what the bucket leaks meanwhile."""
         self._changed.clear()
         try:
-            async with asyncio.timeout_at(when):
+            async with asyncio.timeout_at(None if math.isinf(when) else when):
                 await self._changed.wait()
         except TimeoutError:
             pass

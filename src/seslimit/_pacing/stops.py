@@ -9,6 +9,7 @@ Invariant: a reason is logged once when a rest begins and once when it ends.
 from __future__ import annotations
 
 import logging
+import math
 
 import attrs
 
@@ -101,7 +102,10 @@ class Stops:
     def paused(self) -> Paused | None:
         """Why nothing is sent now, and until when."""
         reason = self._account.paused
-        return None if reason is None else Paused(reason, self._account.opens_at())
+        if reason is None:
+            return None
+        until = self._account.opens_at()
+        return Paused(reason, None if math.isinf(until) else until)
 
     def changes(self, now: float) -> tuple[Paused | Resumed, ...]:
         """What is to be told now and was not told yet; logged, where it begins or ends."""
@@ -114,14 +118,17 @@ class Stops:
             logger.info("sending resumed")
             return () if before is None else (Resumed(before.reason),)
         if before is None or before.reason != self._told.reason:
-            self._log(now, self._told.reason)
+            self._log(now, self._told)
         return (self._told,)
 
-    def _log(self, now: float, reason: str) -> None:
+    def _log(self, now: float, paused: Paused) -> None:
+        if paused.until is None:
+            logger.warning("sending paused: %s; until it is released", paused.reason)
+            return
         frees_at = self._account.day.frees_at(now) if self._account.quota_pause.active else None
         hours = 0.0 if frees_at is None else (frees_at - now) / 3600
         sure = f"; what was sent first leaves the 24 hours in {hours:.1f} h" if hours else ""
-        logger.warning("sending paused: %s%s; probing with one message at a time", reason, sure)
+        logger.warning("sending paused: %s%s; probing with one message at a time", paused.reason, sure)
 
 
 def _words(error: Exception | None) -> str:

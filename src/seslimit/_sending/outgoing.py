@@ -9,18 +9,19 @@ Invariant: a message has one report, made when it has come to its end.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
 
 import attrs
 
-from .._law.retry import RetryPolicy
+from .._law.retry import Retry, RetryPolicy
 from .._model.history import History
 from .._model.message import Message
 from .._model.outcome import Outcome
 from .._model.report import Receipt, Report
-from .._pacing.attempts import Attempts
+from .._pacing.attempts import Attempts, Postponed
 from .._pacing.gate import Admission
 from .._pacing.hooks import Hearing, tell
 from .._pacing.lanes import Places
@@ -42,6 +43,9 @@ class Outgoing(Attempts[Receipt]):
     message: Message = attrs.field(kw_only=True)
     setup: Setup = attrs.field(kw_only=True)
     number: int = attrs.field(default=0, kw_only=True)
+    receipt: Receipt | None = attrs.field(default=None, init=False)
+    """The first one, where the service took the message for some of its recipients and not for others."""
+    _tried: tuple[str, ...] | None = attrs.field(default=None, init=False)
 
     def end(self, result: Receipt | BaseException) -> Report:
         """
@@ -51,18 +55,44 @@ class Outgoing(Attempts[Receipt]):
             result: the receipt, or why there is none.
         """
         history = self.history
+        result = self.receipt or result
         report = Report(
             self.message,
-            history.outcome or Outcome.NOT_SENT,
+            Outcome.ACCEPTED if self.receipt else history.outcome or Outcome.NOT_SENT,
             receipt=result if isinstance(result, Receipt) else None,
             attempts=history.attempts,
             throttles=history.throttles,
-            error=result if isinstance(result, Exception) else self.error,
+            error=None if self.receipt else result if isinstance(result, Exception) else self.error,
             history=history.recent,
             at=time.time(),
         )
         tell(self.setup.report_hooks, report)
         return report
+
+    @property
+    def unsent(self) -> bool:
+        """Whether it still has to be sent; not where some of its recipients have it."""
+        return self.receipt is None and not (self.ended or self.history.outcome is Outcome.UNKNOWN)
+
+    def _accepted(self, admission: Admission, accepted: Receipt) -> Receipt | Postponed:
+        """Take a receipt; where recipients were refused for now, the message is tried again for them alone."""
+        super()._accepted(admission, accepted)
+        if not accepted.refused and self.receipt is None:
+            return accepted
+        before = {} if self.receipt is None else self.receipt.refused
+        tried = self._tried or self.message.recipients
+        refused = {recipient: words for recipient, words in before.items() if recipient not in tried}
+        self.receipt = attrs.evolve(self.receipt or accepted, refused={**refused, **accepted.refused})
+        for_now = [recipient for recipient, words in accepted.refused.items() if words.startswith("4")]
+        if not for_now or self.last_attempt:
+            return self.receipt
+        decision = self.policy.decide(attrs.evolve(self.history, outcome=Outcome.TRANSIENT), time.time())
+        if not isinstance(decision, Retry):
+            return self.receipt
+        self._tried = tuple(for_now)
+        self.cost = len(for_now)
+        self.attempt = partial(self.setup.transport.send, attrs.evolve(self.message, recipients=for_now))
+        return Postponed(asyncio.get_running_loop().time() + decision.wait)
 
     def _leave(self) -> Admission:
         setup, message = self.setup, self.message

@@ -120,7 +120,8 @@ class Sender:
             lane: the name of the limiter's lane that it waits in; the message's own when left out.
 
         Returns:
-            the service's receipt.
+            the service's receipt. A recipient that was refused for now was tried again, alone; those that it could not
+            be sent to in the end are in `refused`.
 
         Raises:
             SendFailed: the message was given up; its report says why.
@@ -137,6 +138,9 @@ class Sender:
                 await self._quota_watch.first_answer()
                 receipt = await outgoing.to_the_end(partial(self._later.wait, outgoing))
         except SendingStopped as stop:
+            if outgoing.receipt:  # others of its recipients have it
+                outgoing.end(stop)
+                return outgoing.receipt
             if not outgoing.unsent:
                 raise SendFailed(outgoing.end(stop)) from stop
             outgoing.end(stop)
@@ -146,6 +150,9 @@ class Sender:
             outgoing.end(cancelled)
             raise
         except Exception as error:
+            if outgoing.receipt:  # others of its recipients have it
+                outgoing.end(error)
+                return outgoing.receipt
             report = outgoing.end(error)
             if outgoing.last_attempt and outgoing.unsent:
                 raise call.stopped() from error
