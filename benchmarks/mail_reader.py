@@ -22,6 +22,8 @@ _MAILBOX = re.compile(
     rf'(?:(?:{_ATEXT}|\.)+|"(?:[ !#-\[\]-~]|\\[ -~])*")@(?=.)(?![.-])(?!.*[.-]$)[A-Za-z0-9.-]+',
 )
 
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -244,7 +246,10 @@ def line(raw: bytes) -> Seen | None:
         if not 0 < len(recipients) <= 50 or not all(map(is_mailbox, [seen.mail_from, *recipients])):
             return None
         if "raw" in record:
-            sections = _sections(base64.b64decode("".join(record["raw"].split())))
+            text = "".join(record["raw"].split())
+            if not _BASE64.fullmatch(text):
+                return None
+            sections = _sections(base64.b64decode(text))
             return None if sections is None else Seen(seen.mail_from, recipients, sections[1])
         return seen
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
