@@ -227,6 +227,67 @@ def test_no_credentials(doctor: Doctor, ses_simulator: Start, monkeypatch: pytes
     assert simulator.counts.api_requests == 0
 
 
+AWS_CONFIGURATION = """
+[profile no-program]
+credential_process = /no/such/program
+[profile expired]
+credential_process = echo '{"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "B", "Expiration": "2001-01-01T00:00:00Z"}'
+[profile sso]
+sso_session = s
+sso_account_id = 123456789012
+sso_role_name = r
+[sso-session s]
+sso_start_url = https://localhost/start
+sso_region = eu-west-1
+[profile web]
+web_identity_token_file = /no/such/token
+role_arn = arn:aws:iam::123456789012:role/r
+[profile mfa]
+role_arn = arn:aws:iam::123456789012:role/r
+source_profile = base
+mfa_serial = arn:aws:iam::123456789012:mfa/u
+[profile base]
+aws_access_key_id = AKIAIOSFODNN7EXAMPLE
+aws_secret_access_key = x
+"""
+
+
+@pytest.mark.parametrize(
+    ("profile", "part"),
+    [
+        ("no-program", "/no/such/program"),
+        ("expired", "expired"),
+        ("sso", "SSO"),
+        ("web", "/no/such/token"),
+        ("mfa", "MFA"),
+    ],
+)
+def test_an_aws_configuration_that_gives_no_credentials(
+    profile: str, part: str, doctor: Doctor, ses_simulator: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Status 2 and one sentence for whatever botocore raises, and no traceback of its own before it."""
+    (tmp_path / "config").write_text(AWS_CONFIGURATION)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_PROFILE", profile)
+    said = doctor(ses_simulator().ses_url)
+    (sentence,) = (line for line in said.out.splitlines() if line.startswith("wrong"))
+    assert (said.status, said.err) == (Status.WRONG_USAGE, "")
+    assert part in sentence
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"])
+def test_credentials_with_a_line_end(
+    name: str, doctor: Doctor, ses_simulator: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copied with a newline, they can go into no header: said before anything is asked."""
+    monkeypatch.setenv(name, "ASIAEXAMPLE\n")
+    said = doctor(ses_simulator().ses_url)
+    assert said.status == Status.WRONG_USAGE
+    assert "copy it anew, without line ends" in said.out
+
+
 def test_half_of_the_credentials(doctor: Doctor, ses_simulator: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other half is named."""
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
