@@ -231,7 +231,7 @@ AWS_CONFIGURATION = """
 [profile no-program]
 credential_process = /no/such/program
 [profile expired]
-credential_process = echo '{"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "B", "Expiration": "2001-01-01T00:00:00Z"}'
+credential_process = echo '{"Version":1,"AccessKeyId":"A","SecretAccessKey":"B","Expiration":"2001-01-01T00:00:00Z"}'
 [profile sso]
 sso_session = s
 sso_account_id = 123456789012

@@ -215,12 +215,22 @@ def simulate(**options: Any) -> int:
 
 @seslimit.command()
 @click.option("--to", required=True, metavar="URL", help="What to look at: ses://, smtp://, smtps://, or a plug-in's.")
+@click.option("--measure", is_flag=True, help="Find out how the service counts, by sending to SES's mailbox simulator.")
+@click.option("--from", "mail_from", metavar="ADDRESS", help="A sender that the account may use, for --measure.")
+@click.option("--rate", type=RATE, help="Recipients/s, for --measure where the service does not tell.")
+@click.option(
+    "--profile", type=click.Path(path_type=Path), metavar="FILE", help="Where --measure writes what it found (TOML)."
+)
+@click.option("--yes", is_flag=True, help="Let --measure send what it says that it will.")
 @_JSON
-def doctor(to: str, as_json: bool) -> int:
+def doctor(to: str, as_json: bool, measure: bool, **measuring: Any) -> int:
     """
-    Say in plain words what is wrong with a set-up; no message is sent.
+    Say in plain words what is wrong with a set-up; no message is sent, but by --measure.
 
     One line for each check: ok, warning or wrong, with what to do.
+
+    --measure finds out how the service counts: it says how many messages to success@simulator.amazonses.com it takes
+    and how long, and sends them with --yes. "seslimit simulate --profile" takes the file that it writes.
 
     Exit status: 0 nothing wrong, with warnings or without; 2 wrong configuration or credentials; 3 the account is
     blocked or paused; 75 not reachable now, or nothing left of the daily quota.
@@ -228,11 +238,34 @@ def doctor(to: str, as_json: bool) -> int:
     from .doctor._doctor import diagnose
 
     console = _console(as_json=as_json)
+    if measure:
+        return _measure(to, console, **measuring)
+    if any(measuring.values()):
+        raise click.UsageError("--from, --rate, --profile and --yes need --measure")
     found = asyncio.run(diagnose(to, lambda check: _show(console, check.line(), _COLOURS[check.state])))
     _show(console, found.last_words())
     if as_json:
         say(json.dumps(found.figures()))
     return found.status
+
+
+def _measure(
+    to: str, console: Console, *, mail_from: str | None, rate: float | None, profile: Path | None, yes: bool
+) -> int:
+    from .doctor._measure import measure
+
+    if mail_from is None:
+        raise click.UsageError("--measure needs --from with a sender that the account may use")
+    found = asyncio.run(measure(to, mail_from, rate, yes=yes, tell=lambda line: _show(console, line)))
+    if found is None:
+        return Status.WRONG_USAGE
+    if profile is not None:
+        try:
+            profile.write_text(found, encoding="utf-8")
+        except OSError as error:
+            return _complain(f"{profile} cannot be written: {error.strerror}.\n{found}", Status.WRONG_USAGE)
+        _show(console, f"written   {profile}: seslimit simulate --profile {profile}")
+    return Status.ALL_ACCEPTED
 
 
 @seslimit.command()
