@@ -67,6 +67,11 @@ class Arrivals:
     _squares: float = 1.0
 
     @property
+    def cost(self) -> float:
+        """Recipients of a message."""
+        return self._costs
+
+    @property
     def quantum(self) -> float:
         """Recipients that one decision is about, as a recipient sees it: 1, or 42 where a tenth has 50."""
         return self._squares / self._costs

@@ -466,7 +466,7 @@ class AdaptiveRate:
             self._trust.told()
         self._estimate = self._pace = self._limit or self._pace
         self._look_later()
-        if trial.innocent:
+        if trial.innocent and not trial.strong:
             self._trust.look_soon(self._arrivals)
         self._forget()
 

@@ -55,12 +55,14 @@ class Trial:
         pace: recipients/s meanwhile.
         limit: the limit of before the throttles, recipients/s.
         share: of the attempts, throttled before it.
+        strong: whether that limit was well known.
     """
 
     began: float
     pace: float
     limit: float
     share: float
+    strong: bool
     attempts: int = 0
     throttles: int = 0
 
@@ -141,7 +143,7 @@ class Response:
         if self._sudden > self._needed + WEAK * self._weak:
             passed = self._accepted / max(1e-3, now - self._first_at)
             share = (self._sudden - 1) / max(self._sudden, self._attempts)
-            self.trial = Trial(now, LOWERED * min(limit, passed), self._limit, share)
+            self.trial = Trial(now, LOWERED * min(limit, passed), self._limit, share, not self._weak)
             self._sudden = 0
 
     def explains(self, throttles: int, attempts: int) -> bool:

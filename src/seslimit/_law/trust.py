@@ -40,7 +40,7 @@ class Trust:
     What the limit that is known has shown.
 
     Args:
-        budget: throttles per recipient that looking for a higher limit may cost.
+        budget: throttles per attempt that looking for a higher limit may cost.
         strength: confirmations that it has; each that fails takes one away.
     """
 
@@ -106,7 +106,7 @@ class Trust:
             overdue: seconds that the probe takes.
         """
         shortest = self.shortest(limit, arrivals)
-        self._plan = min(max(self._plan, shortest), max(self._throttles / self.budget, shortest))
+        self._plan = min(max(self._plan, shortest), max(self._throttles * arrivals.cost / self.budget, shortest))
         cycle = min(self._plan, FALLEN_SECONDS * limit) if self._fallen(limit) else self._plan
         self.due = self.sudden = max(PROBE_BEGINS * cycle, cycle - overdue * limit)
 
