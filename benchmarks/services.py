@@ -62,6 +62,8 @@ class Law(Protocol):
 
     @property
     def held_until(self) -> float: ...
+    @property
+    def spaced_until(self) -> float: ...
     def rate(self, now: float) -> float: ...
     def admitted(self, now: float, cost: float, *, waited: bool) -> None: ...
     def accepted(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None: ...
@@ -74,6 +76,7 @@ class ConstantPace:
 
     pace: float
     held_until: float = 0.0
+    spaced_until: float = 0.0
 
     def rate(self, now: float) -> float:
         return self.pace
@@ -205,6 +208,9 @@ class Simulation:
                 seconds = min(self._owed / rate, self.slice)
                 self._waited, self._pays = True, seconds * rate
                 self._at(now + seconds, None)
+                return
+            if self._waited and self.law.spaced_until > now:
+                self._at(self.law.spaced_until, None)
                 return
             self._admit(now)
         self._vacant_since = now

@@ -12,7 +12,7 @@ CELLS = [
     (Cell("fixed-window", 14.0, "told", "near"), 0.95, 0.005),
     (Cell("fixed-window", 100.0, "GetAccount", "near"), 0.95, 0.005),
     (Cell("sliding-window", 100.0, "unknown", "smtp"), 0.95, 0.005),
-    (Cell("stale-0.1s", 14.0, "unknown", "near"), 0.95, 0.008),
+    (Cell("stale-0.1s", 14.0, "unknown", "near"), 0.95, 0.012),
     (Cell("stale-0.5s", 100.0, "GetAccount", "near"), 0.95, 0.005),
     # What no pace avoids.
     (Cell("chance-1%", 100.0, "told", "smtp"), 0.9, 0.01),

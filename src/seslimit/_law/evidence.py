@@ -39,6 +39,8 @@ BARREN = 0.2
 """Share of the expected recipients below which a cohort measures nothing: nobody's rate is seen in a closed door."""
 LONE = 0.25
 """Share of a cohort throttled after the first throttle, at most, where that may be chance."""
+AFTERMATH = 6.0
+"""Delays within which nearly nothing was accepted since the event before, where it is the same emptiness still."""
 RIPPLE = 3.0
 """Delays within which a lone throttle belongs to the emptiness before it."""
 MARGIN = 0.0175
@@ -63,6 +65,8 @@ class Arrivals:
 
     delay: float = ASSUMED_DELAY
     jitter: float = 0.0
+    lag: float = math.inf
+    """Seconds from an admission to the decision, the short ones: longer ones are a new connection, or a reset first."""
     _costs: float = 1.0
     _squares: float = 1.0
 
@@ -78,6 +82,8 @@ class Arrivals:
 
     def cushion(self, rate: float) -> float:
         """Recipients by which the order of arrivals may empty a bucket that is drawn exactly as it fills."""
+        if rate * self.delay < 1.0:  # one at a time: there is no order that could change
+            return 2.0 * rate * self.jitter
         return 2.0 * math.sqrt(rate * self.jitter * self.quantum)
 
     def sent(self, cost: float) -> None:
@@ -85,6 +91,12 @@ class Arrivals:
         cost = max(LEAST_COST, cost)
         self._costs += SMOOTHING * (cost - self._costs)
         self._squares += SMOOTHING * (cost * cost - self._squares)
+
+    def decided(self, seconds: float) -> float:
+        """The service decided `seconds` after the admission; how much later that was than it mostly is."""
+        seconds = max(0.0, seconds)
+        self.lag = seconds if seconds < self.lag else self.lag + SMOOTHING * (seconds - self.lag)
+        return max(0.0, seconds - self.lag)
 
     def observe(self, seconds: float) -> None:
         """A reply was read `seconds` after the admission."""
@@ -146,8 +158,10 @@ class Event:
     @property
     def aftermath(self) -> bool:
         """Whether next to nothing was accepted since the event before: it is the same emptiness still."""
-        few = self.seconds is not None and self.before < DOUBT * self.arrivals.quantum
-        return self.again or (self.prior is not None and few)
+        if self.prior is None or self.seconds is None:
+            return self.again
+        few, soon = self.before < DOUBT * self.arrivals.quantum, self.seconds < AFTERMATH * self.arrivals.delay
+        return self.again or (few and soon)
 
     @property
     def climbed(self) -> bool:
@@ -206,7 +220,7 @@ class Event:
         step = MARGIN if self.throttles == 1 else STEP
         if not self.strong:
             attempts = self.throttles + self.before / self.arrivals.quantum
-            step = 1.0 if self.barren else max(step, EXCESS * self.throttles / attempts)
+            step = 1.0 if self.throttles >= CLOSED else max(step, EXCESS * self.throttles / attempts)
         if self.before < SHORT * self.arrivals.quantum:
             measured = min(measured, prior)
         return max(measured, prior * (1.0 - step))

@@ -97,6 +97,7 @@ class AdaptiveRate:
         self._paced_at = math.inf  # nothing grows before the first admission
         self._heard_at = -math.inf  # nor before the first reply
         self._held_until = self._asked_until = self._slow_until = self._overdue_at = 0.0
+        self._spaced_until = 0.0
         self._frozen = False
 
         self._event: Event | None = None
@@ -115,6 +116,11 @@ class AdaptiveRate:
     def held_until(self) -> float:
         """Nobody is to be admitted before this moment; 0.0 where nothing was ever held."""
         return max(self._held_until, self._asked_until)
+
+    @property
+    def spaced_until(self) -> float:
+        """Nobody is to be admitted before this moment even when all is paid, or the service sees the gap too short."""
+        return self._spaced_until
 
     @property
     def estimate(self) -> float | None:
@@ -172,6 +178,8 @@ class AdaptiveRate:
             return
         self._heard_at = now
         self._accepted += 1
+        late = self._arrivals.decided(decided_at - admitted_at)
+        self._spaced_until = max(self._spaced_until, admitted_at + late + cost / self.rate(now))
         if self._closure.closed and admitted_at > self._opened:
             self._closure.opened(admitted_at)
             self._held_until = now

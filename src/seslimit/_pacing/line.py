@@ -189,6 +189,9 @@ class Line:
                     await self._bucket.acquire(seconds)
                     self._owed -= seconds * rate
                 self._paid_at = now = loop.time()
+            elif self._account.law.spaced_until > now and self._waited:
+                await self._sleep_until(self._account.law.spaced_until)
+                now = loop.time()
             else:
                 self._owed = 0.0
                 return now
