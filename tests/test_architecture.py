@@ -48,9 +48,9 @@ LAYERS = (
 PURE = (0, 1, 2)
 """Numbers of the layers that are told the time."""
 IMPURE_MODULES = {"asyncio", "time", "datetime", "logging", "os", "socket", "ssl", "threading", "selectors"}
-SHARED_WITH_COMPANIONS = {"_dialogue.content"}
+SHARED_WITH_COMPANIONS = {"_dialogue.content", "_dialogue.login"}
 """What finds the final dot for the simulator's door finds it for the relay: two of it could come to differ, and a
-server that ends a message elsewhere than the others is open to SMTP smuggling."""
+server that ends a message elsewhere than the others is open to SMTP smuggling. A login is a dialogue as well."""
 HEAVY = ("aiobotocore", "botocore", "aiosmtplib", "aiosmtpd", "aiohttp", "click", "rich")
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from seslimit import ConfigurationError
 from seslimit.cli._commands import run
 from seslimit.companion.relay import Relay
 from seslimit.testing import Simulator
@@ -211,16 +210,6 @@ async def test_a_relay_that_was_never_opened_can_be_closed() -> None:
     await Relay(Service(), options()).aclose()
 
 
-async def test_without_aiosmtpd_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sentence with the command."""
-    monkeypatch.setitem(sys.modules, "aiosmtpd.smtp", None)
-    monkeypatch.setitem(sys.modules, "aiosmtpd", None)
-    for name in ("_reception", "_session", "_connection"):
-        monkeypatch.delitem(sys.modules, f"seslimit.companion.relay.{name}", raising=False)
-    with pytest.raises(ConfigurationError, match=r"pip install 'seslimit\[relay\]'"):
-        await Relay(Service(), options()).open()
-
-
 # The command
 
 
@@ -316,3 +305,16 @@ def test_a_certificate_that_is_not_there_is_one_sentence(tmp_path: Path, capsys:
     arguments = ["relay", "--listen", "127.0.0.1:0", "--to", "sim://", "--tls-cert", str(tmp_path / "none.pem")]
     assert run(arguments) == 2
     assert "none.pem cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("to", ["ses://eu-west-1", "ses://eu-wst-1"])
+async def test_what_is_wrong_with_the_account_is_said_before_the_first_message(to: str) -> None:
+    """No credentials, for one: the relay begins all the same, since they may come, and says so."""
+    nothing = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nonexistent", "AWS_ACCESS_KEY_ID": ""}
+    with _command("--listen", "127.0.0.1:0", "--to", to, "--json", **nothing) as process:
+        assert await asyncio.to_thread(_port, process) > 0
+        assert process.stderr
+        complaint = await asyncio.to_thread(process.stderr.readline)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(process.communicate, timeout=20)
+    assert complaint.startswith("seslimit: the sending quota is not known: ")

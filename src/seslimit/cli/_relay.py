@@ -36,7 +36,8 @@ class RelayCommand:
         to: the transport's URL.
         rate: recipients/s to start with; None when unknown.
         max_rate: recipients/s that are never exceeded; None for no bound.
-        tls_cert, tls_key, max_connections, max_pending, max_size: as in `RelayOptions`; None for its defaults.
+        tls_cert, tls_key, tls_implicit, max_connections, max_pending, max_size: as in `RelayOptions`; None for its
+            defaults.
         as_json: whether the address and the end are JSON.
     """
 
@@ -46,6 +47,7 @@ class RelayCommand:
     max_rate: float | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_implicit: bool = False
     max_connections: int | None = None
     max_pending: int | None = None
     max_size: int | None = None
@@ -53,7 +55,7 @@ class RelayCommand:
 
     def options(self) -> RelayOptions:
         """The relay's options, with the login from the environment."""
-        names = ("tls_cert", "tls_key", "max_connections", "max_pending", "max_size")
+        names = ("tls_cert", "tls_key", "tls_implicit", "max_connections", "max_pending", "max_size")
         given: dict[str, Any] = {name: value for name in names if (value := getattr(self, name)) is not None}
         user, password = os.environ.get(USER), os.environ.get(PASSWORD)
         return RelayOptions(listen=Address.parse(self.listen), user=user, password=password, **given)

@@ -1,7 +1,10 @@
 """
 One client's connection to the relay: how it begins, how long it lasts, and how it ends.
 
-aiosmtpd gives it its shape. Must not know what is said (`_session`).
+Must not know what is said (`_session`), but carries it, in clear or over TLS.
+
+A client's last word is not its end: it may say QUIT behind its message, close its side, and wait for the replies
+(RFC 5321, 4.1.1.10; Exim does). It has gone when the connection is lost, or when what is written to it comes back.
 
 Invariants: the idle time runs only while the client is waited for; a message is answered exactly once, or its client
 has gone; nothing is written into the beginning of TLS.
@@ -11,19 +14,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import ssl
 from contextlib import suppress
-from typing import Any, Final, cast
-
-from aiosmtpd.smtp import SMTP, Session, TLSSetupException
+from typing import Final, cast
 
 from ._desk import Desk
-from ._dialogue import HOST_NAME
 from ._errand import Errand
+from ._inbox import EndOfInput, Inbox
+from ._tls import Tls
 
 logger = logging.getLogger("seslimit")
 
 BUFFER: Final = 2**15
-"""Bytes after which nothing more is read for now."""
+"""Bytes of a line after which its end is not waited for; after twice as many nothing more is read for now."""
 
 READ: Final = 2**16
 """Bytes that are read from the socket at once, where asyncio lets itself be told."""
@@ -31,86 +35,116 @@ READ: Final = 2**16
 LINGER: Final = 5.0
 """Seconds for the last words to be read, after which the connection is cut."""
 
-
-class _Login(Session):
-    """aiosmtpd's state of a session, without the warning about an attribute that it sets itself at every login."""
-
-    login_data: Any = None
+RETURNED: Final = 1.0
+"""Seconds in which a reply to a client that is no longer there comes back: a way around the world and some more."""
 
 
-class RelayConnection(SMTP):
+class RelayConnection(asyncio.Protocol):
     """
     One connection, for a conversation that `_converse` holds.
 
     Args:
         desk: what the connections of one relay share.
+        loop: the event loop it runs on.
     """
 
-    line_length_limit = BUFFER
-
-    def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+    def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self._desk = desk
         self._options = desk.options
-        self._wire: asyncio.WriteTransport | None = None
+        self._inbox = Inbox(BUFFER)
+        self._wire: asyncio.Transport | None = None
+        self._lost = False
+        self._tls: Tls | None = None
+        self._secured: asyncio.Future[None] | None = None
+        self._conversation: asyncio.Task[None] | None = None
         self._errand: Errand | None = None
-        self._congested = False
+        self._unheard: list[Errand] = []
+        """Those that were answered after the client's last word."""
+        self._awaits_place = False
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._idle_since: float | None = None
         self._content_since: float | None = None
         self._ended_at: float | None = None
         self._last_words: str | None = None
-        super().__init__(
-            object(),
-            data_size_limit=self._options.max_size,
-            hostname=HOST_NAME,
-            tls_context=desk.tls_context,
-            auth_require_tls=self._options.tls_required,
-            loop=loop,
-            **options,
-        )
 
     async def _converse(self) -> None:
         raise NotImplementedError
 
+    def _heard(self, data: bytes) -> None:
+        self._inbox.feed(data)
+
     # Begin and end, as the client has it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the conversation, or go on with it over TLS."""
-        if self._wire is None:
-            # Not asked whether it is one: uvloop's do not derive from asyncio's.
-            self._wire = cast("asyncio.WriteTransport", transport)
-            with suppress(AttributeError):
-                transport.max_size = READ  # type: ignore[attr-defined]
-            self._desk.arrived(self)
-        super().connection_made(transport)
+        """Begin the conversation."""
+        # Not asked whether it is one: uvloop's do not derive from asyncio's.
+        self._wire = cast("asyncio.Transport", transport)
+        with suppress(AttributeError):
+            transport.max_size = READ  # type: ignore[attr-defined]
+        self._inbox.source = self._wire
+        self._desk.arrived(self)
+        if self._options.tls_implicit and self._desk.tls_context is not None:
+            self._start_tls(self._desk.tls_context)
+        self._conversation = self.loop.create_task(self._handle_client())
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def data_received(self, data: bytes) -> None:
+        """Take what the client says, out of TLS where that has begun."""
+        if self._tls is None:
+            self._heard(data)
+            return
+        try:
+            plain = self._tls.receive(data)
+        except ssl.SSLError:
+            # What is wrong is told in an alert.
+            self._flush(self._tls)
+            self.cut()
+            return
+        self._flush(self._tls)
+        if self._secured is not None and self._tls.established and not self._secured.done():
+            self._secured.set_result(None)
+        if plain:
+            self._heard(plain)
+        if self._tls.ended:
+            self.eof_received()
+
+    def eof_received(self) -> bool:
+        """Go on with what was said before it, and answer: whoever says no more may still listen."""
+        self._inbox.end()
+        if self._tls is not None and not self._tls.established:
+            self.cut()
+        elif self._errand is not None:
+            self._errand.said_last_word()
+        elif self._awaits_place and self._inbox.is_empty and self._conversation is not None:
+            # What it would have a place for cannot come any more.
+            self._conversation.cancel()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
         """End the conversation; an attempt under way is not broken off."""
-        # Not aiosmtpd's own, which would do that.
-        if self._original_transport is not None:
-            self._original_transport.close()
-        asyncio.StreamReaderProtocol.connection_lost(self, error)
-        self.transport = None
+        self._lost = True
+        self._inbox.end()
+        self._writable.set()
         self._desk.left(self)
-        self._client_has_gone()
-
-    def eof_received(self) -> bool | None:
-        """Take the client's last word for its end: it would not wait for a reply if it closed because of a time-out."""
-        self._client_has_gone()
-        asyncio.StreamReaderProtocol.eof_received(self)
-        return self._errand is not None and self.session is not None and self.session.ssl is None
-
-    def _client_has_gone(self) -> None:
+        if exc is not None:
+            self._was_not_heard()
         if self._errand is not None:
             self._errand.abandon()
-        elif self._handler_coroutine is not None:
-            self._handler_coroutine.cancel()
+        elif self._conversation is not None:
+            self._conversation.cancel()
 
-    def _create_session(self) -> Session:
-        return _Login(self.loop)
+    @property
+    def _came_back(self) -> bool:
+        """Whether what was written after the client's last word was sent back: nobody is there any more."""
+        connected: socket.socket | None = None if self._wire is None else self._wire.get_extra_info("socket")
+        return connected is not None and connected.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
-    def _reset_timeout(self, duration: float | None = None) -> None:
-        # The desk looks at every connection once a second, which costs less than a timer for each command.
-        pass
+    def _was_not_heard(self) -> None:
+        """The client may come back with what was answered last, and must not get it twice."""
+        for errand in self._unheard:
+            self._desk.handover.was_not_heard(errand)
+        self._unheard.clear()
 
     # Ends that come from the relay
 
@@ -127,13 +161,24 @@ class RelayConnection(SMTP):
         elif self._idle_since is not None and now - self._idle_since > options.idle_timeout:
             self.dismiss("421 4.4.2 Timeout waiting for data from client")
 
+    def _close_when_heard(self) -> None:
+        """By now the last reply has been heard, or has come back."""
+        if self._lost or self._wire is None:
+            return
+        if self._came_back:
+            self._was_not_heard()
+            self.cut()
+        else:
+            self._unheard.clear()
+            self._wire.close()
+
     def dismiss(self, reply: str) -> None:
         """End the conversation with this reply; a message that is held is answered first, by whoever holds it."""
         self._last_words = self._last_words or reply
         if self._errand is not None:
             self._errand.dismiss()
-        elif self._handler_coroutine is not None:
-            self._handler_coroutine.cancel()
+        elif self._conversation is not None:
+            self._conversation.cancel()
 
     def cut(self) -> None:
         """End the connection at once."""
@@ -148,65 +193,88 @@ class RelayConnection(SMTP):
     @property
     def conversation(self) -> asyncio.Task[None] | None:
         """The task that holds the conversation."""
-        return self._handler_coroutine
+        return self._conversation
 
     async def _handle_client(self) -> None:
         try:
+            if self._secured is not None:
+                await self._tls_is_there(self._secured)
             await self._converse()
         except asyncio.CancelledError:
             if self._last_words is None:
                 raise
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, EndOfInput):
             # A client that goes away in the middle is no error of the relay's.
             pass
-        except TLSSetupException:
-            # aiosmtpd hears of the end of a connection only where TLS has come about.
-            self.cut()
-            self._desk.left(self)
         except Exception:
             logger.exception("a conversation of the relay failed")
             self._last_words = "451 4.3.0 The relay failed; the message was not sent"
         finally:
             self._end()
 
+    def _start_tls(self, context: ssl.SSLContext) -> asyncio.Future[None]:
+        """Take what comes next as the beginning of TLS; the future is done when it has come about."""
+        self._tls = Tls(context)
+        self._secured = self.loop.create_future()
+        return self._secured
+
+    async def _tls_is_there(self, secured: asyncio.Future[None]) -> None:
+        """Return when TLS has come about; a connection on which it does not is cut."""
+        self._idle_since = self.loop.time()
+        await secured
+        self._idle_since = None
+
     def _end(self) -> None:
-        transport = cast("asyncio.WriteTransport | None", self.transport)
         self._ended_at = self.loop.time()
-        if transport is None or transport.is_closing():
+        if self._wire is None or self._lost or self._wire.is_closing():
             return
-        if self._tls_protocol is not None and (self.session is None or self.session.ssl is None):
+        if self._tls is not None and not self._tls.established:
             # TLS has begun and is not yet there: words would go out in clear, into the handshake.
             self.cut()
-            self._desk.left(self)
             return
         if self._last_words is not None:
-            transport.write(self._last_words.encode("ascii") + b"\r\n")
-        transport.close()
+            self._write(self._last_words.encode("ascii") + b"\r\n")
+        if self._tls is not None:
+            self._tls.end()
+            self._flush(self._tls)
+        if self._unheard:
+            # Not closed yet, or it would never be known whether the last reply came back.
+            with suppress(OSError):
+                self._wire.write_eof()
+            self.loop.call_later(RETURNED, self._close_when_heard)
+        else:
+            self._wire.close()
 
     # Writing
 
-    @property
-    def _buffered(self) -> bool:
-        return bool(self._reader._buffer)  # type: ignore[attr-defined]  # noqa: SLF001  # it has no such question
-
     def pause_writing(self) -> None:
         """Note that the client does not read what it is told."""
-        self._congested = True
-        super().pause_writing()
+        self._writable.clear()
 
     def resume_writing(self) -> None:
         """Note that it does again."""
-        self._congested = False
-        super().resume_writing()
+        self._writable.set()
 
-    async def push(self, status: Any) -> None:
+    async def push(self, reply: str) -> None:
         """Send a reply; a client that does not read it is idle."""
-        self._say(status if isinstance(status, bytes) else status.encode("ascii"))
-        if self._congested:
-            await self._writer.drain()
+        self._say(reply)
+        if not self._writable.is_set():
+            await self._writable.wait()
 
-    def _say(self, reply: bytes) -> None:
-        if self.transport is None:
+    def _say(self, reply: str) -> None:
+        if self._lost:
             raise ConnectionResetError
-        cast("asyncio.WriteTransport", self.transport).write(reply + b"\r\n")
+        self._write(reply.encode("ascii") + b"\r\n")
         self._idle_since = self.loop.time()
+
+    def _write(self, data: bytes) -> None:
+        if self._tls is None:
+            cast("asyncio.Transport", self._wire).write(data)
+        else:
+            self._tls.send(data)
+            self._flush(self._tls)
+
+    def _flush(self, tls: Tls) -> None:
+        data = tls.outgoing()
+        if data and self._wire is not None and not self._lost:
+            self._wire.write(data)

@@ -7,6 +7,7 @@ Invariant: a connection is counted once when it arrives and once when it has lef
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from ._room import Room
 if TYPE_CHECKING:
     from ._connection import RelayConnection
 
+logger = logging.getLogger("seslimit")
+
 
 @attrs.define(eq=False)
 class Desk:
@@ -29,7 +32,7 @@ class Desk:
 
     Args:
         options: their limits.
-        tls_context: for STARTTLS; None for no TLS.
+        tls_context: for TLS; None for none.
         handover: takes messages to SES.
     """
 
@@ -44,6 +47,8 @@ class Desk:
     """Set while nobody is connected."""
     stopping: bool = attrs.field(default=False, init=False)
     """Whether no message is taken any more."""
+    _told: frozenset[str] = attrs.field(default=frozenset(), init=False)
+    """Parameters that were dropped, and are in the log."""
 
     def __attrs_post_init__(self) -> None:
         self.room = Room(self.options.max_pending, self.options.max_size)
@@ -52,6 +57,13 @@ class Desk:
 
     def intake(self, transaction: Transaction) -> Intake:
         """The reception of a message with this envelope; it has no place yet."""
+        if transaction.dropped - self._told:
+            self._told |= transaction.dropped
+            logger.warning(
+                "clients ask for delivery status notifications (%s); SES reports in its own way, so what they ask for "
+                "is dropped",
+                ", ".join(sorted(transaction.dropped)),
+            )
         return Intake(transaction, self.room.place(transaction.size), self.options.max_size)
 
     def arrived(self, session: RelayConnection) -> None:

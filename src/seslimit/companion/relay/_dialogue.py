@@ -37,6 +37,7 @@ TOO_LONG: Final = "500 5.5.2 Line too long"
 _BEFORE_TLS: Final = frozenset({b"EHLO", b"HELO", b"STARTTLS", b"NOOP", b"RSET", b"QUIT"})
 _IDLE: Final = frozenset({b"EHLO", b"HELO", b"NOOP", b"RSET", b"VRFY", b"HELP"})
 _TAKE_TIME: Final = frozenset({b"STARTTLS", b"AUTH", b"DATA", b"QUIT"})
+_WITH_ADDRESS: Final = frozenset({b"MAIL", b"RCPT"})
 _HTTP: Final = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"PATCH", b"DELETE", b"CONNECT"})
 """What a browser begins with. A page that somebody visits can make it talk to this machine, and would otherwise send
 mail through the lines of its request."""
@@ -50,10 +51,12 @@ class Transaction:
     Args:
         mail_from: the return address.
         size: bytes that the content will have about; None where it was not told.
+        dropped: names of parameters that change nothing, of MAIL and of RCPT.
     """
 
     mail_from: str
     size: int | None
+    dropped: frozenset[str]
     recipients: list[str] = attrs.field(factory=list, init=False)
 
 
@@ -78,7 +81,7 @@ class Dialogue:
     offers_tls: bool
     extended: bool | None = attrs.field(default=None, init=False)
     """Whether the client said EHLO; None before its greeting."""
-    secure: bool = attrs.field(default=False, init=False)
+    secure: bool = attrs.field(init=False)
     """Whether it speaks over TLS."""
     authenticated: bool = attrs.field(default=False, init=False)
     transaction: Transaction | None = attrs.field(default=None, init=False)
@@ -91,6 +94,7 @@ class Dialogue:
 
     def __attrs_post_init__(self) -> None:
         self._tls_required = self.options.tls_required
+        self.secure = self.options.tls_implicit
         self._answers = {
             b"EHLO": self._ehlo,
             b"HELO": self._helo,
@@ -137,10 +141,11 @@ class Dialogue:
             raise Refused("530 5.7.0 Must issue a STARTTLS command first")
         if name in _IDLE:
             self.idle_commands += 1
-        try:
-            argument = rest.decode("ascii").strip()
-        except UnicodeDecodeError:
-            raise Refused("553 5.6.7 SES takes ASCII addresses only: write domains in Punycode (xn--)") from None
+        if name in _WITH_ADDRESS and not rest.isascii():
+            raise Refused("553 5.6.7 SES takes ASCII addresses only: write domains in Punycode (xn--)")
+        # Whatever else is said in other letters, a host name for one (Windows sends what the machine is called), is
+        # nothing that goes anywhere.
+        argument = rest.decode("ascii", "replace").strip()
         return Command(name, argument) if answer is None else answer(argument)
 
     def begin_content(self, argument: str) -> Transaction:
@@ -181,6 +186,10 @@ class Dialogue:
             raise Refused("503 5.5.1 There is no login here")
         if self.extended is None:
             raise Refused("503 5.5.1 Send EHLO first")
+        if self._tls_required and not self.secure:
+            raise Refused("538 5.7.11 Encryption required for requested authentication mechanism")
+        if self.authenticated or self.transaction is not None:
+            raise Refused("503 5.5.1 Already authenticated, or in the middle of a transaction")
 
     def _ehlo(self, argument: str) -> str:
         extensions = ["8BITMIME", f"SIZE {self.options.max_size}", "PIPELINING"]
@@ -215,10 +224,12 @@ class Dialogue:
     def _rcpt(self, argument: str) -> str:
         if self.transaction is None:
             raise Refused("503 5.5.1 Send MAIL first")
-        recipient = forward_path(argument)
+        recipient, dropped = forward_path(argument)
         if len(self.transaction.recipients) >= self.options.max_recipients:
             return "452 4.5.3 Too many recipients: send to the others in another transaction"
         self.transaction.recipients.append(recipient)
+        if dropped:
+            self.transaction.dropped |= dropped
         return "250 2.1.5 Ok"
 
     def _rset(self, argument: str) -> str:

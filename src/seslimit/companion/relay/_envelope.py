@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 from seslimit import InvalidMessage, check_address
 
@@ -21,19 +22,41 @@ _ORDINARY = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,20
 _BODIES = ("BODY=7BIT", "BODY=8BITMIME")
 _SIZE_DIGITS = 20
 """Digits of SIZE. Source: RFC 1870, 4."""
+_REPORTS = {"RET", "ENVID", "NOTIFY", "ORCPT"}
+"""Parameters that ask for delivery status notifications (RFC 3461, 4). PHPMailer, smtplib and aiosmtplib send them
+though nobody offered it; SES reports in its own way, whatever is asked for."""
 
 
-def reverse_path(argument: str, max_size: int) -> tuple[str, int | None]:
+class ReversePath(NamedTuple):
+    """
+    What MAIL said.
+
+    Args:
+        address: the return address.
+        size: bytes that the content will have about; None where it is not said.
+        dropped: names of parameters that change nothing.
+    """
+
+    address: str
+    size: int | None
+    dropped: frozenset[str]
+
+
+class ForwardPath(NamedTuple):
+    """What RCPT said; see `ReversePath`."""
+
+    address: str
+    dropped: frozenset[str]
+
+
+def reverse_path(argument: str, max_size: int) -> ReversePath:
     """
     Read the argument of MAIL.
-
-    Returns:
-        the return address, and the bytes that the content will have about; None where it is not said.
 
     Raises:
         Refused: it is malformed, SES could not take it, or the message is too long.
     """
-    address, parameters = _path(argument, "FROM")
+    address, parameters, dropped = _path(argument, "FROM")
     if not address:
         raise Refused("550 5.1.7 SES takes no message without a return address: bounces cannot be sent through it")
     size = None
@@ -51,17 +74,17 @@ def reverse_path(argument: str, max_size: int) -> tuple[str, int | None]:
         raise Refused(f"550 5.1.7 {error}") from None
     if size is not None and size > max_size:
         raise too_long(max_size)
-    return address, size
+    return ReversePath(address, size, dropped)
 
 
-def forward_path(argument: str) -> str:
+def forward_path(argument: str) -> ForwardPath:
     """
-    The recipient in the argument of RCPT.
+    Read the argument of RCPT.
 
     Raises:
         Refused: it is malformed, or SES could not take it.
     """
-    address, parameters = _path(argument, "TO")
+    address, parameters, dropped = _path(argument, "TO")
     if parameters:
         raise Refused(f"555 5.5.4 The parameter {parameters[0]} of RCPT is not known")
     if not _ORDINARY.fullmatch(address):
@@ -69,7 +92,7 @@ def forward_path(argument: str) -> str:
             check_address("recipient", address)
         except InvalidMessage as error:
             raise Refused(f"550 5.1.3 {error}") from None
-    return address
+    return ForwardPath(address, dropped)
 
 
 def too_long(max_size: int) -> Refused:
@@ -77,12 +100,17 @@ def too_long(max_size: int) -> Refused:
     return Refused(f"552 5.3.4 The message is longer than {max_size} bytes")
 
 
-def _path(argument: str, word: str) -> tuple[str, list[str]]:
+def _path(argument: str, word: str) -> tuple[str, list[str], frozenset[str]]:
+    """Address, parameters that mean something, and the names of those that do not."""
     keyword, _, rest = argument.partition(":")
     found = _PATH.fullmatch(rest)
     if keyword.strip().upper() != word or found is None:
         raise Refused(f"501 5.5.4 Syntax: {'MAIL' if word == 'FROM' else 'RCPT'} {word}:<local@domain>")
-    return found[1], (found[2] or "").upper().split()
+    parameters = (found[2] or "").upper().split()
+    if not parameters:
+        return found[1], parameters, frozenset()
+    dropped = _REPORTS & {each.partition("=")[0] for each in parameters}
+    return found[1], [each for each in parameters if each.partition("=")[0] not in dropped], frozenset(dropped)
 
 
 @lru_cache(maxsize=256)

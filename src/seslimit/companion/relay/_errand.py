@@ -26,13 +26,17 @@ class Errand:
 
     Args:
         sender: makes the attempts.
-        orphans: where it is put when its client goes away.
+        orphans: where it is put when its client has gone, or may have.
         since: event-loop time (seconds) of its final dot.
     """
 
     _sender: Sender
     _orphans: set[Errand]
     since: float
+    repeated: bool = attrs.field(default=False, init=False)
+    """Whether the same transaction has come once more meanwhile: then it has gone."""
+    accepted: dict[str, str] = attrs.field(factory=dict, init=False)
+    """Recipient → message id, of those that SES took."""
     gone: bool = attrs.field(default=False, init=False)
     """Whether nobody waits for the reply any more."""
     overdue: bool = attrs.field(default=False, init=False)
@@ -44,6 +48,10 @@ class Errand:
     parcel: Parcel | None = attrs.field(default=None, init=False)
     ended: asyncio.Future[None] = attrs.field(factory=lambda: asyncio.get_running_loop().create_future(), init=False)
     _message: Message | None = attrs.field(default=None, init=False)
+
+    def said_last_word(self) -> None:
+        """The client says no more: what comes of this counts for the same transaction, should that come once more."""
+        self._orphans.add(self)
 
     def abandon(self) -> None:
         """The client has gone: the attempt under way is the last; if there is none, this is the end."""

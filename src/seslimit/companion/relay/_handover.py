@@ -105,7 +105,7 @@ class Handover:
     _memory: Memory = attrs.field(factory=Memory, init=False)
     _under_way: set[Errand] = attrs.field(factory=set, init=False)
     _orphans: set[Errand] = attrs.field(factory=set, init=False)
-    """Those under way whose clients have gone, and may come back with the same."""
+    """Those under way whose clients have gone, or may have, and may come back with the same."""
     _quiet_until: float = attrs.field(default=-math.inf, init=False)
 
     def errand(self) -> Errand:
@@ -123,14 +123,21 @@ class Handover:
         parcel = errand.parcel = mail_from, tuple(dict.fromkeys(recipients)), content
         self._under_way.add(errand)
         try:
-            for twin in [each for each in self._orphans if each.parcel == parcel]:
+            for twin in [each for each in self._orphans if each.parcel == parcel and each is not errand]:
                 # Its client was cut off in the middle of an attempt, and sends the same again: what came of it counts.
+                twin.repeated = True
                 await asyncio.wait([twin.ended])
             return await self._take(parcel, errand)
         finally:
             self._under_way.discard(errand)
             self._orphans.discard(errand)
             errand.ended.set_result(None)
+
+    def was_not_heard(self, errand: Errand) -> None:
+        """The reply to a transaction came back: its client may send it again."""
+        self.counts.abandoned += 1
+        if errand.accepted and errand.parcel is not None:
+            self._memory.note(digest(*errand.parcel), errand.accepted, _now())
 
     async def ended(self, timeout: float) -> None:
         """Return when all that is under way has ended, or after `timeout` seconds."""
@@ -146,7 +153,8 @@ class Handover:
         finally:
             self.counts.recipients += len(deed.accepted) - len(known)
             self.counts.abandoned += errand.gone
-            if deed.accepted and (errand.gone or not deed.done):
+            errand.accepted = deed.accepted
+            if deed.accepted and (errand.gone or errand.repeated or not deed.done):
                 self._memory.note(key or digest(*parcel), deed.accepted, _now())
             elif self._memory:
                 # Also one that was noted meanwhile: a client that sends the same once more means a new message.

@@ -33,8 +33,9 @@ class RelayOptions:
 
     Args:
         listen: where to listen: "HOST:PORT", or an `Address`; port 0 takes a free one.
-        tls_cert: certificate (PEM) for STARTTLS; None offers no TLS.
+        tls_cert: certificate (PEM) for TLS; None offers none.
         tls_key: its key (PEM), where it is not in the same file.
+        tls_implicit: TLS from the first byte (RFC 8314, 3.3), as on port 465, rather than by STARTTLS.
         user, password: the login that clients need; None for both lets everybody in, on loopback.
         max_connections: clients at once; more wait to be accepted.
         max_pending: messages that are received or held at once; more wait for the go-ahead to DATA.
@@ -52,6 +53,7 @@ class RelayOptions:
     listen: Address = attrs.field(converter=as_address)
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_implicit: bool = False
     user: str | None = None
     password: str | None = attrs.field(default=None, repr=False)
     max_connections: int = attrs.field(default=500, validator=ge(1))
@@ -67,6 +69,8 @@ class RelayOptions:
             raise ConfigurationError(f"a login is a user and a password: set both {USER} and {PASSWORD}, or neither.")
         if self.tls_key and not self.tls_cert:
             raise ConfigurationError("there is a TLS key without its certificate: give --tls-cert as well.")
+        if self.tls_implicit and not self.tls_cert:
+            raise ConfigurationError("TLS from the first byte needs a certificate: give --tls-cert as well.")
         missing = [
             words
             for words, there in (("--tls-cert", self.tls_cert), (f"a login ({USER} and {PASSWORD})", self.user))

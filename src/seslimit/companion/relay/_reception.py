@@ -86,6 +86,10 @@ class Reception:
                     logger.warning("no connection can be accepted now: %s", error)
                     await asyncio.sleep(OUT_OF_FILES)
                 continue
+            with suppress(OSError):
+                # asyncio does so by itself only where the socket knows that it is TCP's, and an accepted one does not;
+                # the reply behind a pipelined one would wait 40 ms for an acknowledgement.
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             session = RelaySession(self._desk, loop)
             try:
                 await loop.connect_accepted_socket(lambda: session, accepted)  # noqa: B023  # it is called at once

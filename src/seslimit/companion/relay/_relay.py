@@ -12,17 +12,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING
 
-from seslimit import ConfigurationError, Limiter, RetryPolicy, Sender, Transport
+from seslimit import Limiter, RetryPolicy, Sender, Transport
 
+from ._desk import Desk
 from ._handover import CountedTransport, Counts, Handover
 from ._options import RelayOptions
+from ._reception import Reception
 from ._replies import STOPPING
-
-if TYPE_CHECKING:
-    from ._desk import Desk
-    from ._reception import Reception
 
 POLICY = RetryPolicy(
     max_attempts=5,
@@ -84,6 +81,7 @@ class Relay:
         )
         self._desk: Desk | None = None
         self._reception: Reception | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._closed = False
 
     async def __aenter__(self) -> Relay:
@@ -112,19 +110,20 @@ class Relay:
 
     async def open(self) -> None:
         """
-        Listen.
+        Listen, and ask for the account's sending quota: what is wrong with credentials or region is then in the log.
 
         Raises:
-            ConfigurationError: the address is taken, the certificate cannot be used, or `seslimit[relay]` is not
-                installed. The transport is then closed.
+            ConfigurationError: the address is taken, or the certificate cannot be used. The transport is then closed.
         """
         try:
-            desk, reception = _parts(self.options, Handover(self._sender, self.counts))
+            desk = Desk(self.options, self.options.tls_context(), Handover(self._sender, self.counts))
+            reception = Reception(desk)
             await reception.open(self.options.listen)
         except BaseException:
             await self._sender.aclose()
             raise
         self._desk, self._reception = desk, reception
+        self._asking = asyncio.create_task(self._sender.open())
 
     async def aclose(self, deadline: float = 10.0) -> None:
         """
@@ -139,6 +138,8 @@ class Relay:
         if self._closed:
             return
         self._closed = True
+        if self._asking is not None:
+            self._asking.cancel()
         desk, reception = self._desk, self._reception
         if desk is None or reception is None:
             await self._sender.aclose(deadline)
@@ -153,18 +154,6 @@ class Relay:
         finally:
             await reception.close()
             await _cut(desk)
-
-
-def _parts(options: RelayOptions, handover: Handover) -> tuple[Desk, Reception]:
-    try:
-        from ._desk import Desk
-        from ._reception import Reception
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "aiosmtpd":
-            raise
-        raise ConfigurationError("the relay needs the package aiosmtpd: run  pip install 'seslimit[relay]'.") from None
-    desk = Desk(options, options.tls_context(), handover)
-    return desk, Reception(desk)
 
 
 async def _last_words(desk: Desk) -> None:

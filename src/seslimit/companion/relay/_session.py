@@ -2,7 +2,7 @@
 One client's conversation with the relay.
 
 What may be said, and in which order, is in `_dialogue`; how a content is taken in, in `_intake`; what becomes of a
-message, in `_handover`. aiosmtpd does AUTH and STARTTLS.
+message, in `_handover`.
 
 What every message has and nothing has to be waited for (MAIL, RCPT, DATA, the content) is done where it arrives, in
 `data_received`; the conversation, a task, does all else. It is woken for a message when its content is there.
@@ -14,18 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from typing import Any, Final
+from typing import Final
 
-from aiosmtpd.smtp import AuthResult, LoginPassword
-
+from ..._dialogue.login import Credentials, LoginRefused, challenge, exchange_for, response
 from ._connection import RelayConnection
 from ._desk import Desk
 from ._dialogue import HOST_NAME, TOO_LONG, Command, Dialogue, Transaction
+from ._inbox import LineTooLong
 from ._intake import Intake
 from ._replies import STOPPING, Refused
-
-CHUNK: Final = 2**22
-"""More than the reader can hold, so that one `read` empties it."""
 
 GO_AHEAD: Final = "354 End data with <CR><LF>.<CR><LF>"
 
@@ -41,34 +38,31 @@ class RelaySession(RelayConnection):
         desk: what the sessions of one relay share.
     """
 
-    AuthLoginUsernameChallenge = "Username:"
-    AuthLoginPasswordChallenge = "Password:"
-
     def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(desk, loop)
         self._dialogue = Dialogue(desk.options, desk.tls_context is not None)
         self._awaits_command = False
         self._intake: Intake | None = None
         """The message whose content is taken in where it arrives."""
         self._received: Intake | None = None
         """The message that the conversation is woken for."""
-        super().__init__(desk, loop, authenticator=self._authenticate_login)
 
     # Commands in, replies out
 
-    def data_received(self, data: bytes) -> None:
-        """Do where it arrives what needs no waiting: to wake the conversation for it costs as much again."""
+    def _heard(self, data: bytes) -> None:
+        # What needs no waiting is done where it arrives: to wake the conversation for it costs as much again.
         if self._intake is not None:
             self._take_in(self._intake, data)
         elif not (self._awaits_command and self._answer_at_once(data)):
-            super().data_received(data)
+            super()._heard(data)
 
     def _answer_at_once(self, line: bytes) -> bool:
         """Answer one of the commands that every message has; returns whether that could be done."""
         if (
             line[:4].upper() not in _AT_ONCE
             or line.find(b"\n") != len(line) - 1
-            or self._congested
-            or self._buffered
+            or not self._writable.is_set()
+            or not self._inbox.is_empty
             or self._last_words
         ):
             return False
@@ -79,7 +73,7 @@ class RelaySession(RelayConnection):
             # It is answered by the conversation, once more and for good.
             return False
         if answer is not None:
-            self._say(answer.encode("ascii"))
+            self._say(answer)
         return answer is not None
 
     def _begin_at_once(self, command: Command) -> str | None:
@@ -98,7 +92,7 @@ class RelaySession(RelayConnection):
         if intake.ended or intake.too_long or not intake.fits:
             # The conversation takes over, be it to hand the message over, to wait for more room, or to refuse it.
             self._intake, self._received = None, intake
-            super().data_received(b"DATA\r\n" + rest)
+            super()._heard(b"DATA\r\n" + rest)
 
     async def _converse(self) -> None:
         if self._desk.stopping:
@@ -133,9 +127,8 @@ class RelaySession(RelayConnection):
         self._idle_since = self.loop.time()
         self._awaits_command = True
         try:
-            return await self._reader.readuntil(b"\n")
-        except asyncio.LimitOverrunError:
-            # Where this line ends is nothing to wait for.
+            return await self._inbox.line()
+        except LineTooLong:
             self._last_words = TOO_LONG
             raise ConnectionResetError from None
         finally:
@@ -156,39 +149,50 @@ class RelaySession(RelayConnection):
     # Commands that take time
 
     async def _starttls(self, argument: str) -> None:
+        context = self._desk.tls_context
         self._dialogue.check_tls(argument)
-        if self._buffered:
+        if context is None:
+            raise Refused("503 5.5.1 TLS is not offered here")
+        if not self._inbox.is_empty:
             # It was not said over TLS, and would be taken as if it were.
             raise Refused("554 5.7.0 Commands after STARTTLS, before TLS", last=True)
-        await super().smtp_STARTTLS("")
+        self._say("220 2.0.0 Ready to start TLS")
+        await self._tls_is_there(self._start_tls(context))
         self._dialogue.now_secure()
 
     async def _auth(self, argument: str) -> None:
         self._dialogue.check_login()
-        session: Any = self.session
-        session.host_name, session.extended_smtp = "client", self._dialogue.extended
-        mechanism, *initial = argument.split()[:3] or [""]
         try:
-            await super().smtp_AUTH(" ".join([mechanism.upper(), *initial]))
-        except ValueError:
-            raise Refused(TOO_LONG, last=True) from None
-        finally:
-            self._dialogue.authenticated = bool(session.authenticated)
-            self._dialogue.errors += not session.authenticated
+            self._dialogue.authenticated = self._is_right(await self._credentials(argument))
+        except LoginRefused as refused:
+            raise Refused(refused.reply) from None
+        if not self._dialogue.authenticated:
+            raise Refused("535 5.7.8 Authentication credentials invalid")
+        await self.push("235 2.7.0 Authentication successful")
 
-    def _authenticate_login(
-        self, server: Any, session: Any, envelope: Any, mechanism: str, login: LoginPassword
-    ) -> AuthResult:
+    async def _credentials(self, argument: str) -> Credentials:
+        exchange = exchange_for(argument)
+        try:
+            asked = next(exchange)
+            while True:
+                await self.push(challenge(asked))
+                asked = exchange.send(response(await self._read_line()))
+        except StopIteration as end:
+            credentials: Credentials = end.value
+            return credentials
+
+    def _is_right(self, given: Credentials) -> bool:
         user, password = ((word or "").encode() for word in (self._options.user, self._options.password))
-        right = hmac.compare_digest(login.login, user) & hmac.compare_digest(login.password, password)
-        return AuthResult(success=bool(right), handled=False)
+        return hmac.compare_digest(given.user, user) & hmac.compare_digest(given.password, password)
 
     async def _data(self, argument: str) -> None:
         intake, self._received = self._received, None
         if intake is None:
             intake = self._desk.intake(self._dialogue.begin_content(argument))
         begun = intake.place.entered
+        self._awaits_place = not begun
         async with intake.place:
+            self._awaits_place = False
             if not begun:
                 await self.push(GO_AHEAD)
                 self._content_since = self.loop.time()
@@ -200,10 +204,14 @@ class RelaySession(RelayConnection):
 
     async def _hand_over(self, transaction: Transaction, content: bytes) -> str:
         self._errand = errand = self._desk.handover.errand()
+        if self._inbox.ended:
+            errand.said_last_word()
         try:
             return await self._desk.handover.take(transaction.mail_from, transaction.recipients, content, errand)
         finally:
             self._errand = None
+            if self._inbox.ended:
+                self._unheard.append(errand)
 
     async def _content(self, intake: Intake) -> bytes:
         """
@@ -225,9 +233,7 @@ class RelaySession(RelayConnection):
 
     async def _read_more(self, intake: Intake) -> None:
         self._idle_since = self.loop.time()
-        chunk = await self._reader.read(CHUNK)
+        chunk = await self._inbox.chunk()
         self._idle_since = None
-        if not chunk:
-            raise ConnectionResetError
         if rest := intake.feed(chunk):
-            self._reader.feed_data(rest)
+            self._inbox.feed(rest)
