@@ -83,15 +83,15 @@ class FakeTransport:
             TransportError: the handler said so, by an outcome or by itself. It pickles, as a real one does.
         """
         at = asyncio.get_running_loop().time()
-        receipt: Receipt | None = None
-        failure: Exception | None = None
         try:
             receipt = self._receipt(await self._asked(message))
-        except Exception as error:
-            failure = error
+        except asyncio.CancelledError:
+            self.attempts.append(Attempt(message, at, None, None))
             raise
-        finally:
-            self.attempts.append(Attempt(message, at, receipt, failure))
+        except Exception as error:
+            self.attempts.append(Attempt(message, at, None, error))
+            raise
+        self.attempts.append(Attempt(message, at, receipt, None))
         return receipt
 
     async def quota(self) -> SendQuota | None:

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -144,24 +144,29 @@ class SESTransport(SESOptions):
             signer = await opened.client.signer()
             # Only now: opening the first client takes time, which would be counted as time since the last question.
             await self._pace.acquire()
-            async with asyncio.timeout(self.timeout):
-                account = await opened.client.client.get_account()
+            try:
+                async with asyncio.timeout(self.timeout):
+                    account = await opened.client.client.get_account()
+            except ClientError as error:
+                self._no_figures(error, signer.hide)
+                return None
             figures = cast("Mapping[str, float]", account["SendQuota"])
             return SendQuota(figures["Max24HourSend"], figures["MaxSendRate"], figures["SentLast24Hours"])
-        except ClientError as error:
-            described = error.response.get("Error", {})
-            code, words = str(described.get("Code", "")), str(described.get("Message", ""))
-            if code.startswith("AccessDenied"):
-                self._say_denied()
-                return None
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            # Not `from error`: botocore's own holds the words as they came, and they may repeat what was signed.
-            meant = meaning_of_api_error(code, words, status)
-            raise error_of(meant, signer.hide(f"{code} {words}".strip())) from None
         except _BROKEN as error:
             raise error_of(meaning(error), words_of(error)) from error
         finally:
             await opened.leave()
+
+    def _no_figures(self, error: ClientError, hide: Callable[[str], str]) -> None:
+        """Take the question as one that may not be asked, or raise what was wrong with it."""
+        described = error.response.get("Error", {})
+        code, words = str(described.get("Code", "")), str(described.get("Message", ""))
+        if code.startswith("AccessDenied"):
+            self._say_denied()
+            return
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        # Not `from error`: botocore's own holds the words as they came, and they may repeat what was signed.
+        raise error_of(meaning_of_api_error(code, words, status), hide(f"{code} {words}".strip())) from None
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[SESV2Client]:
