@@ -348,6 +348,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "no content": ({"text": ...}, "there is no text, html or raw"),
     "surrogate": ({"text": "\ud800"}, "surrogate"),
     "raw with padding inside": ({"raw": "eA==eA==", "subject": ..., "text": ...}, "is not base64"),
+    "raw with too much padding": ({"raw": "eAAA=", "subject": ..., "text": ...}, "is not base64"),
     "raw empty": ({"raw": "IA0K", "subject": ..., "text": ...}, "raw holds no message"),
     "raw beside text": ({"raw": "eA=="}, "take subject away"),
     "key": ({"key": [1]}, "key is neither"),

@@ -210,8 +210,11 @@ def _headers(record: Mapping[str, Any], mailboxes: Mapping[str, list[tuple[str, 
 
 
 def _decoded(what: str, text: str) -> bytes:
+    joined = "".join(text.split())
     try:
-        # Strict, or Python before 3.13 takes what follows a misplaced "=" for nothing.
-        return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+        # Python before 3.13 drops what follows a misplaced "=", and takes excess ones even where it is strict.
+        if len(joined) % 4 or joined.endswith("==="):
+            raise binascii.Error
+        return binascii.a2b_base64(joined, strict_mode=True)
     except (binascii.Error, ValueError):
         raise InvalidMessage(f"{what} is not base64: encode it.") from None
