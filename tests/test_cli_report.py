@@ -20,7 +20,7 @@ from seslimit import Limiter
 from seslimit.cli._commands import run
 from seslimit.cli._output import View
 from seslimit.cli._tally import Tally
-from seslimit.cli._view import Watch
+from seslimit.cli._watch import Watch
 from seslimit.testing import Fault, Simulator
 from tests.command_line import FAST, ended, lines_of, outcomes, record, started, until, written_list
 
@@ -101,7 +101,7 @@ def test_a_view_without_a_reader_sends_on(tmp_path: Path, ses_simulator: Callabl
     """`seslimit send … | head -1`: every message is sent and on the report, and the status is that of the messages."""
     simulator, report = ses_simulator(FAST), tmp_path / "report.jsonl"
     process = _altered(
-        "import seslimit.cli._view as view; view.Watch.__init__.__kwdefaults__['line_every'] = 0.3",
+        "import seslimit.cli._watch as watch; watch.Watch.__init__.__kwdefaults__['line_every'] = 0.3",
         *("send", written_list(tmp_path, 100), "--to", simulator.smtp_url, "--rate", 50, "--report", report),
     )
     assert process.stdout is not None
@@ -275,7 +275,7 @@ def test_ctrl_c_while_the_input_is_checked_ends_at_once(
     """Nothing was sent, so nothing has to be named; the view says how far it came."""
     simulator, report = ses_simulator(FAST), tmp_path / "report.jsonl"
     process = _altered(
-        "import seslimit.cli._view as view; view.Watch.__init__.__kwdefaults__['line_every'] = 0.3",
+        "import seslimit.cli._watch as watch; watch.Watch.__init__.__kwdefaults__['line_every'] = 0.3",
         *("send", written_list(tmp_path, 20_000), "--to", simulator.smtp_url, "--report", report),
     )
     assert process.stdout is not None

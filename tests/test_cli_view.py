@@ -16,7 +16,8 @@ from seslimit._model.events import Attempted, Resumed
 from seslimit._model.meaning import Scope
 from seslimit.cli._chart import MOST, Course, plot
 from seslimit.cli._tally import Tally
-from seslimit.cli._view import Snapshot, Watch, duration, live_view, plain_line, seconds_for
+from seslimit.cli._view import Snapshot, duration, live_view, plain_line, seconds_for
+from seslimit.cli._watch import Watch
 from tests.virtual_time import on_virtual_time
 
 

@@ -26,7 +26,8 @@ from ._run import Run
 from ._signals import stop_signals
 from ._summary import Summary
 from ._tally import Tally
-from ._view import Watch, duration, number
+from ._view import duration, number
+from ._watch import Watch
 
 RATE = 50.0
 """Hidden limit when none is given, recipients/s: high enough that the plot is smooth."""

@@ -30,7 +30,8 @@ from ._reporting import ReportFile
 from ._summary import Summary
 from ._supply import NAMED, InputBroken, InputUnexpected, Supply, check, repeated
 from ._tally import Tally
-from ._view import Watch, duration, seconds_for
+from ._view import duration, seconds_for
+from ._watch import Watch
 
 
 class Run:

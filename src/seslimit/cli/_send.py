@@ -23,7 +23,7 @@ from ._reporting import ReportFile
 from ._run import Run
 from ._signals import stop_signals
 from ._summary import Summary
-from ._view import Watch
+from ._watch import Watch
 
 
 @attrs.frozen(kw_only=True)
