@@ -275,6 +275,8 @@ def test_ctrl_c_while_the_input_is_checked_ends_at_once(
     """Nothing was sent, so nothing has to be named; the view says how far it came."""
     simulator, report = ses_simulator(FAST), tmp_path / "report.jsonl"
     process = _altered(
+        "import time; from seslimit.cli._inputs import Reading; entry = Reading.entry; "
+        "Reading.entry = lambda *given: (time.sleep(0.001), entry(*given))[1]; "
         "import seslimit.cli._watch as watch; watch.Watch.__init__.__kwdefaults__['line_every'] = 0.3",
         *("send", written_list(tmp_path, 20_000), "--to", simulator.smtp_url, "--report", report),
     )
