@@ -17,13 +17,16 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
+from seslimit.testing.virtual_time import run
+
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def _simulator_page(names: dict[str, Any]) -> None:
-    """Run the page's test as pytest would, with its fixture."""
+    """Run the page's tests as pytest would, with their fixtures."""
     with names["Simulator"](rate=14).in_thread() as simulator:
         names["test_the_new_reader_gets_one_message"](lambda **_: simulator)
+    names["test_a_throttled_message_is_sent_again"](run)
 
 
 def _transports_page(names: dict[str, Any]) -> None:
