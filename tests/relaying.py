@@ -117,8 +117,8 @@ async def client_of(port: int, *, greet: bool = True) -> AsyncIterator[Client]:
 
 
 def options(**given: Any) -> RelayOptions:
-    """A relay on a free port of loopback."""
-    return RelayOptions(**{"listen": "127.0.0.1:0", **given})
+    """A relay on a free port of loopback, which tells at once when nothing can be sent."""
+    return RelayOptions(**{"listen": "127.0.0.1:0", "hold": 0.0, **given})
 
 
 @asynccontextmanager

@@ -86,7 +86,7 @@ async def test_what_the_day_has_no_room_for_waits_in_the_queue_of_postfix() -> N
     quota = 40
     async with (
         Simulator(FAST, max_24_hour_send=quota) as simulator,
-        relayed(simulator, "--rate", str(FAST)) as (instance, senders),
+        relayed(simulator, "--rate", str(FAST), "--hold", "0") as (instance, senders),
     ):
         await submitted(instance, subscribers(60))
         await until(lambda: instance.queued == 60 - quota and deferred(instance) >= 60 - quota, instance)

@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -107,6 +108,29 @@ async def test_an_exceeded_quota_asks_ses_once() -> None:
         async with client_of(relay.port) as client:
             assert [(await client.send())[:3] for _ in range(3)] == ["452"] * 3
         assert relay.counts.attempts == 1
+
+
+@pytest.mark.parametrize(
+    "reply", [SMTPText.QUOTA_EXCEEDED, SMTPText.PAUSED, "connection"], ids=["quota", "blocked", "unreachable"]
+)
+async def test_a_relay_that_holds_tells_nothing_until_it_is_over(reply: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five clients, whose programs would lose what they are given back, wait for the end of the pause."""
+    monkeypatch.setattr("seslimit.companion.relay._errand.LOOK_AGAIN", 0.02)
+    for pause in ("QUOTA_PROBES", "ENDPOINT_PROBES", "BLOCK_PROBES"):
+        monkeypatch.setattr(f"seslimit._law.account.{pause}", (0.2, 0.2))
+    fault = Fault("connect", end="reset", times=3) if reply == "connection" else Fault("dot", reply=reply, times=2)
+    async with Simulator(FAST, faults=[fault]) as simulator, relay_to(simulator, hold=20.0) as relay:
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(client_of(relay.port)) for _ in range(5)]
+            assert {(await each)[:3] for each in asyncio.as_completed([client.send() for client in clients])} == {"250"}
+        assert (relay.counts.accepted, relay.counts.deferred) == (5, 0)
+
+
+async def test_what_was_held_long_enough_is_told() -> None:
+    """The reply says why."""
+    fault = Fault("dot", reply=SMTPText.QUOTA_EXCEEDED, times=None)
+    async with Simulator(FAST, faults=[fault]) as simulator, session(simulator, hold=1.2) as client:
+        assert (await client.send()).startswith("452 4.3.1")
 
 
 async def test_an_unknown_outcome_says_that_it_may_have_been_accepted() -> None:

@@ -281,6 +281,12 @@ def _measure(
 @click.option("--max-connections", type=click.IntRange(min=1), help="Clients at once; more wait.  [default: 500]")
 @click.option("--max-pending", type=click.IntRange(min=1), help="Messages held at once; more wait.  [default: 100]")
 @click.option("--max-size", type=click.IntRange(min=1), help="Bytes of a message.  [default: 40 MB, as SES]")
+@click.option(
+    "--hold",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long a message is held when nothing can be sent; 0 for a client that keeps a queue.  [default: 540]",
+)
 @_JSON
 def relay(**options: Any) -> int:
     """
@@ -291,7 +297,7 @@ def relay(**options: Any) -> int:
     On loopback it needs nothing. On any other address it needs --tls-cert, and SESLIMIT_RELAY_USER and
     SESLIMIT_RELAY_PASSWORD in the environment.
 
-    Ctrl-C or SIGTERM: no new message is taken, those under way are finished (at most 10 s), the others are told to come
+    Ctrl-C or SIGTERM: no new message is taken, what is held is sent (at most 10 s), the others are told to come
     back. A second one ends at once.
 
     Exit status: 0 after Ctrl-C or SIGTERM; 2 wrong usage or configuration.

@@ -36,8 +36,8 @@ class RelayCommand:
         to: the transport's URL.
         rate: recipients/s to start with; None when unknown.
         max_rate: recipients/s that are never exceeded; None for no bound.
-        tls_cert, tls_key, tls_implicit, max_connections, max_pending, max_size: as in `RelayOptions`; None for its
-            defaults.
+        tls_cert, tls_key, tls_implicit, max_connections, max_pending, max_size, hold: as in `RelayOptions`; None for
+            its defaults.
         as_json: whether the address and the end are JSON.
     """
 
@@ -51,11 +51,12 @@ class RelayCommand:
     max_connections: int | None = None
     max_pending: int | None = None
     max_size: int | None = None
+    hold: float | None = None
     as_json: bool = False
 
     def options(self) -> RelayOptions:
         """The relay's options, with the login from the environment."""
-        names = ("tls_cert", "tls_key", "tls_implicit", "max_connections", "max_pending", "max_size")
+        names = ("tls_cert", "tls_key", "tls_implicit", "max_connections", "max_pending", "max_size", "hold")
         given: dict[str, Any] = {name: value for name in names if (value := getattr(self, name)) is not None}
         user, password = os.environ.get(USER), os.environ.get(PASSWORD)
         return RelayOptions(listen=Address.parse(self.listen), user=user, password=password, **given)

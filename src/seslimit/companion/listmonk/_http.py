@@ -20,7 +20,7 @@ from typing import Any, Final
 import attrs
 from aiohttp import web
 
-from .._address import Address
+from .._address import Address, handed_over
 
 KEEP_ALIVE = 3600.0
 """Seconds that an idle connection stays open: longer than any time-out of listmonk, which would lose a message to a
@@ -138,7 +138,7 @@ class Door:
         self._reading = 0
         self._server: _Server | None = None
         self._runner: web.ServerRunner | None = None
-        self._site: web.TCPSite | None = None
+        self._site: web.BaseSite | None = None
 
     async def open(self) -> None:
         """Listen; raises OSError where the address cannot be had."""
@@ -147,7 +147,11 @@ class Door:
         )
         self._runner = web.ServerRunner(self._server, shutdown_timeout=ANSWER_TIME)
         await self._runner.setup()
-        self._site = web.TCPSite(self._runner, self._address.host, self._address.port, backlog=1024)
+        given = handed_over()
+        if given is not None:
+            self._site = web.SockSite(self._runner, given, backlog=1024)
+        else:
+            self._site = web.TCPSite(self._runner, self._address.host, self._address.port, backlog=1024)
         await self._site.start()
         self.port = self._runner.addresses[0][1]
 

@@ -176,7 +176,7 @@ class RelayConnection(asyncio.Protocol):
         """End the conversation with this reply; a message that is held is answered first, by whoever holds it."""
         self._last_words = self._last_words or reply
         if self._errand is not None:
-            self._errand.dismiss()
+            self._errand.finish()
         elif self._conversation is not None:
             self._conversation.cancel()
 

@@ -11,9 +11,12 @@ from typing import TypeAlias
 
 import attrs
 
-from seslimit import Message, Receipt, Sender
+from seslimit import AccountBlocked, EndpointUnreachable, Message, QuotaExceeded, Receipt, Sender
 
 from ._replies import LEFT, STOPPING, WAITED
+
+LOOK_AGAIN = 1.0
+"""Seconds between two looks at whether anything can be sent again."""
 
 Parcel: TypeAlias = tuple[str, tuple[str, ...], bytes]
 """Return address, recipients and content: what makes two transactions the same."""
@@ -28,11 +31,13 @@ class Errand:
         sender: makes the attempts.
         orphans: where it is put when its client has gone, or may have.
         since: event-loop time (seconds) of its final dot.
+        hold: seconds from then on for which it is held when nothing can be sent at all.
     """
 
     _sender: Sender
     _orphans: set[Errand]
     since: float
+    _hold: float
     repeated: bool = attrs.field(default=False, init=False)
     """Whether the same transaction has come once more meanwhile: then it has gone."""
     accepted: dict[str, str] = attrs.field(factory=dict, init=False)
@@ -43,6 +48,8 @@ class Errand:
     """Whether it was called back because it waited too long."""
     dismissed: bool = attrs.field(default=False, init=False)
     """Whether the relay stops: what is not begun is given back."""
+    closing: bool = attrs.field(default=False, init=False)
+    """Whether the relay is about to stop: what has its turn is sent, and nothing else is waited for."""
     begun: bool = attrs.field(default=False, init=False)
     """Whether a part of it was accepted."""
     parcel: Parcel | None = attrs.field(default=None, init=False)
@@ -66,6 +73,10 @@ class Errand:
             self.overdue = True
             self._withdraw()
 
+    def finish(self) -> None:
+        """The relay is about to stop: there is time for a turn, and not for the end of a pause."""
+        self.closing = True
+
     def dismiss(self) -> None:
         """The relay stops: the attempt under way is the last, unless others of its recipients have it already."""
         self.dismissed = True
@@ -82,14 +93,24 @@ class Errand:
         return STOPPING if self.dismissed and not self.begun else None
 
     async def send(self, message: Message) -> Receipt:
-        """Send a part; see `Sender.send`."""
-        self._message = message
-        try:
-            receipt = await self._sender.send(message)
-        finally:
-            self._message = None
-        self.begun = True
-        return receipt
+        """Send a part, and hold it while nothing can be sent; see `Sender.send`."""
+        while True:
+            self._message = message
+            try:
+                receipt = await self._sender.send(message)
+            except (QuotaExceeded, AccountBlocked, EndpointUnreachable):
+                if not self._may_be_held():
+                    raise
+            else:
+                self.begun = True
+                return receipt
+            finally:
+                self._message = None
+            await asyncio.sleep(LOOK_AGAIN)
+
+    def _may_be_held(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return not self.closing and self.called_back is None and now + LOOK_AGAIN <= self.since + self._hold
 
     def _withdraw(self) -> None:
         if self._message is not None:

@@ -98,10 +98,12 @@ class Handover:
     Args:
         sender: sends the messages that they are split into; its transport is a `CountedTransport`.
         counts: what became of them.
+        hold: seconds for which a transaction is held when nothing can be sent at all.
     """
 
     sender: Sender
     counts: Counts
+    hold: float = 0.0
     _memory: Memory = attrs.field(factory=Memory, init=False)
     _under_way: set[Errand] = attrs.field(factory=set, init=False)
     _orphans: set[Errand] = attrs.field(factory=set, init=False)
@@ -110,7 +112,7 @@ class Handover:
 
     def errand(self) -> Errand:
         """The hold on a transaction that begins now."""
-        return Errand(self.sender, self._orphans, _now())
+        return Errand(self.sender, self._orphans, _now(), self.hold)
 
     async def take(self, mail_from: str, recipients: Sequence[str], content: bytes, errand: Errand) -> str:
         """
@@ -143,6 +145,11 @@ class Handover:
         """Return when all that is under way has ended, or after `timeout` seconds."""
         if self._under_way:
             await asyncio.wait([errand.ended for errand in self._under_way], timeout=timeout)
+
+    def dismiss(self) -> None:
+        """Make no new attempt for what is under way."""
+        for errand in self._under_way:
+            errand.dismiss()
 
     async def _take(self, parcel: Parcel, errand: Errand) -> str:
         key = digest(*parcel) if self._memory else None

@@ -45,6 +45,9 @@ class RelayOptions:
         content_timeout: seconds for one content to arrive.
         patience: seconds that a message is held while it waits; below the ten minutes that a client waits for the reply
             (RFC 5321, 4.5.3.2.6), so that it hears that the message was not sent.
+        hold: seconds that a message is held when nothing can be sent at all: the quota is used up, the account blocked,
+            the login refused, SES out of reach. Never longer than `patience`; 0 tells the client at once, which is
+            right for one that keeps a queue, as a mail server does.
 
     Raises:
         ConfigurationError: an option is wrong, or something is missing without which anybody could send.
@@ -63,6 +66,7 @@ class RelayOptions:
     idle_timeout: float = attrs.field(default=300.0, validator=gt(0))
     content_timeout: float = attrs.field(default=600.0, validator=gt(0))
     patience: float = attrs.field(default=540.0, validator=gt(0))
+    hold: float = attrs.field(default=540.0, validator=ge(0))
 
     def __attrs_post_init__(self) -> None:
         if bool(self.user) is not bool(self.password):

@@ -13,7 +13,7 @@ import logging
 import socket
 from contextlib import suppress
 
-from .._address import Address, not_listening
+from .._address import Address, handed_over, not_listening
 from ._desk import Desk
 from ._session import RelaySession
 
@@ -38,6 +38,8 @@ class Reception:
     """
 
     def __init__(self, desk: Desk) -> None:
+        self.was_handed_over = False
+        """Whether the socket is somebody else's, who keeps it open when this one stops."""
         self._desk = desk
         self._socket: socket.socket | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -49,14 +51,17 @@ class Reception:
 
     async def open(self, address: Address) -> None:
         """
-        Listen.
+        Listen: on the socket that systemd has handed over, or else on a new one.
 
         Raises:
             ConfigurationError: the address cannot be listened on.
         """
         loop = asyncio.get_running_loop()
         try:
-            self._socket = await _listening(address)
+            self._socket = handed_over()
+            self.was_handed_over = self._socket is not None
+            if self._socket is None:
+                self._socket = await _listening(address)
         except OSError as error:
             raise not_listening(address, error) from None
         self._tasks = [loop.create_task(self._accept(self._socket)), loop.create_task(self._look())]

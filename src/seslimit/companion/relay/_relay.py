@@ -116,7 +116,9 @@ class Relay:
             ConfigurationError: the address is taken, or the certificate cannot be used. The transport is then closed.
         """
         try:
-            desk = Desk(self.options, self.options.tls_context(), Handover(self._sender, self.counts))
+            desk = Desk(
+                self.options, self.options.tls_context(), Handover(self._sender, self.counts, self.options.hold)
+            )
             reception = Reception(desk)
             await reception.open(self.options.listen)
         except BaseException:
@@ -127,10 +129,10 @@ class Relay:
 
     async def aclose(self, deadline: float = 10.0) -> None:
         """
-        Take no more messages, finish and answer those whose attempt is under way, and tell the others to come back.
+        Take no more messages, send and answer what is held as far as there is time, and give back the rest.
 
-        A message of which some recipients have it already is sent to the others, as far as there is time: the relay
-        forgets who has it.
+        Many clients, listmonk for one, lose what is given back. What waits for its turn goes on at the account's rate;
+        what waits for the end of a pause is given back at once.
 
         Args:
             deadline: seconds that this is given.
@@ -148,7 +150,11 @@ class Relay:
         for session in list(desk.sessions):
             session.dismiss(STOPPING)
         try:
+            if reception.was_handed_over:
+                # Whoever comes now waits in the system's queue for the next one.
+                await reception.close()
             await desk.handover.ended(max(0.0, deadline - LAST_ATTEMPTS))
+            desk.handover.dismiss()
             await self._sender.aclose(min(deadline, LAST_ATTEMPTS))
             await _last_words(desk)
         finally:
