@@ -524,3 +524,27 @@ async def test_it_is_a_context_manager() -> None:
     options = ListmonkOptions(listen="127.0.0.1:0", root_url="https://lists.example.net")
     async with ListmonkMessenger(transport_from_url("sim://"), options) as messenger:
         assert messenger.port > 0
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic s3kr1t\r\nContent-Length: s3kr1t\r\n\r\ns3kr1t",
+        b"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic s3kr1t\r\nbad header s3kr1t\r\n\r\ns3kr1t",
+        b"POST / HTTP/s3kr1t\r\nAuthorization: Basic s3kr1t\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nAuthorization: Basic s3kr1t\r\n\r\ns3kr1t\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nX: " + b"s3kr1t" * 5000 + b"\r\n\r\n",
+    ],
+)
+async def test_nothing_of_a_malformed_request_is_logged(request_: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither its login nor its content: anybody can send one, and a client's own may be malformed."""
+    caplog.set_level(logging.DEBUG)
+    options = ListmonkOptions(listen="127.0.0.1:0", root_url="https://lists.example.net")
+    async with ListmonkMessenger(transport_from_url("sim://"), options) as messenger:
+        reader, writer = await asyncio.open_connection("127.0.0.1", messenger.port)
+        writer.write(request_)
+        async with asyncio.timeout(10):
+            assert (await reader.read(1000)).startswith(b"HTTP/1.0 400")
+        writer.close()
+    assert "s3kr1t" not in caplog.text
+    assert "Traceback" not in caplog.text

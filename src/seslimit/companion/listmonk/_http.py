@@ -14,11 +14,13 @@ import base64
 import binascii
 import hmac
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import attrs
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from .._address import Address, handed_over
 
@@ -83,6 +85,20 @@ class Login:
         return hmac.compare_digest(given, f"{self.user}:{self.password}".encode())
 
 
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp's log without what a client sent: of a malformed request it would log all, the login and the content."""
+
+    def exception(self, msg: object, *args: object, **kwargs: Any) -> None:
+        exc = kwargs.get("exc_info")
+        if isinstance(exc, HttpProcessingError):
+            self.debug("a request was no HTTP: %s", type(exc).__name__)
+        else:
+            super().exception(msg, *args, **kwargs)
+
+    def debug(self, msg: object, *args: object, **kwargs: Any) -> None:
+        super().debug(msg, *args, **{**kwargs, "exc_info": None})
+
+
 class _Server(web.Server):
     """aiohttp's server, which ends a connection on which no request has come in time; aiohttp would wait an hour."""
 
@@ -143,7 +159,12 @@ class Door:
     async def open(self) -> None:
         """Listen; raises OSError where the address cannot be had."""
         self._server = _Server(
-            self._answer, access_log=None, keepalive_timeout=KEEP_ALIVE, auto_decompress=False, lingering_time=2.0
+            self._answer,
+            access_log=None,
+            logger=_Log(logging.getLogger("seslimit.listmonk"), {}),
+            keepalive_timeout=KEEP_ALIVE,
+            auto_decompress=False,
+            lingering_time=2.0,
         )
         self._runner = web.ServerRunner(self._server, shutdown_timeout=ANSWER_TIME)
         await self._runner.setup()
