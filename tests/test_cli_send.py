@@ -392,6 +392,16 @@ def test_a_list_that_does_not_fit_into_the_day_is_told_at_the_start(
     assert outcomes(report) == {"accepted": 20, "not_sent": 30}
 
 
+def test_where_nobody_tells_when_there_is_quota_again_none_is_promised(
+    tmp_path: Path, ses_simulator: Callable[..., Simulator], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SMTP says that the day is used up, and not for how long: what is known is when it is worth trying again."""
+    simulator = ses_simulator(FAST, max_24_hour_send=3)
+    arguments = ["send", str(written_list(tmp_path, 5)), "--to", simulator.smtp_url, "--rate", "100"]
+    assert run([*arguments, "--on-quota", "stop"]) == 75
+    assert "it is worth trying again in" in capsys.readouterr().err
+
+
 def test_unknown_is_held_where_that_is_asked_for(tmp_path: Path, ses_simulator: Callable[..., Simulator]) -> None:
     """`--on-unknown hold` makes no second attempt; without it there is one."""
     for options, attempts in ((["--on-unknown", "hold"], 1), ([], 2)):

@@ -491,7 +491,7 @@ async def test_knows_quota() -> None:
 
 async def test_quota_denied(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where GetAccount is not permitted the quota is None, and that is logged once with the permission's name."""
-    monkeypatch.setattr(ses, "GET_ACCOUNT_RATE", 100.0)
+    monkeypatch.setattr(ses._transport, "GET_ACCOUNT_RATE", 100.0)
     simulator = Simulator(14, api=APIRules(get_account="denied", get_account_rate=100))
     async with serving(simulator) as transport:
         with caplog.at_level(logging.WARNING):
@@ -500,12 +500,21 @@ async def test_quota_denied(caplog: pytest.LogCaptureFixture, monkeypatch: pytes
     assert len([record for record in caplog.records if "ses:GetAccount" in record.message]) == 1
 
 
-async def test_quota_throttled() -> None:
-    """A refused question is an error that the caller goes on without."""
+async def test_quota_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question that is refused again and again is an error that the caller goes on without."""
+    monkeypatch.setattr(ses._transport, "GET_ACCOUNT_RATE", 100.0)
     async with serving(Simulator(14, api=APIRules(get_account="throttled"))) as transport:
         with pytest.raises(TransportError) as caught:
             await transport.quota()
     assert caught.value.outcome is Outcome.THROTTLED
+
+
+async def test_quota_is_asked_again_where_another_asked_in_the_same_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GetAccount is allowed once a second to the whole account: SES Developer Guide, "Service quotas"."""
+    monkeypatch.setattr(ses._transport, "GET_ACCOUNT_RATE", 100.0)
+    throttle = Fault("account", reply=APIReply(429, "TooManyRequestsException", "Rate exceeded"), times=2)
+    async with serving(Simulator(14, api=APIRules(get_account_rate=100), faults=[throttle])) as transport:
+        assert await transport.quota() == SendQuota(-1, 14, 0)
 
 
 async def test_quota_is_paced() -> None:

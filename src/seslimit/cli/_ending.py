@@ -74,7 +74,7 @@ def ended_by(stopped_by: SESLimitError, url: str, remaining: str) -> tuple[Statu
                 f"the service accepts nothing from this account ({reply}): see the SES console; {remaining}."
             )
         case QuotaExceeded() if stopped_by.retry_after:
-            back = f"there is some again in {duration(stopped_by.retry_after)}"
+            back = f"it is worth trying again in {duration(stopped_by.retry_after)}"
             return Status.REMAINING, f"nothing is left of the daily quota ({reply}): {back}; {remaining}."
         case EndpointUnreachable():
             return Status.REMAINING, (

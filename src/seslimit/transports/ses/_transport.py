@@ -26,8 +26,9 @@ from aiolimiter import AsyncLimiter
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..._meaning.classify import meaning, meaning_of_api_error
-from ..._model.errors import ConfigurationError
+from ..._model.errors import ConfigurationError, TransportError
 from ..._model.message import Message
+from ..._model.outcome import Outcome
 from ..._model.quota import SendQuota
 from ..._model.report import Receipt
 from .._content import prepared
@@ -52,6 +53,10 @@ __all__ = ["SESTransport", "from_url", "session_with"]
 GET_ACCOUNT_RATE = 1.0
 """GetAccount calls a second at most. Source: Amazon SES Developer Guide, "Service quotas": all actions other than sends
 are throttled at one request per second; read 2026-11."""
+
+ASKED = 4
+"""Times that GetAccount is asked in all while it is refused for its own rate, which everybody who asks for the account
+shares: a look with the doctor and the start of a relay are within one second."""
 
 KEEPALIVE = 5.0
 """Seconds after which an idle connection is not used again: a request on one that the service is about to close ends as
@@ -136,37 +141,32 @@ class SESTransport(SESOptions):
         The account's sending quota now; None where these credentials may not ask for it.
 
         Raises:
-            TransportError: the question failed.
+            TransportError: the question failed; for its own rate, when it was asked four times.
             ConfigurationError: there is no region, no such profile, or no credentials that can be used.
         """
         opened = await self._doors.opened()
         try:
             signer = await opened.client.signer()
-            # Only now: opening the first client takes time, which would be counted as time since the last question.
-            await self._pace.acquire()
-            try:
-                async with asyncio.timeout(self.timeout):
-                    account = await opened.client.client.get_account()
-            except ClientError as error:
-                self._no_figures(error, signer.hide)
-                return None
+            for asked in range(1, ASKED + 1):
+                # Only now: opening the first client takes time, which would be counted as time since the last question.
+                await self._pace.acquire()
+                try:
+                    async with asyncio.timeout(self.timeout):
+                        account = await opened.client.client.get_account()
+                    break
+                except ClientError as error:
+                    refused = _refused(error, signer.hide)
+                if refused is None:
+                    self._say_denied()
+                    return None
+                if refused.outcome is not Outcome.THROTTLED or asked == ASKED:
+                    raise refused
             figures = cast("Mapping[str, float]", account["SendQuota"])
             return SendQuota(figures["Max24HourSend"], figures["MaxSendRate"], figures["SentLast24Hours"])
         except _BROKEN as error:
             raise error_of(meaning(error), words_of(error)) from error
         finally:
             await opened.leave()
-
-    def _no_figures(self, error: ClientError, hide: Callable[[str], str]) -> None:
-        """Take the question as one that may not be asked, or raise what was wrong with it."""
-        described = error.response.get("Error", {})
-        code, words = str(described.get("Code", "")), str(described.get("Message", ""))
-        if code.startswith("AccessDenied"):
-            self._say_denied()
-            return
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        # Not `from error`: botocore's own holds the words as they came, and they may repeat what was signed.
-        raise error_of(meaning_of_api_error(code, words, status), hide(f"{code} {words}".strip())) from None
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[SESV2Client]:
@@ -264,3 +264,14 @@ def from_url(url: TransportURL) -> SESTransport:
         max_connections=url.count("max_connections", cast("int", default["max_connections"])),
         timeout=url.number("timeout", cast("float", default["timeout"]), least=0.1),
     )
+
+
+def _refused(error: ClientError, hide: Callable[[str], str]) -> TransportError | None:
+    """What was wrong with a question for the account; None where these credentials may not ask it."""
+    described = error.response.get("Error", {})
+    code, words = str(described.get("Code", "")), str(described.get("Message", ""))
+    if code.startswith("AccessDenied"):
+        return None
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    # botocore's own error is left behind: it holds the words as they came, and they may repeat what was signed.
+    return error_of(meaning_of_api_error(code, words, status), hide(f"{code} {words}".strip()))
