@@ -76,14 +76,12 @@ def layer(module: str) -> int | None:
     return None
 
 
-def executed(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Imports in a tree that are carried out when it runs, those in functions included."""
+def statements(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Imports in a tree: those in functions too, and those for the type checker alone, which a reader follows."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
-            continue
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child
-        yield from executed(child)
+        yield from statements(child)
 
 
 def absolute(module: str, statement: ast.ImportFrom) -> str:
@@ -98,7 +96,7 @@ def absolute(module: str, statement: ast.ImportFrom) -> str:
 
 def imports(module: str) -> Iterator[str]:
     """Absolute names of the modules that a module imports."""
-    for statement in executed(tree(module)):
+    for statement in statements(tree(module)):
         if isinstance(statement, ast.Import):
             yield from (alias.name for alias in statement.names)
             continue

@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from seslimit.companion.relay import Relay
+from seslimit.companion.relay._connection import RelayConnection
 from seslimit.testing import Fault, Simulator, SMTPText
 
 from .relaying import CONTENT, FAST, Client, Service, client_of, options, readers, relay_to, stuffed, until
@@ -46,10 +47,25 @@ async def test_a_last_word_that_comes_in_one_piece_with_the_message_is_answered(
     async with relay_to(Service()) as relay, client_of(relay.port) as client:
         await client.begin()
         (connection,) = relay._desk.sessions  # type: ignore[union-attr]
+        assert isinstance(connection, RelayConnection)
         connection.data_received(stuffed(CONTENT) + b"QUIT\r\n")
         connection.eof_received()
         assert await client.reply() == "250 2.0.0 Ok id-1"
         assert (await client.reply()).startswith("221")
+
+
+async def test_a_message_that_has_just_arrived_as_a_whole_is_sent_before_the_end() -> None:
+    """The end comes in the very turn of the loop in which the conversation is woken for it."""
+    async with relay_to(Service()) as relay, client_of(relay.port) as client:
+        await client.begin()
+        (connection,) = relay._desk.sessions  # type: ignore[union-attr]
+        assert isinstance(connection, RelayConnection)
+        connection.data_received(stuffed(CONTENT))
+        ending = asyncio.create_task(relay.aclose())
+        connection.dismiss("421 4.3.2 The relay is stopping")
+        assert await client.reply() == "250 2.0.0 Ok id-1"
+        assert (await client.reply()).startswith("421")
+        await ending
 
 
 async def test_every_part_of_a_message_is_sent_after_the_last_word() -> None:
@@ -144,6 +160,7 @@ async def test_the_replies_are_not_held_back_by_the_system() -> None:
     """TCP_NODELAY: otherwise the second of two small replies waits for an acknowledgement, 40 ms (RFC 896)."""
     async with relay_to(Service()) as relay, client_of(relay.port):
         (connection,) = relay._desk.sessions  # type: ignore[union-attr]
+        assert isinstance(connection, RelayConnection)
         connected = connection._wire.get_extra_info("socket")  # type: ignore[union-attr]
         assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import attrs
 
@@ -19,10 +19,28 @@ from ._intake import Intake
 from ._options import RelayOptions
 from ._room import Room
 
-if TYPE_CHECKING:
-    from ._connection import RelayConnection
-
 logger = logging.getLogger("seslimit")
+
+
+class Visitor(Protocol):
+    """A connection, as far as it is everybody's business."""
+
+    @property
+    def conversation(self) -> asyncio.Task[None] | None:
+        """What is said over it; None before the first word."""
+        ...
+
+    def look(self, now: float) -> None:
+        """End it, if it has been silent for too long at this moment of the event loop's clock."""
+        ...
+
+    def dismiss(self, reply: str) -> None:
+        """End it with these last words, now or when what was begun has ended."""
+        ...
+
+    def cut(self) -> None:
+        """End it at once."""
+        ...
 
 
 @attrs.define(eq=False)
@@ -42,7 +60,7 @@ class Desk:
     room: Room = attrs.field(init=False)
     free: asyncio.Semaphore = attrs.field(init=False)
     """Connections that may still be accepted."""
-    sessions: set[RelayConnection] = attrs.field(factory=set, init=False)
+    sessions: set[Visitor] = attrs.field(factory=set, init=False)
     empty: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     """Set while nobody is connected."""
     stopping: bool = attrs.field(default=False, init=False)
@@ -66,12 +84,12 @@ class Desk:
             )
         return Intake(transaction, self.room.place(transaction.size), self.options.max_size)
 
-    def arrived(self, session: RelayConnection) -> None:
+    def arrived(self, session: Visitor) -> None:
         """A connection was accepted."""
         self.sessions.add(session)
         self.empty.clear()
 
-    def left(self, session: RelayConnection) -> None:
+    def left(self, session: Visitor) -> None:
         """A connection is no more."""
         if session in self.sessions:
             self.sessions.remove(session)

@@ -94,6 +94,18 @@ class RelaySession(RelayConnection):
             self._intake, self._received = None, intake
             super()._heard(b"DATA\r\n" + rest)
 
+    @property
+    def _has_whole(self) -> bool:
+        """Whether a message is there as a whole, and the conversation has not taken it up yet."""
+        return self._received is not None and self._received.ended
+
+    def dismiss(self, reply: str) -> None:
+        """End the conversation with this reply, behind the answer to a message that has arrived as a whole."""
+        if self._has_whole and self._errand is None:
+            self._last_words = self._last_words or reply
+        else:
+            super().dismiss(reply)
+
     async def _converse(self) -> None:
         if self._desk.stopping:
             self._last_words = STOPPING
@@ -108,7 +120,7 @@ class RelaySession(RelayConnection):
             self._intake = self._received = None
 
     async def _answer_all(self) -> None:
-        while self._last_words is None:
+        while self._last_words is None or self._has_whole:
             line = await self._read_line()
             try:
                 answer = self._dialogue.answer(line) if self._received is None else Command(b"DATA", "")
