@@ -9,6 +9,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.message import Message as LegacyMessage
 from email.mime.text import MIMEText
+from typing import Any
 
 import attrs
 import pytest
@@ -148,6 +149,21 @@ def test_a_text_in_place_of_the_recipients_is_refused() -> None:
     """It would be a list of letters."""
     with pytest.raises(InvalidMessage, match="pass a list"):
         made(recipients="b@example.org")
+
+
+@pytest.mark.parametrize(
+    ("mail_from", "recipients", "content", "words"),
+    [
+        ("a@example.com", ["b@example.com"], "Subject: x\r\n\r\n", "content is of type str: pass bytes"),
+        ("a@example.com", ["b@example.com"], None, "content is of type NoneType: pass bytes"),
+        (None, ["b@example.com"], b"", "mail_from is of type NoneType"),
+        ("a@example.com", [b"b@example.com"], b"", "recipient is of type bytes"),
+    ],
+)
+def test_a_field_of_another_type_is_named(mail_from: Any, recipients: Any, content: Any, words: str) -> None:
+    """Text as the content is what smtplib takes: a sentence says what to pass, not an operator deep inside."""
+    with pytest.raises(InvalidMessage, match=words):
+        Message(mail_from, recipients, content)
 
 
 def test_recipients_come_from_any_iterable() -> None:

@@ -60,8 +60,10 @@ def check_address(field: str, address: str) -> str:
         address: the bare address.
 
     Raises:
-        InvalidMessage: it is no mailbox (`local@domain`, ASCII), is too long, or holds a control character.
+        InvalidMessage: it is no text, no mailbox (`local@domain`, ASCII), is too long, or holds a control character.
     """
+    if not isinstance(address, str):
+        raise InvalidMessage(f"{field} is of type {type(address).__name__}: write one bare address as text.")
     if _ADDRESS.fullmatch(address) and len(address) <= MAX_ADDRESS_LENGTH:
         return address
     if not address:

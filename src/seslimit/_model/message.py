@@ -42,7 +42,11 @@ def _addresses(value: Iterable[str]) -> tuple[str, ...]:
 
 
 def _checked(content: bytes | email.message.Message) -> bytes | email.message.Message:
-    return content if isinstance(content, email.message.Message) else normalised(content)
+    if isinstance(content, email.message.Message):
+        return content
+    if isinstance(content, bytes):
+        return normalised(content)
+    raise InvalidMessage(f"content is of type {type(content).__name__}: pass bytes, or an EmailMessage.")
 
 
 @attrs.frozen
