@@ -710,6 +710,25 @@ async def test_closing_ends_the_watch_on_the_quota() -> None:
 
 
 @on_virtual_time
+async def test_a_question_for_the_quota_that_fails_is_asked_again_soon(caplog: pytest.LogCaptureFixture) -> None:
+    """A network that is not up yet; said once, and the figures count as soon as they come."""
+
+    class Late(WithQuota):
+        async def quota(self) -> SendQuota | None:
+            quota = await super().quota()
+            if len(self.asked) < 4:
+                raise ConnectionError("no network yet")
+            return quota
+
+    service = Late(quotas=[SendQuota(-1, 40.0, 0)] * 10)
+    async with Sender(service) as sender:
+        await asyncio.sleep(10.0)
+        assert sender.limiter.rate > 30.0
+        assert len(service.asked) == 4
+    assert caplog.text.count("the sending quota is not known") == 1
+
+
+@on_virtual_time
 async def test_a_cancelled_close_closes_the_transport() -> None:
     """Whoever is in a hurry leaves no connection open."""
     service = ScriptedService(delay=100.0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from .._law.retry import waits
 from .._model.errors import words_of
 from .._pacing.limiter import Limiter
 from ..transports import KnowsQuota, Transport
@@ -20,6 +21,8 @@ logger = logging.getLogger("seslimit")
 QUOTA_REFRESH = 300.0
 """Seconds between two looks at the account's sending quota: `GetAccount` is rationed, and quotas seldom change."""
 
+FIRST_RETRY = 1.0
+"""Seconds until a question that failed is asked again, doubled from one failure to the next."""
 
 PATIENCE = 10.0
 """Seconds that the first message waits for the answer: one that comes later is taken when it comes."""
@@ -67,14 +70,22 @@ class QuotaWatch:
             await asyncio.wait([self._task])
 
     async def _ask(self, transport: KnowsQuota) -> None:
+        after_failures, told = waits(FIRST_RETRY, QUOTA_REFRESH), ""
         while True:
+            wait = QUOTA_REFRESH
             try:
                 async with asyncio.timeout(QUOTA_REFRESH):
                     quota = await transport.quota()
                 if quota is not None:
                     self._limiter.quota_figures(quota)
             except Exception as error:  # noqa: BLE001  # a plug-in's; sending goes on without an answer
-                logger.warning("the sending quota is not known: %s", words_of(error))
+                # A network that is not up yet, or a service that is busy: five minutes at 1/s would be the price.
+                wait = next(after_failures)
+                if (words := words_of(error)) != told:
+                    logger.warning("the sending quota is not known: %s", words)
+                told = words
+            else:
+                after_failures, told = waits(FIRST_RETRY, QUOTA_REFRESH), ""
             finally:
                 self._asked.set()
-            await asyncio.sleep(QUOTA_REFRESH)
+            await asyncio.sleep(wait)
