@@ -147,13 +147,16 @@ class SESTransport(SESOptions):
         opened = await self._doors.opened()
         try:
             signer = await opened.client.signer()
-            for asked in range(1, ASKED + 1):
+            asked = 0
+            while True:
+                asked += 1
                 # Only now: opening the first client takes time, which would be counted as time since the last question.
                 await self._pace.acquire()
                 try:
                     async with asyncio.timeout(self.timeout):
                         account = await opened.client.client.get_account()
-                    break
+                        figures = cast("Mapping[str, float]", account["SendQuota"])
+                        return SendQuota(figures["Max24HourSend"], figures["MaxSendRate"], figures["SentLast24Hours"])
                 except ClientError as error:
                     refused = _refused(error, signer.hide)
                 if refused is None:
@@ -161,8 +164,6 @@ class SESTransport(SESOptions):
                     return None
                 if refused.outcome is not Outcome.THROTTLED or asked == ASKED:
                     raise refused
-            figures = cast("Mapping[str, float]", account["SendQuota"])
-            return SendQuota(figures["Max24HourSend"], figures["MaxSendRate"], figures["SentLast24Hours"])
         except _BROKEN as error:
             raise error_of(meaning(error), words_of(error)) from error
         finally:
