@@ -84,13 +84,15 @@ def pieces(chance: random.Random, data: bytes) -> list[bytes]:
     return [data[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(data)], strict=True) if begin < end]
 
 
-async def settled(pipe: Pipe) -> None:
-    """Let the relay do all that it has to do."""
+async def settled(pipe: Pipe, session: RelaySession) -> None:
+    """Let the relay do all that it has to do, a message that waits for its turn at the limiter included."""
     said = None
-    while said != pipe.said:
+    while said != pipe.said or session._errand is not None:
         said = pipe.said
         for _ in range(30):
             await asyncio.sleep(0)
+        if session._errand is not None:
+            await asyncio.sleep(0.001)
 
 
 async def held(chance: random.Random, places: int) -> tuple[bytes, list[bytes], list[bytes], int]:
@@ -102,7 +104,7 @@ async def held(chance: random.Random, places: int) -> tuple[bytes, list[bytes], 
     says, contents = conversation(chance)
     pipe, session = Pipe(), RelaySession(desk, asyncio.get_running_loop())
     session.connection_made(pipe)
-    await settled(pipe)
+    await settled(pipe, session)
     blocked = desk.room.place(None)
     for data in says:
         if blocked.enter_at_once() and chance.random() < 0.8:
@@ -110,12 +112,14 @@ async def held(chance: random.Random, places: int) -> tuple[bytes, list[bytes], 
         for piece in pieces(chance, data):
             session.data_received(piece)
             if chance.random() < 0.7:
-                await settled(pipe)
+                await settled(pipe, session)
         if blocked.entered:
             # Whoever has to wait for a place goes on when there is one.
             blocked.leave()
-        await settled(pipe)
-    assert pipe.closed
+        await settled(pipe, session)
+    async with asyncio.timeout(30):
+        while not pipe.closed:  # noqa: ASYNC110  # closing wakes nobody
+            await asyncio.sleep(0.001)
     session.connection_lost(None)
     await sender.aclose()
     return pipe.said, [bytes(message.content) for message in service.accepted], contents, desk.room.held
