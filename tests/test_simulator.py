@@ -206,7 +206,8 @@ def test_the_fixture_closes_its_simulators(pytester: pytest.Pytester) -> None:
                 socket.create_connection(("127.0.0.1", started[0].smtp_port))
         """
     )
-    pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:randomly").assert_outcomes(passed=2)
+    alone = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:rerunfailures")
+    pytester.runpytest_subprocess(*alone).assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(
