@@ -84,12 +84,16 @@ class SeenFile:
         try:
             Path(path).touch(mode=0o600)
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigurationError(f"{os.fspath(path)} cannot be used to remember events: {error}.") from error
+        try:
             self._connection.executescript(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                 "CREATE TABLE IF NOT EXISTS seslimit_seen (key BLOB PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;"
             )
             self._connection.execute("DELETE FROM seslimit_seen WHERE at < ?", (time.time() - KEPT,))
-        except (OSError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
+            self._connection.close()
             raise ConfigurationError(f"{os.fspath(path)} cannot be used to remember events: {error}.") from error
 
     async def has(self, key: str) -> bool:
