@@ -15,6 +15,10 @@ from seslimit import (
     EndpointUnreachable,
     IdentityBlocked,
     InvalidMessage,
+    JournalError,
+    JournalUnavailable,
+    KeyReused,
+    LeaseLost,
     Message,
     Outcome,
     QuotaExceeded,
@@ -34,6 +38,10 @@ ERRORS = [
     ConfigurationError("rate is 0"),
     EndpointUnreachable("no connection", [MESSAGE]),
     InvalidMessage("recipients is empty"),
+    JournalError("the file is damaged", [MESSAGE]),
+    JournalUnavailable("the disk is full", [MESSAGE]),
+    KeyReused("ada-7"),
+    LeaseLost("another has it"),
     SESLimitError("anything"),
     SendFailed(Report(MESSAGE, Outcome.PERMANENT, attempts=1, error=TransportError(Outcome.PERMANENT, "554 no"))),
     SendingStopped("stopped"),
@@ -70,7 +78,7 @@ def test_every_public_error_is_among_those_that_are_pickled_here() -> None:
 def test_one_class_catches_every_error(error: Exception) -> None:
     """And what is wrong with an argument is also the builtin that a caller expects."""
     assert isinstance(error, SESLimitError)
-    assert isinstance(error, ValueError) == isinstance(error, InvalidMessage | ConfigurationError)
+    assert isinstance(error, ValueError) == isinstance(error, InvalidMessage | ConfigurationError | KeyReused)
 
 
 def test_sending_that_stopped_is_one_class() -> None:
@@ -82,7 +90,10 @@ def test_sending_that_stopped_is_one_class() -> None:
 
 def test_a_message_that_was_given_up_says_why() -> None:
     """Outcome, counted attempts and the last error are in the sentence."""
-    assert str(ERRORS[5]) == "permanent after 1 counted attempts: 554 no"
+    assert (
+        str(next(each for each in ERRORS if isinstance(each, SendFailed)))
+        == "permanent after 1 counted attempts: 554 no"
+    )
 
 
 def test_an_outcome_may_be_given_as_its_word() -> None:

@@ -13,7 +13,8 @@ from ._model.endings import (
 )
 from ._model.errors import ConfigurationError, InvalidMessage, SESLimitError, TransportError
 from ._model.events import Attempted, Event, Learnt, Paused, Reason, Resumed, State
-from ._model.history import Attempt
+from ._model.history import Attempt, History
+from ._model.journal import Journal, JournalError, JournalUnavailable, KeyReused, LeaseLost, Queued
 from ._model.meaning import Scope
 from ._model.message import MAX_RECIPIENTS, Message
 from ._model.outcome import Outcome
@@ -32,14 +33,21 @@ __all__ = [
     "ConfigurationError",
     "EndpointUnreachable",
     "Event",
+    "History",
     "IdentityBlocked",
     "InvalidMessage",
+    "Journal",
+    "JournalError",
+    "JournalUnavailable",
+    "KeyReused",
     "Learnt",
+    "LeaseLost",
     "Limiter",
     "MAX_RECIPIENTS",
     "Message",
     "Outcome",
     "Paused",
+    "Queued",
     "QuotaExceeded",
     "Reason",
     "Receipt",
