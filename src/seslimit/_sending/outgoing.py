@@ -17,6 +17,7 @@ from functools import partial
 import attrs
 
 from .._law.retry import Retry, RetryPolicy
+from .._model.clearance import Guards, Suppressed, Suppresses
 from .._model.history import History
 from .._model.message import Message
 from .._model.outcome import Outcome
@@ -46,6 +47,17 @@ class Outgoing(Attempts[Receipt]):
     receipt: Receipt | None = attrs.field(default=None, init=False)
     """The first one, where the service took the message for some of its recipients and not for others."""
     _tried: tuple[str, ...] | None = attrs.field(default=None, init=False)
+    _spared: dict[str, str] = attrs.field(factory=dict, init=False)
+    """Recipients that are suppressed, each with the reason; they are not sent to."""
+
+    async def admit(self) -> Admission:
+        """Wait for the turn and a place in flight, for those recipients that may be sent to."""
+        if not self._holds_place:
+            if self.setup.guard is not None:
+                self.setup.guard.check(self.message)
+            if self.setup.suppression is not None:
+                await self._spare(self.setup.suppression)
+        return await super().admit()
 
     def end(self, result: Receipt | BaseException) -> Report:
         """
@@ -77,22 +89,44 @@ class Outgoing(Attempts[Receipt]):
     def _accepted(self, admission: Admission, accepted: Receipt) -> Receipt | Postponed:
         """Take a receipt; where recipients were refused for now, the message is tried again for them alone."""
         super()._accepted(admission, accepted)
-        if not accepted.refused and self.receipt is None:
+        if not accepted.refused and self.receipt is None and not self._spared:
             return accepted
         before = {} if self.receipt is None else self.receipt.refused
         tried = self._tried or self.message.recipients
         refused = {recipient: words for recipient, words in before.items() if recipient not in tried}
-        self.receipt = attrs.evolve(self.receipt or accepted, refused={**refused, **accepted.refused})
+        refused |= {**self._spared, **accepted.refused}
+        self.receipt = attrs.evolve(self.receipt or accepted, refused=refused)
         for_now = [recipient for recipient, words in accepted.refused.items() if words.startswith("4")]
         if not for_now or self.last_attempt:
             return self.receipt
         decision = self.policy.decide(attrs.evolve(self.history, outcome=Outcome.TRANSIENT), time.time())
         if not isinstance(decision, Retry):
             return self.receipt
-        self._tried = tuple(for_now)
-        self.cost = len(for_now)
-        self.attempt = partial(self.setup.transport.send, attrs.evolve(self.message, recipients=for_now))
+        self._only(tuple(for_now))
         return Postponed(asyncio.get_running_loop().time() + decision.wait)
+
+    async def _spare(self, suppression: Suppresses) -> None:
+        """Leave out the recipients that are suppressed."""
+        due = self._tried or self.message.recipients
+        found = await suppression.suppressed(due)
+        if not found:
+            return
+        self._spared |= {recipient: f"suppressed: {found[recipient]}" for recipient in due if recipient in found}
+        if rest := tuple(recipient for recipient in due if recipient not in found):
+            self._only(rest)
+            return
+        self.ended = True
+        if self.receipt is not None:
+            self.receipt = attrs.evolve(self.receipt, refused={**self.receipt.refused, **self._spared})
+        else:
+            self.history = attrs.evolve(self.history, outcome=Outcome.PERMANENT)
+        raise Suppressed(self._spared)
+
+    def _only(self, recipients: tuple[str, ...]) -> None:
+        """Send to these alone from now on."""
+        self._tried = recipients
+        self.cost = len(recipients)
+        self.attempt = partial(self.setup.transport.send, attrs.evolve(self.message, recipients=recipients))
 
     def _leave(self) -> Admission:
         setup, message = self.setup, self.message
@@ -114,6 +148,8 @@ class Setup:
         places: room for attempts in flight.
         report_hooks: hear every report.
         listeners: hear of every attempt, beside the gate's own hooks.
+        suppression: knows recipients that are not sent to.
+        guard: knows messages that are not sent now.
     """
 
     transport: Transport
@@ -122,6 +158,8 @@ class Setup:
     places: Places
     report_hooks: tuple[Callable[[Report], object], ...]
     listeners: tuple[Hearing, ...]
+    suppression: Suppresses | None = None
+    guard: Guards | None = None
     transport_name: str = attrs.field(
         default=attrs.Factory(lambda self: type(self.transport).__name__, takes_self=True), init=False
     )

@@ -18,6 +18,7 @@ from types import TracebackType
 import attrs
 
 from .._law.retry import RetryPolicy
+from .._model.clearance import Guards, Suppresses
 from .._model.endings import SendFailed, SendingStopped
 from .._model.events import State
 from .._model.message import Message
@@ -60,6 +61,10 @@ class Sender:
             (`Attempted`), and what its limiter tells (`Paused`, `Resumed`, `Learnt`). Hooks are called where it
             happens, so they return at once; what a hook raises is logged.
         max_in_flight: attempts at the same time, at least 1.
+        suppression: knows addresses that are not sent to, for example `seslimit.feedback.SuppressionFile`; they cost no
+            attempt, and are in the report as refused. Where it cannot be asked, nothing is sent. It is not closed
+            together with the sender.
+        guard: knows messages that are not sent now, for example `seslimit.feedback.ReputationGuard`; they end unsent.
 
     Raises:
         ConfigurationError: `max_in_flight` is below 1, or a hook is asynchronous.
@@ -73,6 +78,8 @@ class Sender:
         retry: RetryPolicy | None = None,
         hooks: Iterable[Hook] = (),
         max_in_flight: int = MAX_IN_FLIGHT,
+        suppression: Suppresses | None = None,
+        guard: Guards | None = None,
     ) -> None:
         max_in_flight = whole("max_in_flight", max_in_flight, "a number of attempts", low=1)
         self.transport = transport
@@ -86,6 +93,8 @@ class Sender:
             self.limiter.places(max_in_flight),
             report_hooks(hooks := tuple(hooks)),
             listeners(hooks),
+            suppression,
+            guard,
         )
         self._listen_no_more = self.limiter.listen(self._setup.listeners)
         self._later = Later()

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import aclosing
 
+from .._model.clearance import CampaignHeld, Suppressed
 from .._model.endings import IdentityBlocked, SendingStopped
 from .._model.message import Message
 from .._model.report import Receipt, Report
@@ -126,6 +127,10 @@ class Stream:
             if isinstance(stopped, SendingStopped) and self._others_go_on(stopped):
                 return
             raise
+        except Suppressed as suppressed:
+            outgoing.close()
+            self._end(outgoing, suppressed)
+            return
         self._go(outgoing)
 
     def _go(self, outgoing: Outgoing) -> None:
@@ -162,7 +167,9 @@ class Stream:
         self._changed.set()
 
     def _others_go_on(self, stop: SendingStopped) -> bool:
-        """Whether one sender is refused, and others send as well."""
+        """Whether one sender is refused, and others send as well; or one campaign is held."""
+        if isinstance(stop, CampaignHeld):
+            return True
         return isinstance(stop, IdentityBlocked) and not self._senders <= self._blocked
 
     def _raise_end(self) -> None:
