@@ -31,6 +31,8 @@ from typing import Any, Final, Literal
 import attrs
 from tests.answered import CLIENTS, Answers
 from tests.companion_process import Companion, companion
+from tests.faults.companion_clients import Crowd, bare, cpu, hostile, memory, spawned
+from tests.faults.simulator_process import Outside, simulated
 from tests.listmonk_double import (
     Campaign,
     MailPool,
@@ -45,8 +47,6 @@ from tests.listmonk_double import (
 
 from seslimit.testing import APIRules, SMTPRules
 
-from .companion_clients import Crowd, bare, cpu, hostile, memory, spawned
-from .simulator_process import Outside, simulated
 from .sink_process import Sink, sinking
 
 RATE: Final = 14.0

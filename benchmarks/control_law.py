@@ -389,7 +389,7 @@ def rival() -> Scenario:
 
 
 def scenarios() -> list[Row]:
-    """The scenarios of issue 2 and of the control laws' table."""
+    """The scenarios whose promises the tests hold, and those that compare control laws."""
     steps = (200.0, 100.0, "halves 200"), (100.0, 50.0, "halves 100"), (100.0, 200.0, "doubles 100")
     return [
         (capped(14.0, 60.0, SHALLOW, "cap 14 shallow"), ("api", "smtp", "socket")),

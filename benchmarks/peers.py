@@ -25,11 +25,10 @@ import boto3
 import botocore.exceptions
 import matplotlib as mpl
 from botocore.config import Config
+from tests.faults.simulator_process import Outside, simulated
 
 from seslimit import Limiter, Message, Sender, transport_from_url
 from seslimit.testing import APIRules, Schedule
-
-from .simulator_process import Outside, simulated
 
 DOCS = Path(__file__).parent.parent / "docs"
 THREADS = 50

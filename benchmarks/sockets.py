@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import attrs
+from tests.faults.simulator_process import Outside, simulated
 
 from seslimit import Limiter, Message, Report, Sender, transport_from_url
 from seslimit.testing import APIRules, Schedule
-
-from .simulator_process import Outside, simulated
 
 REPLY = (0.03, 0.04)
 """Seconds before each reply over SMTP, four of them a message: the service decides 105 ms after the admission."""

@@ -19,10 +19,10 @@ import aiosmtplib
 import attrs
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from tests.faults.simulator_process import Outside, simulated
 
 from seslimit import Limiter, Message, Sender, transport_from_url
 
-from .simulator_process import Outside, simulated
 from .sink_process import Sink, sinking
 
 CONNECTIONS = 10

@@ -1,7 +1,7 @@
 """
 Broken AWS set-ups, as public bug reports have them: each ends `send` and `doctor` at once, in one sentence.
 
-What is right according to the catalogue of exit statuses: wrong usage or configuration is 2, and nothing was sent.
+What is right according to the exit statuses in docs/cli.md: wrong usage or configuration is 2, and nothing was sent.
 """
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ from collections.abc import AsyncIterator
 from typing import Literal
 
 import pytest
-from benchmarks.companion_clients import (
+
+from seslimit.testing import Simulator, SMTPRules
+from tests.faults.companion_clients import (
     Attack,
     endless_line,
     gigabyte,
@@ -24,8 +26,6 @@ from benchmarks.companion_clients import (
     slow,
     ten_thousand_recipients,
 )
-
-from seslimit.testing import Simulator, SMTPRules
 
 from .answered import CLIENTS, Answers
 from .companion_process import Companion, companion

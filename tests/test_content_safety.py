@@ -13,14 +13,14 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from benchmarks.fault_matrix import session
-from benchmarks.simulator_process import simulated
 
 from seslimit import ConfigurationError, InvalidMessage, Message, Outcome, TransportError
 from seslimit.transports import Transport, transport_from_url
 from seslimit.transports._content import prepared
 from seslimit.transports.ses import SESTransport
 from seslimit.transports.smtp import SMTPTransport
+from tests.faults.fault_matrix import session
+from tests.faults.simulator_process import simulated
 from tests.scripted_server import Accepted, APIServer, Server, SMTPServer
 
 HEAD = b"From: a@example.org\r\nSubject: x\r\n\r\n"

@@ -1,12 +1,12 @@
-"""A slice of the damaged and unusual mail that `benchmarks.damaged_mail` makes by the million."""
+"""A slice of the damaged and unusual mail that `tests.faults.damaged_mail` makes by the million."""
 
 from __future__ import annotations
 
 import pytest
-from benchmarks import mail_reader
-from benchmarks.damaged_mail import Verdicts, case, run
 
 from seslimit import Message
+from tests.faults import mail_reader
+from tests.faults.damaged_mail import Verdicts, case, run
 
 
 @pytest.mark.parametrize("seed", [11, 12])

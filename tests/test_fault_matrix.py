@@ -1,4 +1,4 @@
-"""Every fault at every stage, and a cancellation at every suspension: what comes of it is what the catalogue says."""
+"""Every fault at every stage, and a cancellation at every suspension: what comes of it is what the standards say."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from itertools import groupby
 
 import attrs
 import pytest
-from benchmarks.fault_matrix import Cell, cells, message, play_all, session
 
 from seslimit.transports.ses import SESTransport
 from seslimit.transports.smtp import SMTPTransport
+from tests.faults.fault_matrix import Cell, cells, message, play_all, session
 from tests.scripted_server import APIServer, SMTPServer
 from tests.test_transport_smtp import CancelledAt
 
@@ -34,7 +34,7 @@ def test_size() -> None:
 
 @pytest.mark.parametrize("members", [members for _, members in GROUPS], ids=["-".join(key) for key, _ in GROUPS])
 async def test_faults(members: list[Cell]) -> None:
-    """No cell differs from the catalogue."""
+    """No cell differs from what is expected."""
     found = await play_all(members)
     assert [f"{name}: {differing}" for name, differing in found.items() if differing] == []
 

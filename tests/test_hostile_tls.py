@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
-from benchmarks.hostile_tls import (
+
+from tests.faults.hostile_tls import (
     HONEST,
     HOST,
     PASSWORD,

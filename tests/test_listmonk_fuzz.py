@@ -13,8 +13,8 @@ pytestmark = pytest.mark.once
 
 
 def test_no_generated_request_gets_an_answer_that_is_not_described() -> None:
-    """No 5xx, nothing well-formed refused; `python -m benchmarks.messenger_fuzz` makes 2,000 of them."""
-    from benchmarks.messenger_fuzz import fuzz
+    """No 5xx, nothing well-formed refused; `python -m tests.faults.messenger_fuzz` makes 2,000 of them."""
+    from tests.faults.messenger_fuzz import fuzz
 
     answers = fuzz(150)
     assert sum(answers.values()) >= 150
@@ -24,8 +24,8 @@ def test_no_generated_request_gets_an_answer_that_is_not_described() -> None:
 
 
 def test_no_mutated_post_holds_up_the_event_loop() -> None:
-    """Every one is composed or refused; `python -m benchmarks.messenger_fuzz --mutated 100000` reads more of them."""
-    from benchmarks.messenger_fuzz import stalls
+    """Every one is composed or refused; `python -m tests.faults.messenger_fuzz --mutated 100000` reads more of them."""
+    from tests.faults.messenger_fuzz import stalls
 
     ends, longest, _ = stalls(1500)
     assert set(ends) == {"composed", "refused"}
@@ -35,7 +35,7 @@ def test_no_mutated_post_holds_up_the_event_loop() -> None:
 @pytest.mark.parametrize("name", ["campaign", "transactional", "plain"])
 def test_what_listmonk_posts_is_as_described(name: str) -> None:
     """The golden payloads are valid, and none of them is without a recipient."""
-    from benchmarks.messenger_fuzz import description
+    from tests.faults.messenger_fuzz import description
 
     schemas = description()["components"]["schemas"]
     described = jsonschema_rs.Draft202012Validator(

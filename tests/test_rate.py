@@ -411,7 +411,7 @@ BOTH = pytest.mark.parametrize("delay", ["api", "smtp"])
 
 
 class TestFigures:
-    """What issue 2 asks for, simulated; `python -m benchmarks.control_law` shows the whole table."""
+    """What is promised, simulated; `python -m benchmarks.control_law` shows the whole table."""
 
     @BOTH
     @pytest.mark.parametrize("rate", [200, 500])
@@ -455,7 +455,7 @@ class TestFigures:
     @BOTH
     @pytest.mark.parametrize(("name", "seconds"), [("doubles 100", 13.0), ("triples 50", 18.0)])
     def test_a_risen_rate_is_found(self, name: str, seconds: float, delay: str) -> None:
-        """95 % of it within the seconds that the issue gives."""
+        """95 % of it within the seconds that are promised."""
         assert run(attrs.evolve(SCENARIOS[name], seconds=90.0), delay).reached(60.0) <= seconds
 
     def test_a_rise_that_the_cap_tells_is_used_at_once(self) -> None:
@@ -468,7 +468,7 @@ class TestFigures:
     @BOTH
     @pytest.mark.parametrize("phase", ["0", "1.9", "4.3"])
     def test_falls_and_rises_cost_little_over_sockets(self, phase: str, delay: str) -> None:
-        """Told 100/s, then 50, then 150, forty places: the issue asks for 88 % and 1 %."""
+        """Told 100/s, then 50, then 150, forty places: 88 % and 1 % are promised."""
         trace = run(SCENARIOS[f"100-50-150 +{phase}"], delay)
         assert trace.used(0.0, trace.finished) >= 0.90
         assert trace.refused_share(0.0, trace.finished) <= 0.01

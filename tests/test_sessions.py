@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.sessions import CLIENTS, Client, Service, play
+
+from tests.faults.sessions import CLIENTS, Client, Service, play
 
 pytestmark = pytest.mark.once
 

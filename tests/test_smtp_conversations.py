@@ -6,13 +6,13 @@ import asyncio
 
 import attrs
 import pytest
-from benchmarks.fault_matrix import CONTENT, LARGE, message
-from benchmarks.fuzz_conversations import fuzz
-from benchmarks.reader_bounds import MOST_KEPT
-from benchmarks.strict_replies import Event, transactions
 
 from seslimit import TransportError
 from seslimit.transports.smtp import SMTPTransport
+from tests.faults.fault_matrix import CONTENT, LARGE, message
+from tests.faults.fuzz_conversations import fuzz
+from tests.faults.reader_bounds import MOST_KEPT
+from tests.faults.strict_replies import Event, transactions
 from tests.scripted_server import Act, SMTPServer
 
 

@@ -7,11 +7,11 @@ import gc
 import time
 
 import pytest
-from benchmarks.fuzz_replies import fuzz
-from benchmarks.reader_bounds import MOST_KEPT
-from benchmarks.strict_replies import read
 
 from seslimit.transports.smtp._replies import MAX_REPLY, BrokenConversation, Dialogue, SMTPReplies, SMTPReply
+from tests.faults.fuzz_replies import fuzz
+from tests.faults.reader_bounds import MOST_KEPT
+from tests.faults.strict_replies import read
 
 from .virtual_time import block, on_virtual_time
 

@@ -11,9 +11,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from tests.virtual_time import VirtualTimeLoop
-
-from .strict_replies import Event
+from .faults.strict_replies import Event
+from .virtual_time import VirtualTimeLoop
 
 STEP = 1e-6
 """Seconds between two things that come to the client, at least: so they come in their order."""

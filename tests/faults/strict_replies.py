@@ -1,7 +1,7 @@
 """
 What the bytes of an SMTP service say, read as RFC 5321 writes it and without any of seslimit's code.
 
-Decides what a stream of bytes, or a conversation as it passed the client's edge, proves. `benchmarks.fuzz_replies`
+Decides what a stream of bytes, or a conversation as it passed the client's edge, proves. `tests.faults.fuzz_replies`
 holds seslimit against it. It must not know what seslimit made of the same bytes.
 
 Source:

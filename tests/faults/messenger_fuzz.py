@@ -3,7 +3,7 @@ Requests that schemathesis generates from the messenger's description, against t
 
 Half of them follow the description, half of them break it, a few carry no login; behind the messenger is the simulator.
 Each answer has to be one that the description allows: no 5xx, nothing well-formed refused, nothing malformed taken. Run
-`python -m benchmarks.messenger_fuzz --requests 2000`; it prints the answers by status.
+`python -m tests.faults.messenger_fuzz --requests 2000`; it prints the answers by status.
 
 With `--mutated 100000`, what listmonk posts is damaged instead, in its structure and in its bytes, and filled with what
 once was slow to read; reading it is a step of the event loop, whose processor time is measured, so that a busy machine
@@ -144,7 +144,7 @@ def _made(answers: Counter[tuple[str, int]], kind: str) -> int:
     return sum(times for (each, _), times in answers.items() if each == kind)
 
 
-GOLDEN = Path(__file__).parent.parent / "tests" / "listmonk"
+GOLDEN = Path(__file__).parent.parent / "listmonk"
 STALL = 0.1
 """Seconds of processor time from which a step has kept the event loop from its other connections."""
 WATCHDOG = 1.0

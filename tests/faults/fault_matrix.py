@@ -1,13 +1,15 @@
 """
-Everything that can go wrong with one attempt, and what the fault catalogue says must come of it.
+Everything that can go wrong with one attempt, and what the standards and the service's guide say must come of it.
 
 A cell is a stage, a fault, a door, and a connection: fresh, pooled (it has carried a message) or, for a stage that only
-a new connection passes, beside (another one is in use). The expectations are written down from the catalogue and the
-reply tables, never computed by seslimit. Run it with `python -m benchmarks.fault_matrix`; `tests/test_fault_matrix.py`
-runs the same cells.
+a new connection passes, beside (another one is in use). The expectations are written down from these and
+from reply tables, never computed by seslimit. Run it with `python -m tests.faults.fault_matrix`;
+`tests/test_fault_matrix.py` runs the same cells.
 
 Source:
-    failures.md, section 3 ("#" and a number), and ses.md, 1.2 and 2.1, read 2026-11.
+    RFC 5321, RFC 3207, RFC 4954 and RFC 9110 by section; the SES Developer Guide, "Amazon SES SMTP issues"
+    (docs.aws.amazon.com/ses/latest/dg/troubleshoot-smtp.html); the errors of SendEmail and the common errors in the API
+    references; public reports by repository and number. Read 2026-11.
 """
 
 from __future__ import annotations
@@ -28,12 +30,12 @@ from typing import IO, Any
 import attrs
 import trustme
 from aiobotocore.session import AioSession
-from tests.scripted_server import Act, APIServer, Conversation, Server, SMTPServer, Then, http, refusal
 
 from seslimit import Message, TransportError
 from seslimit.transports import Transport
 from seslimit.transports.ses import SESTransport, session_with
 from seslimit.transports.smtp import SMTPTransport
+from tests.scripted_server import Act, APIServer, Conversation, Server, SMTPServer, Then, http, refusal
 
 PATIENCE = 0.15
 """Seconds that a client waits where the fault is a silence; elsewhere it waits long enough for a busy machine."""
@@ -85,7 +87,7 @@ class Cell:
         connection: "fresh", "pooled" or "beside".
         plan: stage of the server → what it does.
         expected: what must come of it.
-        source: where the catalogue says so.
+        source: where it is said.
         early: whether the plan begins with the message before, because the fault comes with the reply to that.
         size: bytes of content.
         recipients: how many.
@@ -132,7 +134,8 @@ COMMANDS = ("mail", "rcpt", "data")
 REFUSING = (*COMMANDS, "dot")
 
 ENDING = (
-    # They end the session, whenever they come: not accepted, no fault of the message. ses.md 1.2; #9, #21.
+    # They end the session, whenever they come: not accepted, no fault of the message.
+    # SES guide; mozilla/fxa#11596; RFC 5321, 3.8.
     NOT_AVAILABLE,
     SESSION_CAP,
     "421 Connection closed by server. Too many messages in one session",
@@ -141,27 +144,37 @@ ENDING = (
 )
 
 REPLIES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
-    (RATE, "throttled", REFUSING, "#10, #18"),
-    (DAY, "quota_exceeded", REFUSING, "#19"),
-    ("454 Throttling failure: Maximum SigV2 SMTP sending rate exceeded.", "throttled", ("dot",), "ses.md 1.2"),
-    ("454 Throttling failure: try again", "throttled", ("dot",), "ses.md 1.2"),
-    (TEMPORARY, "transient", REFUSING, "#14, #20"),
-    ("454 Temporary service failure", "transient", ("data", "dot"), "#14, #20"),
-    ("450 4.2.1 Mailbox busy", "transient", ("rcpt",), "#12"),
-    ("452 Too many recipients", "transient", ("rcpt",), "#12"),
-    ("501 Invalid MAIL FROM address provided", "permanent", ("mail",), "ses.md 1.2"),
-    ("553 <x> Invalid email address", "permanent", ("mail",), "ses.md 1.2"),
-    ("553 <x> address unknown", "permanent", ("rcpt",), "ses.md 1.2"),
-    ("550 no such user", "permanent", ("rcpt",), "#12"),
-    ("530 Authentication required", "account_blocked", ("mail",), "ses.md 1.2"),
-    ("530 Must issue a STARTTLS command first", "account_blocked", ("mail",), "ses.md 1.2"),
-    ("552 Message is too long.", "permanent", ("data", "dot"), "#14, ses.md 1.2"),
-    ("554 Transaction failed", "permanent", ("data", "dot"), "#14, #20"),
-    ("554 Transaction failed: Recipient count exceeds 50.", "permanent", ("dot",), "ses.md 1.2"),
-    ("554 Transaction failed: Missing final '@domain'", "permanent", ("dot",), "ses.md 1.2"),
-    ("554 Transaction failed: Local address contains control or whitespace", "permanent", ("dot",), "ses.md 1.2"),
-    ("554 Transaction failed: Duplicate header 'DKIM-Signature'.", "permanent", ("dot",), "ses.md 1.2"),
-    ("554 Message rejected: Address blacklisted", "permanent", ("dot",), "ses.md 1.2"),
+    (RATE, "throttled", REFUSING, "SES guide"),
+    (DAY, "quota_exceeded", REFUSING, "SES guide"),
+    (
+        "454 Throttling failure: Maximum SigV2 SMTP sending rate exceeded.",
+        "throttled",
+        ("dot",),
+        "SES guide",
+    ),
+    ("454 Throttling failure: try again", "throttled", ("dot",), "SES guide"),
+    (TEMPORARY, "transient", REFUSING, "RFC 5321, 4.1.1.4 and 4.2.1"),
+    ("454 Temporary service failure", "transient", ("data", "dot"), "RFC 5321, 4.1.1.4 and 4.2.1"),
+    ("450 4.2.1 Mailbox busy", "transient", ("rcpt",), "RFC 5321, 4.2.1"),
+    ("452 Too many recipients", "transient", ("rcpt",), "RFC 5321, 4.2.1"),
+    ("501 Invalid MAIL FROM address provided", "permanent", ("mail",), "SES guide"),
+    ("553 <x> Invalid email address", "permanent", ("mail",), "SES guide"),
+    ("553 <x> address unknown", "permanent", ("rcpt",), "SES guide"),
+    ("550 no such user", "permanent", ("rcpt",), "RFC 5321, 4.2.1"),
+    ("530 Authentication required", "account_blocked", ("mail",), "SES guide"),
+    ("530 Must issue a STARTTLS command first", "account_blocked", ("mail",), "SES guide"),
+    ("552 Message is too long.", "permanent", ("data", "dot"), "RFC 5321, 4.1.1.4, SES guide"),
+    ("554 Transaction failed", "permanent", ("data", "dot"), "RFC 5321, 4.1.1.4 and 4.2.1"),
+    ("554 Transaction failed: Recipient count exceeds 50.", "permanent", ("dot",), "SES guide"),
+    ("554 Transaction failed: Missing final '@domain'", "permanent", ("dot",), "SES guide"),
+    (
+        "554 Transaction failed: Local address contains control or whitespace",
+        "permanent",
+        ("dot",),
+        "SES guide",
+    ),
+    ("554 Transaction failed: Duplicate header 'DKIM-Signature'.", "permanent", ("dot",), "SES guide"),
+    ("554 Message rejected: Address blacklisted", "permanent", ("dot",), "SES guide"),
     (
         (
             "554 Message rejected: Email address is not verified. The following identities failed the check in region "
@@ -169,7 +182,7 @@ REPLIES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         ),
         "account_blocked",
         ("dot",),
-        "ses.md 1.2: our From",
+        "SES guide: our From",
     ),
     (
         (
@@ -178,21 +191,26 @@ REPLIES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         ),
         "permanent",
         ("dot",),
-        "ses.md 1.2: the recipient",
+        "SES guide: the recipient",
     ),
     (
         "554 Access denied: User `arn:aws:iam::123456789012:user/x' is not authorized to perform `ses:SendRawEmail'",
         "account_blocked",
         ("dot",),
-        "ses.md 1.2",
+        "SES guide",
     ),
-    ("554 Message rejected: Sending paused for this account.", "account_blocked", ("dot",), "ses.md 1.2"),
-    ("554 Message rejected: Sending suspended for this account.", "account_blocked", ("dot",), "ses.md 1.2"),
+    ("554 Message rejected: Sending paused for this account.", "account_blocked", ("dot",), "SES guide"),
+    (
+        "554 Message rejected: Sending suspended for this account.",
+        "account_blocked",
+        ("dot",),
+        "SES guide",
+    ),
     (
         "554 MAIL FROM domain not verified: DNS setup for MAIL FROM domain is invalid.",
         "account_blocked",
         ("dot",),
-        "ses.md 1.2",
+        "SES guide",
     ),
     # Multi-line replies mean what their lines mean together.
     ("454-Throttling failure:\r\n454 Maximum sending rate exceeded.", "throttled", ("mail", "dot"), "RFC 5321, 4.2.1"),
@@ -200,28 +218,33 @@ REPLIES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
 )
 
 OPENING_REPLIES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
-    ("421 Too many concurrent SMTP connections", "not_sent", ("greeting",), "#3"),
-    ("421 Too many connections, try again later", "not_sent", ("greeting",), "#3"),
-    ("554 No SMTP service here", "not_sent", ("greeting",), "#3: endpoint back-off"),
-    ("454 Temporary service failure", "not_sent", ("greeting", "ehlo"), "#3"),
-    (NOT_AVAILABLE, "not_sent", OPENING, "#3, #21"),
-    (IDLE, "not_sent", OPENING, "#9, #21"),
-    (TEMPORARY, "not_sent", OPENING, "#3, #5, #8"),
-    ("454 TLS not available due to temporary reason", "not_sent", ("starttls",), "#5: not a throttle"),
-    ("502 Command not implemented", "account_blocked", ("ehlo",), "#4: 5xx at EHLO"),
-    ("554 Refused by policy", "account_blocked", ("ehlo",), "#4: 5xx at EHLO"),
-    ("501 Syntax error (no parameters allowed)", "not_sent", ("starttls",), "#5"),
-    ("502 Command not implemented", "not_sent", ("starttls",), "#5"),
-    ("454 Temporary authentication failure", "not_sent", ("auth",), "#8: not a throttle"),
-    ("454 4.7.0 Temporary authentication failure: Connection lost", "not_sent", ("auth",), "#8"),
-    ("454 Throttling failure: Maximum sending rate exceeded.", "not_sent", ("auth",), "#8: must not lower the rate"),
-    ("535 Authentication Credentials Invalid", "account_blocked", ("auth",), "#7"),
-    ("535 Account not subscribed to SES", "account_blocked", ("auth",), "ses.md 1.2"),
-    ("530 Must issue a STARTTLS command first", "account_blocked", ("auth",), "ses.md 1.2"),
+    ("421 Too many concurrent SMTP connections", "not_sent", ("greeting",), "RFC 5321, 3.1"),
+    ("421 Too many connections, try again later", "not_sent", ("greeting",), "RFC 5321, 3.1"),
+    ("554 No SMTP service here", "not_sent", ("greeting",), "RFC 5321, 3.1: endpoint back-off"),
+    ("454 Temporary service failure", "not_sent", ("greeting", "ehlo"), "RFC 5321, 3.1"),
+    (NOT_AVAILABLE, "not_sent", OPENING, "RFC 5321, 3.1 and 3.8"),
+    (IDLE, "not_sent", OPENING, "mozilla/fxa#11596; RFC 5321, 3.8"),
+    (TEMPORARY, "not_sent", OPENING, "RFC 5321, 3.1; RFC 3207, 4; RFC 4954, 6"),
+    ("454 TLS not available due to temporary reason", "not_sent", ("starttls",), "RFC 3207, 4: not a throttle"),
+    ("502 Command not implemented", "account_blocked", ("ehlo",), "RFC 5321, 4.1.1.1: 5xx at EHLO"),
+    ("554 Refused by policy", "account_blocked", ("ehlo",), "RFC 5321, 4.1.1.1: 5xx at EHLO"),
+    ("501 Syntax error (no parameters allowed)", "not_sent", ("starttls",), "RFC 3207, 4"),
+    ("502 Command not implemented", "not_sent", ("starttls",), "RFC 3207, 4"),
+    ("454 Temporary authentication failure", "not_sent", ("auth",), "RFC 4954, 6: not a throttle"),
+    ("454 4.7.0 Temporary authentication failure: Connection lost", "not_sent", ("auth",), "RFC 4954, 6"),
+    (
+        "454 Throttling failure: Maximum sending rate exceeded.",
+        "not_sent",
+        ("auth",),
+        "RFC 4954, 6: must not lower the rate",
+    ),
+    ("535 Authentication Credentials Invalid", "account_blocked", ("auth",), "RFC 4954, 6"),
+    ("535 Account not subscribed to SES", "account_blocked", ("auth",), "SES guide"),
+    ("530 Must issue a STARTTLS command first", "account_blocked", ("auth",), "SES guide"),
     ("534 5.7.9 Authentication mechanism is too weak", "account_blocked", ("auth",), "RFC 4954, 6"),
 )
 
-# Whatever is no reply, or not one to what was asked: #22. `{wrong}` stands for a code that does not belong there.
+# Whatever is no reply, or not one to what was asked (RFC 5321, 4.2). `{wrong}` stands for a code out of place.
 MALFORMED = {
     "text without a code": b"hello there\r\n",
     "binary": b"\x00\xff\xfe\x80 \x01\r\n",
@@ -271,8 +294,8 @@ def before_dot(connection: str) -> Expected:
     """
     A break before the dot: certainly not accepted.
 
-    #2, #3: a connection that never worked is the endpoint's fault, which is given time; #9, #21: an old one that ends
-    is not, and a new one mends it.
+    A connection that never worked is the endpoint's fault, which is given time (RFC 5321, 3.1); an old one that ends is
+    not, and a new one helps (RFC 5321, 3.8; mozilla/fxa#11596).
     """
     return Expected("not_sent", blocks=connection == "fresh")
 
@@ -300,7 +323,7 @@ def opening_cells() -> Iterator[Cell]:  # noqa: C901 - a list of cells
         # The message waits for the connection there is; only an account that is blocked is blocked for all.
         dropped = expected.dropped or None
         beside = expected if expected.outcome == "account_blocked" else Expected("accepted", held=True, dropped=dropped)
-        yield Cell("smtp", stage, fault, "beside", plan, beside, f"{source}; #3: fewer connections", **named)
+        yield Cell("smtp", stage, fault, "beside", plan, beside, f"{source}; RFC 5321, 3.1: fewer connections", **named)
 
     def refused(outcome: str) -> Expected:
         return Expected(outcome, blocks=outcome == "not_sent", requests=0)
@@ -312,11 +335,13 @@ def opening_cells() -> Iterator[Cell]:  # noqa: C901 - a list of cells
                 yield from both(stage, reply, Act(line(reply), then=then), refused(outcome), source)
         for fault, wire in MALFORMED.items():
             said = wire.replace(b"%(good)s", GOOD.get(stage, b"250"))
-            yield from both(stage, fault, Act(said), refused("not_sent"), "#22")
+            yield from both(stage, fault, Act(said), refused("not_sent"), "RFC 5321, 4.2")
         for code in WRONG[stage]:
-            yield from both(stage, f"wrong code {code.decode()}", Act(code + b" x\r\n"), refused("not_sent"), "#22")
+            yield from both(
+                stage, f"wrong code {code.decode()}", Act(code + b" x\r\n"), refused("not_sent"), "RFC 5321, 4.2"
+            )
         for fault, act in BREAKS.items():
-            yield from both(stage, fault, act, refused("not_sent"), "#3, #6, #24")
+            yield from both(stage, fault, act, refused("not_sent"), "RFC 5321, 3.1; RFC 3207, 4.1; RFC 5321, 4.5.3.2")
         fine = Expected("accepted", held=True, dropped=False)
         yield from both(stage, "ordinary reply in single bytes", Act(drip=0.0001), fine, "no fault")
     # Bytes that nobody asked for, in front of a command.
@@ -327,16 +352,18 @@ def opening_cells() -> Iterator[Cell]:  # noqa: C901 - a list of cells
         ("tls", "starttls", b"250 injected\r\n"),
         ("auth", "ehlo", b"235 welcome\r\n"),
     ):
-        for cell in both(stage, f"unsolicited {extra.decode().strip()}", Act(), refused("not_sent"), "#5, #23"):
+        for cell in both(
+            stage, f"unsolicited {extra.decode().strip()}", Act(), refused("not_sent"), "RFC 3207, 4; RFC 5321, 4.3.1"
+        ):
             yield attrs.evolve(cell, plan={previous: Act(also=extra)})
     for fault, then in (("close", Then.CLOSE), ("reset", Then.RESET), ("silence", Then.MUTE)):
         act = Act(b"220 Ready to start TLS\r\n", then=then)
-        yield from both("tls", f"handshake, {fault}", act, refused("not_sent"), "#6")
+        yield from both("tls", f"handshake, {fault}", act, refused("not_sent"), "RFC 3207, 4.1")
     for fault, context in (("other authority", other_authority), ("other name", other_name)):
         expected = attrs.evolve(refused("not_sent"), following="not_sent", dropped=None)
         yield from (
             attrs.evolve(cell, server={"tls": context()}, expected=expected)
-            for cell in both("tls", fault, Act(), refused("not_sent"), "#6")
+            for cell in both("tls", fault, Act(), refused("not_sent"), "RFC 3207, 4.1")
             if cell.connection == "fresh"
         )
     # Something on the way took the offers away: no password may be sent.
@@ -344,7 +371,8 @@ def opening_cells() -> Iterator[Cell]:  # noqa: C901 - a list of cells
     ehlo = Act(b"250-email-smtp.example.org\r\n250 Ok\r\n")
     for stage in ("starttls", "auth"):
         yield from (
-            attrs.evolve(cell, plan={"ehlo": ehlo}) for cell in both(stage, "not offered", ehlo, stripped, "#4")
+            attrs.evolve(cell, plan={"ehlo": ehlo})
+            for cell in both(stage, "not offered", ehlo, stripped, "RFC 5321, 4.1.1.1")
         )
     for fault in ("nobody listens", "full backlog", "TLS expected, none spoken"):
         options = {"tls": "implicit", "tls_context": client_context()} if fault.startswith("TLS") else {}
@@ -356,7 +384,7 @@ def opening_cells() -> Iterator[Cell]:  # noqa: C901 - a list of cells
             "fresh",
             plan,
             attrs.evolve(refused("not_sent"), following="not_sent" if options else "accepted"),
-            "#2, #6",
+            "RFC 5321, 3.1; RFC 3207, 4.1",
             options=options,
             silent=fault == "full backlog",
         )
@@ -375,23 +403,39 @@ def transaction_cells(connection: str) -> Iterator[Cell]:
             if stage in stages:
                 yield cell(stage, reply, Act(line(reply)), Expected(outcome, dropped=False), source)
         for reply in ENDING:
-            yield cell(stage, reply, Act(line(reply), then=Then.CLOSE), broken, "ses.md 1.2; #9, #21")
+            yield cell(
+                stage,
+                reply,
+                Act(line(reply), then=Then.CLOSE),
+                broken,
+                "SES guide; mozilla/fxa#11596; RFC 5321, 3.8",
+            )
         failure = unknown if stage == "dot" else broken
         for fault, wire in MALFORMED.items():
             said = wire.replace(b"%(good)s", GOOD.get(stage, b"250"))
-            yield cell(stage, fault, Act(said), failure, "#22")
+            yield cell(stage, fault, Act(said), failure, "RFC 5321, 4.2")
         for code in WRONG[stage]:
-            yield cell(stage, f"wrong code {code.decode()}", Act(code + b" x\r\n"), failure, "#22")
+            yield cell(stage, f"wrong code {code.decode()}", Act(code + b" x\r\n"), failure, "RFC 5321, 4.2")
         for fault, act in BREAKS.items():
-            yield cell(stage, fault, act, failure, "#15, #17, #24; ses.md 1.2: EOF")
+            yield cell(
+                stage,
+                fault,
+                act,
+                failure,
+                "RFC 5321, 4.1.1.4 and 4.5.3.2.6; RFC 5321, 4.5.3.2; SES guide: EOF",
+            )
         fine = Expected("accepted", held=True, dropped=False)
         yield cell(stage, "ordinary reply in single bytes", Act(drip=0.0001, accepts=True), fine, "no fault")
     # Our own fault, which a new connection does not mend.
     order = attrs.evolve(broken, blocks=True)
     specified = "503 Sender already specified."
-    yield cell("mail", specified, Act(line(specified)), broken, "ses.md 1.2")
-    yield cell("rcpt", "503 Bad sequence", Act(line("503 Bad sequence of commands")), order, "#22: out of order")
-    yield cell("data", "503 Bad sequence", Act(line("503 Bad sequence of commands")), order, "#22: out of order")
+    yield cell("mail", specified, Act(line(specified)), broken, "SES guide")
+    yield cell(
+        "rcpt", "503 Bad sequence", Act(line("503 Bad sequence of commands")), order, "RFC 5321, 4.2: out of order"
+    )
+    yield cell(
+        "data", "503 Bad sequence", Act(line("503 Bad sequence of commands")), order, "RFC 5321, 4.2: out of order"
+    )
     yield from recipient_cells(connection)
     yield from accepted_cells(connection)
     yield from body_cells(connection)
@@ -406,11 +450,13 @@ def transaction_cells(connection: str) -> Iterator[Cell]:
         ("body", "data", b"25"),
     ):
         act, fault = Act(also=extra), f"unsolicited {extra.decode().strip()}"
-        yield attrs.evolve(cell(stage, fault, act, broken, "#23"), plan={previous: act, "dot": Act(line(TEMPORARY))})
+        yield attrs.evolve(
+            cell(stage, fault, act, broken, "RFC 5321, 4.3.1"), plan={previous: act, "dot": Act(line(TEMPORARY))}
+        )
 
 
 def recipient_cells(connection: str) -> Iterator[Cell]:
-    """The first of two recipients is refused: #11."""
+    """The first of two recipients is refused: RFC 5321, 3.3."""
     fine = Expected("accepted", held=True, dropped=False)
     for reply, expected in (
         ("553 <x> address unknown", fine),
@@ -421,7 +467,16 @@ def recipient_cells(connection: str) -> Iterator[Cell]:
     ):
         then = Then.CLOSE if reply == NOT_AVAILABLE else Then.KEEP
         plan = {"rcpt": Act(line(reply), then=then)}
-        yield Cell("smtp", "rcpt", f"first of two: {reply}", connection, plan, expected, "#11, #12", recipients=2)
+        yield Cell(
+            "smtp",
+            "rcpt",
+            f"first of two: {reply}",
+            connection,
+            plan,
+            expected,
+            "RFC 5321, 3.3 and 4.2.1",
+            recipients=2,
+        )
 
 
 def accepted_cells(connection: str) -> Iterator[Cell]:
@@ -429,11 +484,13 @@ def accepted_cells(connection: str) -> Iterator[Cell]:
     unknown = Expected("unknown", held=True)
     for fault, act in BREAKS.items():
         plan = {"dot": attrs.evolve(act, accepts=True)}
-        yield Cell("smtp", "dot", f"accepted, {fault}", connection, plan, unknown, "#17", silent=silent(act))
+        yield Cell(
+            "smtp", "dot", f"accepted, {fault}", connection, plan, unknown, "RFC 5321, 4.5.3.2.6", silent=silent(act)
+        )
     for fault in ("text without a code", "binary", "code out of range", "two codes, bad one last"):
         said = MALFORMED[fault].replace(b"%(good)s", b"250")
         plan = {"dot": Act(said, accepts=True)}
-        yield Cell("smtp", "dot", f"accepted, {fault}", connection, plan, unknown, "#17, #22")
+        yield Cell("smtp", "dot", f"accepted, {fault}", connection, plan, unknown, "RFC 5321, 4.5.3.2.6 and 4.2")
     fine = Expected("accepted", held=True, dropped=False)
     plan = {"dot": Act(b"250-Ok first\r\n250 Ok second\r\n", accepts=True)}
     yield Cell("smtp", "dot", "accepted in two lines", connection, plan, fine, "RFC 5321, 4.2.1")
@@ -441,14 +498,14 @@ def accepted_cells(connection: str) -> Iterator[Cell]:
     for extra in (b"250 Ok\r\n", b"421 bye\r\n", line(IDLE), b"25"):
         plan = {"dot": Act(also=extra, accepts=True)}
         fault = f"accepted, and then {extra.decode().strip()}"
-        yield Cell("smtp", "dot", fault, connection, plan, dropped, "#23")
+        yield Cell("smtp", "dot", fault, connection, plan, dropped, "RFC 5321, 4.3.1")
     for then in (Then.CLOSE, Then.RESET):
         plan = {"dot": Act(accepts=True, then=then)}
-        yield Cell("smtp", "dot", f"accepted, then {then}", connection, plan, dropped, "#9")
+        yield Cell("smtp", "dot", f"accepted, then {then}", connection, plan, dropped, "mozilla/fxa#11596")
 
 
 def body_cells(connection: str) -> Iterator[Cell]:
-    """Breaks and replies while the content is written: #15, #16."""
+    """Breaks and replies while the content is written: RFC 5321, 4.1.1.4 and 4.2.1."""
 
     def cell(fault: str, act: Act, expected: Expected, source: str, size: int = LARGE) -> Cell:
         plan = {"body": act}
@@ -457,12 +514,22 @@ def body_cells(connection: str) -> Iterator[Cell]:
     broken, unknown = before_dot(connection), Expected("unknown")
     for byte in (0, 1, 1000, LARGE // 2):
         for then in (Then.CLOSE, Then.RESET):
-            yield cell(f"{then} at byte {byte} of many", Act(b"", at_byte=byte, then=then), broken, "#15")
-    yield cell("deaf at byte 1000 of many", Act(b"", at_byte=1000, then=Then.DEAF), broken, "#15, #24")
-    yield cell("close at the last byte", Act(b"", at_byte=LARGE, then=Then.CLOSE), unknown, "#15: dot handed over")
+            yield cell(f"{then} at byte {byte} of many", Act(b"", at_byte=byte, then=then), broken, "RFC 5321, 4.1.1.4")
+    yield cell(
+        "deaf at byte 1000 of many",
+        Act(b"", at_byte=1000, then=Then.DEAF),
+        broken,
+        "RFC 5321, 4.1.1.4 and 4.5.3.2",
+    )
+    yield cell(
+        "close at the last byte",
+        Act(b"", at_byte=LARGE, then=Then.CLOSE),
+        unknown,
+        "RFC 5321, 4.1.1.4: dot handed over",
+    )
     for then in (Then.CLOSE, Then.RESET, Then.MUTE):
         act = Act(b"", at_byte=10, then=then)
-        yield cell(f"{then} in a short one", act, unknown, "#15: dot handed over", len(CONTENT))
+        yield cell(f"{then} in a short one", act, unknown, "RFC 5321, 4.1.1.4: dot handed over", len(CONTENT))
     for reply, outcome in (
         (RATE, "throttled"),
         (DAY, "quota_exceeded"),
@@ -474,11 +541,16 @@ def body_cells(connection: str) -> Iterator[Cell]:
     ):
         for byte in (1, 100_000):
             act = Act(line(reply), at_byte=byte, then=Then.MUTE)
-            early = cell(f"early {reply} at {byte}", act, Expected(outcome), "#16")
+            early = cell(f"early {reply} at {byte}", act, Expected(outcome), "RFC 5321, 4.2.1")
             yield attrs.evolve(early, silent=False)
     for said in (line(NOT_AVAILABLE), line(IDLE), b"250 Ok 0107-000000\r\n", b"354 go on\r\n", b"hello\r\n"):
         act = Act(said, at_byte=100_000, then=Then.MUTE)
-        early = cell(f"early {said.decode().strip()}", act, broken, "#16, #22: the dot was never handed over")
+        early = cell(
+            f"early {said.decode().strip()}",
+            act,
+            broken,
+            "RFC 5321, 4.2.1 and 4.2: the dot was never handed over",
+        )
         yield attrs.evolve(early, silent=False)
 
 
@@ -487,10 +559,12 @@ def pooled_only_cells() -> Iterator[Cell]:
     refused = {"dot": Act(line(TEMPORARY))}
 
     def reset(fault: str, act: Act) -> Cell:
-        # #13: the outcome of the message before is as it was, and the next is not charged for it.
+        # RFC 5321, 4.1.1.5: the outcome of the message before is as it was, and the next is not charged for it.
         plan = {**refused, "rset": act}
         expected = Expected("not_sent", requests=0)
-        return Cell("smtp", "rset", fault, "pooled", plan, expected, "#13", early=True, silent=silent(act))
+        return Cell(
+            "smtp", "rset", fault, "pooled", plan, expected, "RFC 5321, 4.1.1.5", early=True, silent=silent(act)
+        )
 
     for reply in (*ENDING, TEMPORARY, "454 Temporary service failure", RATE, "500 unknown", "503 no", "554 no"):
         then = Then.CLOSE if reply in ENDING else Then.KEEP
@@ -505,34 +579,54 @@ def pooled_only_cells() -> Iterator[Cell]:
         reset("ordinary reply in single bytes", Act(drip=0.0001)),
         expected=Expected("accepted", held=True, dropped=False),
     )
-    # #9: pending bytes and ends are seen before the connection is used, so the message goes over a new one.
+    # mozilla/fxa#11596: pending bytes and ends are seen before use, so the message goes over a new connection.
     renewed = Expected("accepted", held=True)
     for extra in (b"250 Ok\r\n", b"354 go on\r\n", b"421 bye\r\n", line(IDLE), b"25", b"\x00\x01"):
         for then in (Then.KEEP, Then.CLOSE):
             name = f"unsolicited {extra.decode().strip()!r}, {then}"
             for stage, said in (("mail", None), ("rset", line(TEMPORARY))):
                 plan = {"dot": Act(said, also=extra, then=then, accepts=said is None)}
-                yield Cell("smtp", stage, name, "pooled", plan, renewed, "#9, #23", early=True)
+                yield Cell(
+                    "smtp", stage, name, "pooled", plan, renewed, "mozilla/fxa#11596; RFC 5321, 4.3.1", early=True
+                )
 
 
 # The cells of the API door
 
 ERRORS: tuple[tuple[int, str | None, str, str, str], ...] = (
-    (429, "TooManyRequestsException", "Maximum sending rate exceeded.", "throttled", "#26"),
-    (429, "TooManyRequestsException", "Daily message quota exceeded.", "quota_exceeded", "#26"),
-    (429, "TooManyRequestsException", "Rate exceeded", "throttled", "ses.md 2.1"),
-    (429, "TooManyRequestsException", "", "throttled", "ses.md 2.1"),
-    (429, None, "Maximum sending rate exceeded.", "throttled", "ses.md 2.1"),
-    (429, None, "Daily message quota exceeded.", "quota_exceeded", "ses.md 2.1"),
-    (400, "Throttling", "Maximum sending rate exceeded.", "throttled", "#26, ses.md 2.2"),
-    (400, "Throttling", "Daily message quota exceeded.", "quota_exceeded", "#26, ses.md 2.2"),
-    (400, "ThrottlingException", "Rate exceeded", "throttled", "ses.md 2.1"),
-    (400, "LimitExceededException", "too many instances", "transient", "ses.md 2.1"),
-    (400, "LimitExceededException", "Daily message quota exceeded.", "quota_exceeded", "ses.md 2.1: by message"),
-    (400, "AccountSuspendedException", "", "account_blocked", "#32"),
-    (400, "SendingPausedException", "Sending paused for this account.", "account_blocked", "#32"),
-    (400, "MailFromDomainNotVerifiedException", "", "account_blocked", "#32"),
-    (400, "MessageRejected", "Invalid content", "permanent", "ses.md 2.1"),
+    (429, "TooManyRequestsException", "Maximum sending rate exceeded.", "throttled", "SendEmail"),
+    (429, "TooManyRequestsException", "Daily message quota exceeded.", "quota_exceeded", "SendEmail"),
+    (429, "TooManyRequestsException", "Rate exceeded", "throttled", "SendEmail"),
+    (429, "TooManyRequestsException", "", "throttled", "SendEmail"),
+    (429, None, "Maximum sending rate exceeded.", "throttled", "SendEmail"),
+    (429, None, "Daily message quota exceeded.", "quota_exceeded", "SendEmail"),
+    (
+        400,
+        "Throttling",
+        "Maximum sending rate exceeded.",
+        "throttled",
+        "SendEmail, common errors of v1",
+    ),
+    (
+        400,
+        "Throttling",
+        "Daily message quota exceeded.",
+        "quota_exceeded",
+        "SendEmail, common errors of v1",
+    ),
+    (400, "ThrottlingException", "Rate exceeded", "throttled", "SendEmail"),
+    (400, "LimitExceededException", "too many instances", "transient", "SendEmail"),
+    (
+        400,
+        "LimitExceededException",
+        "Daily message quota exceeded.",
+        "quota_exceeded",
+        "SendEmail: by message",
+    ),
+    (400, "AccountSuspendedException", "", "account_blocked", "SendEmail"),
+    (400, "SendingPausedException", "Sending paused for this account.", "account_blocked", "SendEmail"),
+    (400, "MailFromDomainNotVerifiedException", "", "account_blocked", "SendEmail"),
+    (400, "MessageRejected", "Invalid content", "permanent", "SendEmail"),
     (
         400,
         "MessageRejected",
@@ -541,7 +635,7 @@ ERRORS: tuple[tuple[int, str | None, str, str, str], ...] = (
             "tested@example.org"
         ),
         "account_blocked",
-        "ses.md 2.1: identity",
+        "SendEmail: identity",
     ),
     (
         400,
@@ -551,29 +645,41 @@ ERRORS: tuple[tuple[int, str | None, str, str, str], ...] = (
             "reader0@example.com"
         ),
         "permanent",
-        "ses.md 1.2: the recipient",
+        "SES guide: the recipient",
     ),
-    (400, "BadRequestException", "bad", "permanent", "ses.md 2.1"),
-    (404, "NotFoundException", "Configuration set does not exist.", "account_blocked", "ses.md 2.1"),
-    (400, "ConfigurationSetDoesNotExist", "", "account_blocked", "ses.md 2.2"),
-    (400, "ConfigurationSetSendingPausedException", "", "account_blocked", "ses.md 2.2"),
-    (400, "AccountSendingPausedException", "", "account_blocked", "ses.md 2.2"),
-    (403, "InvalidClientTokenId", "The security token is invalid.", "account_blocked", "ses.md 2.1"),
-    (403, "SignatureDoesNotMatch", "", "account_blocked", "#30, ses.md 2.1"),
-    (403, "InvalidSignatureException", "Signature expired", "account_blocked", "#30"),
-    (403, "AccessDeniedException", "not authorized to perform ses:SendEmail", "account_blocked", "ses.md 1.2"),
-    (400, "ExpiredTokenException", "expired", "account_blocked", "#30; a given session cannot be renewed"),
-    (500, "InternalServiceErrorException", "", "unknown", "#27"),
-    (500, "ConcurrentModificationException", "", "unknown", "#27"),
-    (500, "InternalFailure", "", "unknown", "#27"),
-    (503, "ServiceUnavailable", "", "unknown", "#27"),
-    (504, None, "", "unknown", "#27"),
-    (500, None, "", "unknown", "#27"),
+    (400, "BadRequestException", "bad", "permanent", "SendEmail"),
+    (404, "NotFoundException", "Configuration set does not exist.", "account_blocked", "SendEmail"),
+    (400, "ConfigurationSetDoesNotExist", "", "account_blocked", "common errors of v1"),
+    (400, "ConfigurationSetSendingPausedException", "", "account_blocked", "common errors of v1"),
+    (400, "AccountSendingPausedException", "", "account_blocked", "common errors of v1"),
+    (403, "InvalidClientTokenId", "The security token is invalid.", "account_blocked", "SendEmail"),
+    (403, "SignatureDoesNotMatch", "", "account_blocked", "common errors, SendEmail"),
+    (403, "InvalidSignatureException", "Signature expired", "account_blocked", "common errors"),
+    (
+        403,
+        "AccessDeniedException",
+        "not authorized to perform ses:SendEmail",
+        "account_blocked",
+        "SES guide",
+    ),
+    (
+        400,
+        "ExpiredTokenException",
+        "expired",
+        "account_blocked",
+        "common errors; a given session cannot be renewed",
+    ),
+    (500, "InternalServiceErrorException", "", "unknown", "RFC 9110, 9.2.2"),
+    (500, "ConcurrentModificationException", "", "unknown", "RFC 9110, 9.2.2"),
+    (500, "InternalFailure", "", "unknown", "RFC 9110, 9.2.2"),
+    (503, "ServiceUnavailable", "", "unknown", "RFC 9110, 9.2.2"),
+    (504, None, "", "unknown", "RFC 9110, 9.2.2"),
+    (500, None, "", "unknown", "RFC 9110, 9.2.2"),
 )
 
 ID = b'{"MessageId": "id-1"}'
 UNCLEAR = {
-    # After the request was written nobody can tell: #25, #27, #28.
+    # After the request was written nobody can tell: RFC 9110, 9.2.2.
     "close": Act(b"", then=Then.CLOSE),
     "reset": Act(b"", then=Then.RESET),
     "silence": Act(b"", then=Then.MUTE),
@@ -621,29 +727,29 @@ def api_cells(connection: str) -> Iterator[Cell]:
         yield cell(fault, Act(refusal(status, error, words)), Expected(outcome, dropped=None), source)
     for fault, act in UNCLEAR.items():
         dropped = True if act.then is not Then.KEEP else None
-        yield cell(fault, act, Expected("unknown", dropped=dropped), "#25, #27, #28")
+        yield cell(fault, act, Expected("unknown", dropped=dropped), "RFC 9110, 9.2.2")
         taken = attrs.evolve(act, accepts=True)
-        yield cell(f"accepted, {fault}", taken, Expected("unknown", held=True, dropped=dropped), "#25, #27, #28")
+        yield cell(f"accepted, {fault}", taken, Expected("unknown", held=True, dropped=dropped), "RFC 9110, 9.2.2")
     fine = Expected("accepted", held=True, dropped=None)
     yield cell("ordinary response in single bytes", Act(accepts=True, drip=0.0001), fine, "no fault")
     twice = Act(b"HTTP/1.1 100 Continue\r\n\r\n" + http(200, ID), accepts=True)
     yield cell("100 and then the response", twice, fine, "no fault")
     ended = Act(accepts=True, then=Then.CLOSE)
-    yield cell("accepted, then close", ended, Expected("accepted", held=True), "#9")
+    yield cell("accepted, then close", ended, Expected("accepted", held=True), "mozilla/fxa#11596")
     # While the request is written: what was not written to its end cannot have been taken.
     unsent = Expected("not_sent", blocks=connection == "fresh")
     for then in (Then.CLOSE, Then.RESET):
         for byte in (0, 1000):
             act = Act(b"", at_byte=byte, then=then)
-            yield cell(f"{then} at byte {byte} of many", act, unsent, "#25", "body", size=LARGE)
+            yield cell(f"{then} at byte {byte} of many", act, unsent, "RFC 9110, 9.2.2", "body", size=LARGE)
     deaf = Act(b"", at_byte=1000, then=Then.DEAF)
-    yield cell("deaf at byte 1000 of many", deaf, unsent, "#25", "body", size=LARGE)
+    yield cell("deaf at byte 1000 of many", deaf, unsent, "RFC 9110, 9.2.2", "body", size=LARGE)
     answered = Act(http(200, ID), at_byte=1000, then=Then.MUTE)
-    yield cell("200 at byte 1000 of many", answered, unsent, "#25", "body", size=LARGE)
+    yield cell("200 at byte 1000 of many", answered, unsent, "RFC 9110, 9.2.2", "body", size=LARGE)
     early = Act(refusal(400, "MessageRejected", "too long"), at_byte=1000, then=Then.MUTE)
-    yield cell("early 400", early, Expected("permanent"), "#16", "body", size=LARGE, silent=False)
+    yield cell("early 400", early, Expected("permanent"), "RFC 5321, 4.2.1", "body", size=LARGE, silent=False)
     early = Act(refusal(429, "TooManyRequestsException", "Maximum sending rate exceeded."), at_byte=9, then=Then.MUTE)
-    yield cell("early 429", early, Expected("throttled"), "#16", "body", size=LARGE, silent=False)
+    yield cell("early 429", early, Expected("throttled"), "RFC 5321, 4.2.1", "body", size=LARGE, silent=False)
 
 
 def api_opening_cells() -> Iterator[Cell]:
@@ -662,23 +768,23 @@ def api_opening_cells() -> Iterator[Cell]:
             "fresh",
             plan,
             unmade,
-            "#2, #6",
+            "RFC 5321, 3.1; RFC 3207, 4.1",
             options=options,
             server=server,
             silent=following == "not_sent" or fault == "full backlog",
         )
     for then in (Then.CLOSE, Then.RESET):
-        # The connection stood, so the request may have been written before its end was seen: #25.
+        # The connection stood, so the request may have been written before its end was seen: RFC 9110, 9.2.2.
         plan = {"connect": Act(b"", then=then)}
         expected = Expected("unknown", requests=0)
-        yield Cell("api", "connect", f"{then} at once", "fresh", plan, expected, "#25")
+        yield Cell("api", "connect", f"{then} at once", "fresh", plan, expected, "RFC 9110, 9.2.2")
     # Never taken for the answer to a request that comes later. The second request may go over a new connection or
     # break: both are honest, a false acceptance is not; the service refuses it, so that one would show.
     refuse = refusal(400, "MessageRejected", "no")
     for extra in (http(200, ID), http(429, b"{}"), b"hello", b"HTTP/1.1 2"):
         plan = {"first": Act(also=extra, accepts=True), "send": Act(refuse)}
         name = f"unsolicited {extra[:15].decode().strip()}"
-        yield Cell("api", "send", name, "pooled", plan, Expected("permanent"), "#23", early=True)
+        yield Cell("api", "send", name, "pooled", plan, Expected("permanent"), "RFC 5321, 4.3.1", early=True)
 
 
 def cells() -> list[Cell]:
@@ -780,7 +886,7 @@ def wanted(cell: Cell, seen: Seen) -> Seen:
 
 
 def mismatches(cell: Cell, seen: Seen) -> list[str]:
-    """What differs, in words; empty where the cell is as the catalogue says."""
+    """What differs, in words; empty where the cell is as expected."""
     should = wanted(cell, seen)
     return [
         f"{field.name} is {getattr(seen, field.name)!r}, not {getattr(should, field.name)!r}"
@@ -931,8 +1037,8 @@ def used_again(conversation: Conversation) -> bool:
 async def _refused_beside(transport: SMTPTransport | SESTransport, sending: asyncio.Task[Any], server: Server) -> None:
     """Wait until the second connection has met its fault, then let go of the first."""
     assert isinstance(transport, SMTPTransport)
-    pool = transport._pool  # noqa: SLF001
-    opening = pool._opening  # noqa: SLF001
+    pool = transport._pool
+    opening = pool._opening
     await settled(lambda: len(server.conversations) > 1 and (sending.done() or not opening))
     assert server.hold is not None
     server.hold.set()
@@ -942,10 +1048,10 @@ async def _refused_beside(transport: SMTPTransport | SESTransport, sending: asyn
 def left_in(transport: SMTPTransport | SESTransport) -> str:
     """Places of the transport that are taken although nothing is under way."""
     if isinstance(transport, SESTransport):
-        current = transport._doors._current  # noqa: SLF001
+        current = transport._doors._current
         return f"{current.users} users" if current and current.users else ""
-    pool = transport._pool  # noqa: SLF001
-    taken = pool._in_use + len(pool._opening) + len(pool._waiting)  # noqa: SLF001
+    pool = transport._pool
+    taken = pool._in_use + len(pool._opening) + len(pool._waiting)
     return f"{taken} places" if taken or pool.size > 2 else ""
 
 

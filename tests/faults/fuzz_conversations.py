@@ -6,7 +6,7 @@ From the reply that is to be struck first, replies are flipped, cut, doubled, sw
 of the connection. `strict_replies` then reads what passed the client's edge, and decides what it proves. Promised:
 "accepted" if and only if an unambiguous 250 answered the final dot; "certainly not accepted" after a final dot only
 where an unambiguous refusal did; no exception but `TransportError`; an end within the time-outs. Run it with
-`python -m benchmarks.fuzz_replies --count 0`.
+`python -m tests.faults.fuzz_replies --count 0`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from seslimit.transports.smtp import SMTPTransport
 from seslimit.transports.smtp._options import verifying_context
 from seslimit.transports.smtp._replies import SMTPReplies
 
-from .memory_wire import MemoryLoop, Wire
+from ..memory_wire import MemoryLoop, Wire
 from .reader_bounds import MOST_KEPT, SLOWEST, Watched
 from .strict_replies import Transaction, transactions
 
@@ -311,7 +311,7 @@ class Fuzzing:
         """Watch what a reader keeps."""
         assert isinstance(protocol, SMTPReplies)
         buffer = Watched()
-        protocol._buffer = buffer  # noqa: SLF001 - how much is kept is what is measured
+        protocol._buffer = buffer
         self._buffers.append(buffer)
 
     async def conversation(self, number: int) -> None:

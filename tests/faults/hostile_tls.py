@@ -1,5 +1,5 @@
 """
-Servers that want a password without being who they should be: `python -m benchmarks.hostile_tls [--count N]`.
+Servers that want a password without being who they should be: `python -m tests.faults.hostile_tls [--count N]`.
 
 Eight set-ups, one of them in three forms, each met by `smtp://` (STARTTLS) and by `smtps://` (TLS from the first byte,
 with the same deed in the way that this door allows), several attempts over each. Printed is whether it was refused, and
@@ -8,7 +8,7 @@ showed. Two honest servers show that what is looked for would be found. The exit
 or a byte was seen.
 
 Source:
-    RFC 3207, 4.2 and 6; failures.md, sections 3 (#4, #5, #6) and 5, read 2026-11.
+    RFC 3207, 4, 4.1, 4.2 and 6.
 """
 
 from __future__ import annotations

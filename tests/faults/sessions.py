@@ -1,5 +1,5 @@
 """
-Long sending over short sessions: `python -m benchmarks.sessions [--count N] [--seed N]`.
+Long sending over short sessions: `python -m tests.faults.sessions [--count N] [--seed N]`.
 
 1,500 messages through `Sender` to the simulator in another process, which ends each session after 50 messages, allows 6
 connections, closes what is idle for 3 seconds, leaves a refused transaction open (MAIL without RSET gets 503), tells

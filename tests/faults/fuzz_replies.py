@@ -1,5 +1,5 @@
 """
-Replies of any kind, cut anywhere: `python -m benchmarks.fuzz_replies [--count N] [--conversations N] [--seed N]`.
+Replies of any kind, cut anywhere: `python -m tests.faults.fuzz_replies [--count N] [--conversations N] [--seed N]`.
 
 First, streams of replies, ordinary and hostile, each fed to the reader in one piece and then in many random chunkings,
 by two clients: a patient one, which writes its next command when all of an answer has come, and an eager one, which
@@ -148,7 +148,7 @@ class Client:
     _waiting: asyncio.Future[SMTPReply] | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.reader._buffer = self._buffer  # noqa: SLF001 - how much is kept is what is measured
+        self.reader._buffer = self._buffer
         self.ask()
 
     def ask(self) -> None:

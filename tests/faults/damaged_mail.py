@@ -3,7 +3,7 @@ Damaged and unusual mail by the million: `.eml`, mbox and JSON lines, made by th
 
 Every case is either sent to exactly the recipients, and with exactly the bytes, that a second reader finds
 (`mail_reader`, which shares nothing with the product), or refused in one sentence. What was made by the rules and not
-broken has to be sent, to those whom it was made for. `python -m benchmarks.damaged_mail --cases 1000000` prints the
+broken has to be sent, to those whom it was made for. `python -m tests.faults.damaged_mail --cases 1000000` prints the
 counts; `--python PATH` (repeated) runs the same cases on other Pythons, and says whether all came to the same verdicts.
 
 A case is its number: the same seed and number make the same bytes on every machine and every Python.
@@ -29,10 +29,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import mail_reader
-from benchmarks.mail_reader import Seen
 from seslimit import ConfigurationError, InvalidMessage, Message
 from seslimit.cli._inputs import BadEntry, Entry, Reading, open_input
+from tests.faults import mail_reader
+from tests.faults.mail_reader import Seen
 
 BATCH = 200
 """Cases that are read in a row."""
@@ -506,7 +506,7 @@ def main() -> None:
     parser.add_argument("--python", action="append", default=[])
     options = parser.parse_args()
     if options.python:
-        command = ["-m", "benchmarks.damaged_mail", "--cases", options.cases, "--first", options.first, "--seed"]
+        command = ["-m", "tests.faults.damaged_mail", "--cases", options.cases, "--first", options.first, "--seed"]
         texts = [
             subprocess.run([python, *map(str, [*command, options.seed])], capture_output=True, text=True, check=False)
             for python in options.python
