@@ -1,26 +1,26 @@
 """
 `seslimit doctor`: whether an SMTP login is good, and why it may not be.
 
-Invariants: the login is made by the code that makes it for messages; the password is only measured here.
+Invariant: the password is only measured here.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-import ssl
-
-import attrs
 
 from ..._model.errors import TransportError
-from ..._model.outcome import Outcome, Stage
+from ..._model.outcome import Outcome
 from ...transports.smtp import PASSWORD, USER, SMTPTransport
-from ...transports.smtp._opening import open_connection
+from ...transports.smtp._replies import SMTPReply
 from .._ending import Status
 from ._checks import Diagnosis
 
 SECRET_ACCESS_KEY_LENGTH = 40
 """Characters of an AWS secret access key; an SMTP password of SES has 44."""
+
+SES_HOST = re.compile(r"email-smtp(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)")
+"""Host of an SMTP endpoint. Source: AWS General Reference, "Amazon SES endpoints and quotas"; 2026-11."""
 
 _SET_LOGIN = f"put them in the URL, or in {USER} and {PASSWORD}"
 
@@ -34,41 +34,37 @@ def hide_login(transport: SMTPTransport, found: Diagnosis) -> None:
     found.hide(password, *(base64.b64encode(text.encode()).decode() for text in (password, plain)))
 
 
-async def logged_in(
-    transport: SMTPTransport, context: ssl.SSLContext, found: Diagnosis, patience: float, ses: bool
-) -> bool:
+def login_given(transport: SMTPTransport, offers: SMTPReply | None, found: Diagnosis) -> bool:
     """
-    Whether the login is good, on a connection of its own.
+    Whether there was a login; it was accepted then.
 
     Args:
         transport: host, user and password.
-        context: verifies the certificate.
+        offers: what the service said of itself.
         found: takes the check.
-        patience: seconds for connection, TLS and login.
-        ses: whether the server is SES, which takes nothing without a login.
     """
-    if transport.user is None or transport.password is None:
-        words = f"no SMTP user and password are given: {_SET_LOGIN}"
-        if ses:
-            found.wrong("login", f"{words}; SES takes no message without them")
-        else:
-            found.warn("login", f"{words}, unless the server takes messages without")
-        return False
-    try:
-        connection = await open_connection(attrs.evolve(transport, connect_timeout=patience), context)
-    except TransportError as error:
-        _refused(transport, error, found)
-        return False
-    connection.transport.abort()
-    found.ok("login", "accepted")
-    return True
+    if transport.user is not None and transport.password is not None:
+        found.ok("login", "accepted")
+        return True
+    words = f"no SMTP user and password are given: {_SET_LOGIN}"
+    if is_ses(transport, offers):
+        found.wrong("login", f"{words}; SES takes no message without them")
+    else:
+        found.warn("login", f"{words}, unless the server takes messages without")
+    return False
 
 
-def _refused(transport: SMTPTransport, error: TransportError, found: Diagnosis) -> None:
+def is_ses(transport: SMTPTransport, offers: SMTPReply | None) -> bool:
+    """Whether the server is SES, which takes nothing without a login."""
+    return bool(SES_HOST.fullmatch(transport.host.lower())) or (
+        offers is not None and "amazonaws.com" in offers.message.partition("\n")[0].lower()
+    )
+
+
+def login_refused(transport: SMTPTransport, error: TransportError, found: Diagnosis) -> None:
+    """Note that the login was not accepted, and why."""
     reply = found.quote(error)
-    if error.stage is not Stage.AUTH:
-        found.wrong("login", f"the second connection, for the login, failed ({reply}): try again", Status.REMAINING)
-    elif error.outcome is not Outcome.ACCOUNT_BLOCKED:
+    if error.outcome is not Outcome.ACCOUNT_BLOCKED:
         found.wrong("login", f"no login now ({reply}): try again in a minute", Status.REMAINING)
     elif not re.match(r"5\d\d ", reply):
         # Nothing was refused: the transport found nothing to log in with, and says what to look at.

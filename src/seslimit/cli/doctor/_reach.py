@@ -116,21 +116,29 @@ async def secured(
     try:
         async with asyncio.timeout(place.patience):
             await streams[1].start_tls(context, server_hostname=place.host, ssl_handshake_timeout=place.patience)
-    except ssl.SSLCertVerificationError as error:
+    except OSError as error:
+        not_secured(place, error, found, trust=trust, hint=hint)
+        return False
+    verified(streams[1].get_extra_info("ssl_object"), found)
+    return True
+
+
+def verified(tls: ssl.SSLObject, found: Diagnosis) -> None:
+    """Note that the connection went over to TLS."""
+    expiry = (tls.getpeercert() or {}).get("notAfter", "an unknown day")
+    found.ok("tls", f"{tls.version()}, the certificate verifies (valid until {expiry})")
+
+
+def not_secured(place: Place, error: OSError, found: Diagnosis, *, trust: str, hint: str = "") -> None:
+    """Note that the connection did not go over to TLS; as for `secured`."""
+    if isinstance(error, ssl.SSLCertVerificationError):
         about = _CERTIFICATE.get(error.verify_code, error.verify_message).format(trust=trust)
         found.wrong("tls", f"the certificate of {place} was refused: {about}")
-        return False
-    except ssl.SSLError as error:
+    elif isinstance(error, ssl.SSLError):
         found.wrong("tls", f"no TLS 1.2 or newer with {place} ({reason(error)}){hint and ': '}{hint}")
-        return False
-    except OSError as error:
+    else:
         words = f"the connection to {place} ended during the TLS handshake ({reason(error)})"
         found.wrong("tls", f"{words}: try again, and look for a firewall on the way", Status.REMAINING)
-        return False
-    tls = streams[1].get_extra_info("ssl_object")
-    expiry = tls.getpeercert().get("notAfter", "an unknown day")
-    found.ok("tls", f"{tls.version()}, the certificate verifies (valid until {expiry})")
-    return True
 
 
 def milliseconds(seconds: float) -> str:

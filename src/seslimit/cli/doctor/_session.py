@@ -1,192 +1,174 @@
 """
-`seslimit doctor`: an SMTP session up to the login, looked at from outside: greeting, TLS, what is offered.
+`seslimit doctor`: an SMTP session from the greeting to the login, told step by step.
 
-Invariants: it never carries a user or a password, and no transaction is begun.
+Invariants: the connection is opened by the code that opens it for messages, which is only watched here; no transaction
+is begun.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
-from collections.abc import Sequence
 
 import attrs
 
+from ..._model.errors import TransportError
+from ..._model.outcome import Stage
 from ...transports.smtp import SMTPTransport
+from ...transports.smtp._opening import Step, open_connection
+from ...transports.smtp._replies import NoReply, SMTPReply
 from .._ending import Status
 from ._checks import Diagnosis
-from ._reach import Place, Streams, milliseconds, secured
+from ._login import login_given, login_refused
+from ._reach import Place, milliseconds, not_secured, reason, verified
 
 SLOW_GREETING = 2.0
 """Seconds: a greeting that takes longer is held back on purpose, or comes from far away."""
 
-MOST_LINES = 100
-"""Lines of one reply; a service that says more says no end."""
+_TRUST = "SSL_CERT_FILE"
 
 
-@attrs.frozen
-class Words:
-    """A reply: its code and the texts of its lines."""
-
-    code: int
-    lines: Sequence[str]
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.lines[0]}".strip()
-
-
-class NotSMTP(Exception):
-    """What came is no reply."""
-
-
-@attrs.frozen
-class Talk:
+@attrs.define(eq=False)
+class Session:
     """
-    A conversation in clear or over TLS.
+    One opening of a connection, and the checks that its steps come to.
 
     Args:
-        place: with whom, and how long to wait for a reply.
-        streams: the connection.
-    """
-
-    place: Place
-    streams: Streams
-
-    async def reply(self) -> Words:
-        """
-        Read one reply.
-
-        Raises:
-            NotSMTP: what came is no reply, or has no end.
-            TimeoutError: it did not come in time.
-        """
-        lines: list[str] = []
-        async with asyncio.timeout(self.place.patience):
-            while len(lines) < MOST_LINES:
-                line = await self._line()
-                code, more, text = line[:3], line[3:4], line[4:]
-                if not re.fullmatch(r"[2-5]\d\d", code) or more not in ("", " ", "-"):
-                    raise NotSMTP(line[:60])
-                lines.append(text)
-                if more != "-":
-                    return Words(int(code), lines)
-        raise NotSMTP("a reply without an end")
-
-    async def command(self, words: str) -> Words:
-        """Say something, and read the reply."""
-        self.streams[1].write(f"{words}\r\n".encode("ascii"))
-        return await self.reply()
-
-    async def _line(self) -> str:
-        try:
-            line = await self.streams[0].readline()
-        except ValueError:
-            raise NotSMTP("a line without an end") from None
-        if not line:
-            raise ConnectionResetError("the connection was closed")
-        return line.decode("utf-8", "replace").rstrip("\r\n")
-
-
-async def conversation(transport: SMTPTransport, talk: Talk, context: ssl.SSLContext, found: Diagnosis) -> Words | None:
-    """
-    What the service offers to those who log in; None where it did not come to that, which is told.
-
-    Args:
-        transport: how TLS begins.
-        talk: the connection, about which nothing was read yet.
-        context: verifies the certificate.
+        transport: where to, and with which login.
+        place: the same for people.
         found: takes the checks.
-
-    Raises:
-        NotSMTP: the other side speaks something else.
-        OSError: the connection ended.
     """
-    if transport.tls == "implicit":
-        hint = "if the port begins without TLS, as 587 does, write smtp://"
-        if not await secured(talk.place, talk.streams, context, found, trust="SSL_CERT_FILE", hint=hint):
-            return None
-    if not await _greeting(talk, found):
-        return None
-    offers = await _greeted(talk, found)
-    if transport.tls == "starttls":
-        if offers is None or not await _start_tls(talk, offers, context, found):
-            return None
-        offers = await _greeted(talk, found)
-    elif transport.tls == "none":
-        found.ok("tls", "none, which is accepted for this machine only")
-    if offers is not None:
-        _offers(offers, found)
-    return offers
 
+    transport: SMTPTransport
+    place: Place
+    found: Diagnosis
+    offers: SMTPReply | None = attrs.field(default=None, init=False)
+    """What the service offers to those who log in; None until it was heard."""
+    _connected_at: float | None = attrs.field(default=None, init=False)
+    _refused: SMTPReply | None = attrs.field(default=None, init=False)
 
-async def _greeted(talk: Talk, found: Diagnosis) -> Words | None:
-    """What the service answers to our greeting; None where it refuses it."""
-    offers = await talk.command("EHLO [127.0.0.1]")
-    if offers.code == 250:
-        return offers
-    if offers.code >= 500:
-        remedy, status = "check host and port; does something on the way answer in its place?", Status.WRONG_USAGE
-    else:
-        remedy, status = "try again later", Status.REMAINING
-    found.wrong("session", f"the service refused EHLO ({found.quote(offers)}): {remedy}", status)
-    return None
+    async def run(self, context: ssl.SSLContext) -> bool:
+        """
+        Open a connection, log in where a login is given, and drop it.
 
+        Args:
+            context: verifies the certificate.
 
-async def _greeting(talk: Talk, found: Diagnosis) -> bool:
-    began_at = asyncio.get_running_loop().time()
-    greeting = await talk.reply()
-    took = asyncio.get_running_loop().time() - began_at
-    words = f"after {milliseconds(took)}: {found.quote(greeting)}"
-    if greeting.code != 220:
-        found.wrong(
-            "greeting",
-            f"the service takes no connection now ({found.quote(greeting)}): {_turned_away(greeting)}",
-            Status.REMAINING,
+        Returns:
+            whether nothing was wrong.
+        """
+        asked = attrs.evolve(self.transport, connect_timeout=self.place.patience)
+        try:
+            connection = await open_connection(asked, context, self._step)
+        except TransportError as error:
+            self._failed(error)
+            return False
+        connection.transport.abort()
+        return login_given(self.transport, self.offers, self.found)
+
+    def _step(self, step: Step) -> None:
+        if step.tls is not None:
+            verified(step.tls, self.found)
+        if step.reply is None:
+            self._connected_at = self._connected_at or asyncio.get_running_loop().time()
+        elif step.stage is Stage.CONNECT:
+            self._greeting(step.reply)
+        elif step.stage is Stage.EHLO and step.reply.code == 250:
+            self._offered(step.reply)
+        elif step.reply.code >= 400:
+            self._refused = step.reply
+
+    def _greeting(self, greeting: SMTPReply) -> None:
+        took = asyncio.get_running_loop().time() - (self._connected_at or 0.0)
+        words = f"after {milliseconds(took)}: {self._quoted(greeting)}"
+        if greeting.code != 220:
+            self._refused = greeting
+        elif took < SLOW_GREETING:
+            self.found.ok("greeting", words)
+        else:
+            self.found.warn("greeting", f"slow, {words}; every new connection waits as long")
+
+    def _offered(self, offers: SMTPReply) -> None:
+        if self.transport.tls == "starttls" and not self.found.has("tls"):
+            return  # what counts is what is offered over TLS
+        if self.transport.tls == "none":
+            self.found.ok("tls", "none, which is accepted for this machine only")
+        self.offers = offers
+        named = {line.split()[0].upper(): line.split()[1:] for line in offers.message.split("\n")[1:] if line.split()}
+        size = next((int(number) for number in named.get("SIZE", []) if number.isdecimal()), 0)
+        told = (
+            f"messages of at most {size / 2**20:,.0f} MiB (SIZE)"
+            if size
+            else "no SIZE, so how large a message may be is not told"
         )
-        return False
-    if took < SLOW_GREETING:
-        found.ok("greeting", words)
-    else:
-        found.warn("greeting", f"slow, {words}; every new connection waits as long")
-    return True
+        methods = named.get("AUTH", [])
+        if {"PLAIN", "LOGIN"} & {method.upper() for method in methods}:
+            self.found.ok("offers", f"{told}; login by {', '.join(methods)}")
+        else:
+            lacking = "no login by password (AUTH PLAIN or LOGIN): is it the SMTP endpoint of SES?"
+            self.found.warn("offers", f"{told}; {lacking}")
 
+    def _failed(self, error: TransportError) -> None:
+        """What is wrong, by the step at which the opening ended."""
+        cause = error.__cause__
+        why = reason(cause) if isinstance(cause, Exception) else self.found.quote(error)
+        if error.stage is Stage.AUTH:
+            login_refused(self.transport, error, self.found)
+        elif error.stage is Stage.STARTTLS or isinstance(cause, ssl.SSLError):
+            self._not_secured(error, cause)
+        elif isinstance(cause, NoReply):
+            words = f"{self.place} does not speak SMTP ({why.rstrip('.')}): check host and port"
+            self.found.wrong("greeting" if not self.found.has("greeting") else "session", words)
+        elif error.stage is Stage.EHLO:
+            self._broke_off_at_ehlo(error, why)
+        elif self._refused is not None:
+            said = self._quoted(self._refused)
+            remedy = (
+                "others use this account; wait, or lower their max_connections"
+                if "connections" in said.lower()
+                else "try again later"
+            )
+            words = f"the service takes no connection now ({said}): {remedy}"
+            self.found.wrong("greeting", words, Status.REMAINING)
+        else:
+            self._not_greeted(error, cause, why)
 
-def _turned_away(greeting: Words) -> str:
-    if "connections" in str(greeting).lower():
-        return "others use this account; wait, or lower their max_connections"
-    return "try again later"
+    def _not_secured(self, error: TransportError, cause: BaseException | None) -> None:
+        if self._refused is not None:
+            words = f"STARTTLS was refused ({self._quoted(self._refused)}): try again, or smtps:// with port 465"
+            self.found.wrong("tls", words, Status.REMAINING)
+        elif isinstance(cause, OSError):
+            hint = "if the port begins without TLS, as 587 does, write smtp://"
+            implicit = self.transport.tls == "implicit"
+            not_secured(self.place, cause, self.found, trust=_TRUST, hint=hint if implicit else "")
+        else:
+            words = (
+                f"{self.place} offers no STARTTLS, so nothing would be sent: does something on the way (an antivirus, "
+                "a firewall, a fake server) remove it? Try smtps:// with port 465"
+            )
+            self.found.wrong("tls", words)
 
+    def _broke_off_at_ehlo(self, error: TransportError, why: str) -> None:
+        refused = self._refused
+        if refused is None:
+            self.found.wrong("session", f"{self.place} broke off in the middle ({why}): try again", Status.REMAINING)
+        elif refused.code >= 500:
+            remedy = "check host and port; does something on the way answer in its place?"
+            self.found.wrong("session", f"the service refused EHLO ({self._quoted(refused)}): {remedy}")
+        else:
+            words = f"the service refused EHLO ({self._quoted(refused)}): try again later"
+            self.found.wrong("session", words, Status.REMAINING)
 
-async def _start_tls(talk: Talk, offers: Words, context: ssl.SSLContext, found: Diagnosis) -> bool:
-    if not any(line.upper().startswith("STARTTLS") for line in offers.lines):
-        found.wrong(
-            "tls",
-            f"{talk.place} offers no STARTTLS, so nothing would be sent: does something on the way (an antivirus, a "
-            "firewall, a fake server) remove it? Try smtps:// with port 465",
-        )
-        return False
-    reply = await talk.command("STARTTLS")
-    if reply.code != 220:
-        found.wrong(
-            "tls",
-            f"STARTTLS was refused ({found.quote(reply)}): try again, or smtps:// with port 465",
-            Status.REMAINING,
-        )
-        return False
-    return await secured(talk.place, talk.streams, context, found, trust="SSL_CERT_FILE")
+    def _not_greeted(self, error: TransportError, cause: BaseException | None, why: str) -> None:
+        if self._connected_at is None and self.transport.tls == "implicit" and isinstance(cause, OSError):
+            not_secured(self.place, cause, self.found, trust=_TRUST)
+        elif cause is None:
+            self.found.wrong("greeting", self.found.quote(error))
+        else:
+            starttls = self.transport.tls != "implicit"
+            mixed = "; if the port begins with TLS, as 465 and 2465 do, write smtps://" if starttls else ""
+            words = f"{self.place} does not greet ({why}): try again{mixed}"
+            self.found.wrong("greeting", words, Status.REMAINING)
 
-
-def _offers(offers: Words, found: Diagnosis) -> None:
-    named = {line.split()[0].upper(): line.split()[1:] for line in offers.lines[1:] if line.split()}
-    size = next((int(number) for number in named.get("SIZE", []) if number.isdecimal()), 0)
-    told = (
-        f"messages of at most {size / 2**20:,.0f} MiB (SIZE)"
-        if size
-        else "no SIZE, so how large a message may be is not told"
-    )
-    methods = named.get("AUTH", [])
-    if not {"PLAIN", "LOGIN"} & {method.upper() for method in methods}:
-        found.warn("offers", f"{told}; no login by password (AUTH PLAIN or LOGIN): is it the SMTP endpoint of SES?")
-    else:
-        found.ok("offers", f"{told}; login by {', '.join(methods)}")
+    def _quoted(self, reply: SMTPReply) -> str:
+        return self.found.quote(f"{reply.code} {reply.message}".strip())

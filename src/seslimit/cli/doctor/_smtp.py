@@ -6,17 +6,13 @@ Decides in which order, and what is left out where something that the rest stand
 
 from __future__ import annotations
 
-import re
-import ssl
-
 from ...transports.ses._inquiry import known_regions
 from ...transports.smtp import SMTPTransport
 from ...transports.smtp._options import untrusting_context, verifying_context
-from .._ending import Status
 from ._checks import Diagnosis
-from ._login import hide_login, logged_in
-from ._reach import Place, connected, reason, resolves
-from ._session import NotSMTP, Talk, Words, conversation
+from ._login import SES_HOST, hide_login
+from ._reach import Place, connected, resolves
+from ._session import Session
 
 IMPLICIT = (465, 2465)
 """Ports of SES that begin with TLS. Source: Amazon SES Developer Guide, "Connecting to an SMTP endpoint"; 2026-11."""
@@ -27,7 +23,6 @@ STARTTLS = (587, 2587, 25)
 THROTTLED = 25
 """Port that EC2 throttles. Source: as above."""
 
-_HOST = re.compile(r"email-smtp(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)")
 _NOT_TOLD = "sandbox, quota, rate, sending paused: SMTP does not tell them"
 _SENDING = "whether this user may send (ses:SendRawEmail) and from which address: only a message shows it"
 
@@ -45,21 +40,22 @@ async def examine_smtp(transport: SMTPTransport, found: Diagnosis, patience: flo
     region = _region(transport, found)
     place = Place(transport.host, transport.port, patience)
     context = transport.tls_context or (untrusting_context() if transport.tls == "none" else verifying_context())
-    offers = None
-    if _port(transport, found):
-        offers = await _looked_at(transport, place, context, found, mistyped=region not in (None, *known_regions()))
+    if not _port(transport, found):
+        found.leave("endpoint, greeting, TLS", "login")
+    elif await _reached(place, found, mistyped=region not in (None, *known_regions())):
+        session = Session(transport, place, found)
+        if await session.run(context):
+            found.leave(_SENDING)
+        elif not found.has("login"):
+            found.leave("login")
     else:
-        found.leave("endpoint, greeting, TLS")
-    if offers is None:
-        found.leave("login")
-    elif await logged_in(transport, context, found, patience, _is_ses(transport, offers)):
-        found.leave(_SENDING)
+        found.leave("greeting, TLS", "login")
     ask = f"; ask for them with  seslimit doctor --to ses://{region or 'REGION'}"
     found.leave(_NOT_TOLD + ask)
 
 
 def _region(transport: SMTPTransport, found: Diagnosis) -> str | None:
-    match = _HOST.fullmatch(transport.host.lower())
+    match = SES_HOST.fullmatch(transport.host.lower())
     region = match["region"] if match else None
     if region is None:
         found.ok("region", f"{transport.host} names none: it is taken as it is")
@@ -79,7 +75,7 @@ def _port(transport: SMTPTransport, found: Diagnosis) -> bool:
             "port", f"{port} {_begins(not implicit)}, but {_scheme(implicit)} {_begins(implicit)}: write {meant}"
         )
         return False
-    if port not in (*STARTTLS, *IMPLICIT) and _HOST.fullmatch(transport.host.lower()):
+    if port not in (*STARTTLS, *IMPLICIT) and SES_HOST.fullmatch(transport.host.lower()):
         found.wrong("port", f"SES does not listen on {port}: use 587 or 2587, or smtps:// with 465 or 2465")
         return False
     if port == THROTTLED:
@@ -99,42 +95,18 @@ def _scheme(implicit: bool) -> str:
     return "smtps://" if implicit else "smtp://"
 
 
-async def _looked_at(
-    transport: SMTPTransport, place: Place, context: ssl.SSLContext, found: Diagnosis, *, mistyped: bool
-) -> Words | None:
-    """What the service offers to those who log in; None where it was not reached."""
+async def _reached(place: Place, found: Diagnosis, *, mistyped: bool) -> bool:
+    """Whether a connection can be made."""
     remedy = "check the region in the host's name" if mistyped else "check the host and this machine's name server"
     if not await resolves(place, found, remedy, mistyped=mistyped):
-        found.leave("greeting, TLS")
-        return None
+        return False
     streams = await connected(place, found, _other_ports(place.port))
     if streams is None:
-        found.leave("greeting, TLS")
-        return None
-    talk = Talk(place, streams)
-    try:
-        return await conversation(transport, talk, context, found)
-    except NotSMTP as error:
-        found.wrong("greeting", f"{place} does not speak SMTP (it said {found.quote(error)!r}): check host and port")
-    except OSError as error:
-        _broken_off(transport, place, reason(error), found)
-    finally:
-        streams[1].transport.abort()
-    return None
+        return False
+    streams[1].transport.abort()
+    return True
 
 
 def _other_ports(port: int) -> str:
     others = ", ".join(str(other) for other in (587, 465, 2587, 2465) if other != port)
     return f"does a firewall forbid port {port}? SES also listens on {others} (smtps:// for 465 and 2465)"
-
-
-def _broken_off(transport: SMTPTransport, place: Place, why: str, found: Diagnosis) -> None:
-    if found.has("greeting"):
-        found.wrong("session", f"{place} broke off in the middle ({why}): try again", Status.REMAINING)
-        return
-    mixed = "" if transport.tls == "implicit" else "; if the port begins with TLS, as 465 and 2465 do, write smtps://"
-    found.wrong("greeting", f"{place} does not greet ({why}): try again{mixed}", Status.REMAINING)
-
-
-def _is_ses(transport: SMTPTransport, offers: Words) -> bool:
-    return bool(_HOST.fullmatch(transport.host.lower())) or "amazonaws.com" in offers.lines[0].lower()

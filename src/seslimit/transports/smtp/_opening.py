@@ -46,13 +46,36 @@ class SMTPConnection:
     offers: Mapping[str, str]
 
 
-async def open_connection(options: SMTPOptions, tls_context: ssl.SSLContext) -> SMTPConnection:
+@attrs.frozen
+class Step:
+    """
+    What an opening has just come to, for whoever watches it.
+
+    Args:
+        stage: the step.
+        reply: what the service said, whether it goes on from there or not; None where nothing was to be said.
+        tls: the session that the connection went over to; None where it did not just do so.
+    """
+
+    stage: Stage
+    reply: SMTPReply | None = None
+    tls: ssl.SSLObject | None = None
+
+
+def _unwatched(step: Step) -> None:
+    """Watch nothing."""
+
+
+async def open_connection(
+    options: SMTPOptions, tls_context: ssl.SSLContext, told: Callable[[Step], object] = _unwatched
+) -> SMTPConnection:
     """
     A connection that is logged in.
 
     Args:
         options: where to and how.
         tls_context: verifies the service's certificate.
+        told: called with each step.
 
     Raises:
         TransportError: there is no connection, no TLS or no login.
@@ -60,7 +83,7 @@ async def open_connection(options: SMTPOptions, tls_context: ssl.SSLContext) -> 
     Cancelling:
         the connection is dropped.
     """
-    opening = _Opening(options, tls_context)
+    opening = _Opening(options, tls_context, told)
     failure: TransportError | None = None
     cause: Exception | None = None
     try:
@@ -100,9 +123,10 @@ async def _begins_with_tls(options: SMTPOptions) -> bool:
 class _Opening:
     """The steps, and which of them is under way."""
 
-    def __init__(self, options: SMTPOptions, tls_context: ssl.SSLContext) -> None:
+    def __init__(self, options: SMTPOptions, tls_context: ssl.SSLContext, told: Callable[[Step], object]) -> None:
         self._options = options
         self._tls_context = tls_context
+        self._told = told
         self._place = f"{options.host}:{options.port}"
         self._transport: asyncio.Transport | None = None
         self._replies = SMTPReplies(options.redaction())
@@ -141,6 +165,7 @@ class _Opening:
             ssl=self._tls_context if implicit else None,
             server_hostname=self._options.host if implicit else None,
         )
+        self._told(Step(self.stage, tls=self._transport.get_extra_info("ssl_object")))
         return self._transport
 
     async def _command(self, line: bytes) -> SMTPReply:
@@ -150,6 +175,7 @@ class _Opening:
         return await reply
 
     def _check(self, reply: SMTPReply, wanted: int) -> None:
+        self._told(Step(self.stage, reply))
         if 400 <= reply.code <= 599:
             raise refusal(Reply(Door.SMTP, self.stage, str(reply.code), reply.message), fresh=True)
         if reply.code != wanted:
@@ -178,6 +204,7 @@ class _Opening:
         if encrypted is None:
             raise BrokenConversation("The service closed the connection.")
         self._transport = encrypted
+        self._told(Step(self.stage, tls=encrypted.get_extra_info("ssl_object")))
         return encrypted
 
     async def _log_in(self, offers: dict[str, str], user: str, reveal: Callable[[], str]) -> SMTPReply:

@@ -52,6 +52,10 @@ class BrokenConversation(ConnectionError):
     """The service closed the connection, or said what is no reply or what nobody asked for."""
 
 
+class NoReply(BrokenConversation):
+    """What came is no reply: the other side may not speak SMTP at all."""
+
+
 class BareLineFeed(BrokenConversation):
     """The service ends its lines in a way that RFC 5321, 2.3.8 forbids."""
 
@@ -198,7 +202,7 @@ class SMTPReplies(asyncio.Protocol):
                 self._end(BareLineFeed())
             self._go_on(self._waiter, reply)
         elif len(taken) < len(data):
-            self._fail(BrokenConversation("The service gave a reply without an end."))
+            self._fail(NoReply("The service gave a reply without an end."))
 
     def eof_received(self) -> None:
         """Note that the service said its last word; the transport then closes."""
@@ -251,7 +255,7 @@ class SMTPReplies(asyncio.Protocol):
             line = _LINE.fullmatch(self._buffer, begin, end) or self._bare(begin, end)
             code, more, text = line.groups()
             if self._texts and code != self._code:
-                raise BrokenConversation("The service gave a reply of two codes.")
+                raise NoReply("The service gave a reply of two codes.")
             self._code = code
             self._texts.append(text.decode("utf-8", "replace").strip())
             begin = end
@@ -267,7 +271,7 @@ class SMTPReplies(asyncio.Protocol):
         """Read a line that does not end as it should, where there is no other way to know what it says."""
         line = _BARE.fullmatch(self._buffer, begin, end)
         if line is None:
-            raise BrokenConversation("The service said something that is no reply.")
+            raise NoReply("The service said something that is no reply.")
         if not self.at_stake:
             raise BareLineFeed
         self._loose = True
