@@ -20,6 +20,7 @@ from rich.console import Console
 from .._model.errors import SESLimitError
 from ._ending import Status
 from ._output import View, complain, say, write_lines
+from ._suppression import suppression
 
 RATE = click.FloatRange(min=0, min_open=True)
 _COLOURS = {"ok": "", "warning": "yellow", "wrong": "red"}
@@ -85,6 +86,7 @@ def seslimit(context: click.Context) -> None:
     type=click.Choice(["wait", "stop"]),
     help="Wait when nothing is left of the daily quota, or stop.  [default: wait]",
 )
+@click.option("--suppress", metavar="LIST", help="Do not send to the addresses of a list: a file, or ses://REGION.")
 @_JSON
 def send(as_json: bool, **options: Any) -> int:
     """
@@ -357,6 +359,9 @@ def listmonk(**options: Any) -> int:
 @click.option("--listmonk", metavar="URL", help="listmonk's root URL: bounces and complaints are recorded there.")
 @click.option("--webhook", metavar="URL", help="Every event is posted there as JSON, signed.")
 @click.option("--file", metavar="FILE", help="Every event is appended there, one JSON object a line.")
+@click.option(
+    "--suppression", metavar="LIST", help="Who bounced for good or complained is put there: a file, or ses://REGION."
+)
 @click.option("--seen", metavar="FILE", help="Remembers over restarts what was delivered: nothing is twice.")
 @click.option("--allow-sha1", is_flag=True, help="Believe SignatureVersion 1 as well, which rests on SHA-1.")
 @_JSON
@@ -377,6 +382,9 @@ def feedback(**options: Any) -> int:
     from ._feedback import feedback as run_feedback
 
     return asyncio.run(run_feedback(FeedbackCommand(**_given(options)), _console(as_json=False)))
+
+
+seslimit.add_command(suppression)
 
 
 def _show(console: Console, text: str, style: str = "") -> None:

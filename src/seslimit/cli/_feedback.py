@@ -38,6 +38,7 @@ class FeedbackCommand:
         listmonk: listmonk's root URL.
         webhook: URL of the user's.
         file: JSON lines.
+        suppression: a list that gets the addresses which bounced for good or complained.
         seen: remembers over restarts what was delivered.
         allow_sha1: whether signatures of version 1 are believed.
         as_json: whether the address and the end are JSON.
@@ -49,6 +50,7 @@ class FeedbackCommand:
     listmonk: str | None = None
     webhook: str | None = None
     file: str | None = None
+    suppression: str | None = None
     seen: str | None = None
     allow_sha1: bool = False
     as_json: bool = False
@@ -94,15 +96,15 @@ def _check(command: FeedbackCommand) -> None:
         raise ConfigurationError("--listen needs --topic: the ARN of the SNS topic whose events are to be believed.")
     if command.topic and command.listen is None:
         raise ConfigurationError("--topic goes with --listen: a queue's own policy says who may write to it.")
-    if command.listmonk is None and command.webhook is None and command.file is None:
-        raise ConfigurationError("nowhere to go: give --listmonk, --webhook or --file.")
+    if not (command.listmonk or command.webhook or command.file or command.suppression):
+        raise ConfigurationError("nowhere to go: give --listmonk, --webhook, --file or --suppression.")
 
 
 def _feed(command: FeedbackCommand) -> Feed:
     try:
         import cryptography  # noqa: F401  # only whether it is there
 
-        from ..feedback import Feed, JSONLines, Listmonk, SeenFile, Webhook
+        from ..feedback import Feed, JSONLines, Listmonk, SeenFile, Suppressing, Webhook, suppression_from_url
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("cryptography", "aiohttp"):
             raise
@@ -119,6 +121,8 @@ def _feed(command: FeedbackCommand) -> Feed:
         destinations.append(Webhook(command.webhook, secret))
     if command.file is not None:
         destinations.append(JSONLines(command.file))
+    if command.suppression is not None:
+        destinations.append(Suppressing(suppression_from_url(command.suppression)))
     return Feed(destinations, seen=None if command.seen is None else SeenFile(command.seen))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 
 from .._law.retry import RetryPolicy
+from .._model.clearance import Suppresses
 from .._model.endings import SendingStopped
 from .._model.errors import SESLimitError, printable
 from .._model.outcome import Outcome
@@ -46,6 +47,7 @@ class Run:
         report: where to write what became of each message.
         choice: which messages of the input are to be sent; all when left out.
         retry: the retry policy.
+        suppression: knows addresses that are not sent to.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Run:
         *,
         choice: Choice = EVERYTHING,
         retry: RetryPolicy | None = None,
+        suppression: Suppresses | None = None,
     ) -> None:
         self.tally = Tally()
         self.notes: list[str] = []
@@ -70,7 +73,7 @@ class Run:
         report.on_failure = self.stop
         self._limiter = limiter
         recorded = RecordedTransport(transport, report) if report.is_kept else transport
-        self._sender = Sender(recorded, limiter=limiter, retry=retry, hooks=[self.tally])
+        self._sender = Sender(recorded, limiter=limiter, retry=retry, hooks=[self.tally], suppression=suppression)
         self._stopping = False
         self._closing: asyncio.Task[None] | None = None
         self._patience: asyncio.Timeout | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from ._reporting import ReportFile
 from ._run import Run
 from ._signals import stop_signals
 from ._summary import Summary
+from ._suppression import suppressing
 from ._watch import Watch
 
 
@@ -41,6 +42,7 @@ class SendOptions:
         on_unknown: "resend" or "hold" what may have been accepted; None to repeat it in this run, and to hold what a
             run before has left.
         on_quota: "wait" or "stop" when nothing is left of the daily quota.
+        suppress: a list of addresses that are not sent to; None for none.
     """
 
     inputs: tuple[str, ...]
@@ -51,6 +53,7 @@ class SendOptions:
     resume: bool = False
     on_unknown: Literal["resend", "hold"] | None = None
     on_quota: Literal["wait", "stop"] = "wait"
+    suppress: str | None = None
 
     def retry(self) -> RetryPolicy:
         """The retry policy."""
@@ -82,10 +85,14 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
     transport = transport_from_url(options.to)
     report = ReportFile(options.report)
     with Notes() as notes:
-        with report:
+        async with AsyncExitStack() as stack:
+            suppression = await stack.enter_async_context(suppressing(options.suppress))
+            stack.enter_context(report)
             _check_that_it_is_no_input(report, options.inputs)
             choice, retry = options.choice(report), options.retry()
-            run = Run(transport, options.to, inputs, limiter, report, choice=choice, retry=retry)
+            run = Run(
+                transport, options.to, inputs, limiter, report, choice=choice, retry=retry, suppression=suppression
+            )
             with stop_signals(run.stop, Status.REMAINING, lambda: report.unwritten):
                 async with Watch(f"send to {shown(options.to)}", run.tally, limiter, console) as watch:
                     status = await run.execute(watch)

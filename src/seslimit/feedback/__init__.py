@@ -2,7 +2,7 @@
 Feedback: what SES tells about messages after it has accepted them, and where that goes.
 
 `SNSEndpoint` and `SQSSource` take events in, a `Feed` hands them to destinations and hooks, each once. `read` makes an
-event of a document that came in some other way.
+event of a document that came in some other way. A `Suppression` is a list of addresses that are not to be sent to.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .._model.clearance import CampaignHeld, Suppressed, SuppressionUnavailable
 from ._events import (
     Bounce,
     Click,
@@ -29,13 +30,18 @@ from ._events import (
 from ._feed import Counts, Destination, Feed, NotTaken, Part, Refused, Unavailable
 from ._reading import event_of, read
 from ._seen import Memory, Seen, SeenFile
+from ._suppression import SuppressedAddress, Suppressing, Suppression, suppressed_by
+from ._suppression_file import SuppressionFile
+from ._suppression_lists import suppression_from_url
 
 if TYPE_CHECKING:
     from ._destinations import JSONLines, Listmonk, Webhook
     from ._endpoint import SNSEndpoint
     from ._sqs import SQSOptions, SQSSource, read_message
+    from ._suppression_account import AccountSuppression
 
 _LATER = {
+    "AccountSuppression": "_suppression_account",
     "JSONLines": "_destinations",
     "Listmonk": "_destinations",
     "SNSEndpoint": "_endpoint",
@@ -47,7 +53,9 @@ _LATER = {
 """Names that bring an HTTP client or AWS's: whoever only reads events needs neither."""
 
 __all__ = [
+    "AccountSuppression",
     "Bounce",
+    "CampaignHeld",
     "Click",
     "Complaint",
     "Counts",
@@ -75,11 +83,19 @@ __all__ = [
     "SeenFile",
     "Sent",
     "Subscription",
+    "Suppressed",
+    "SuppressedAddress",
+    "Suppressing",
+    "Suppression",
+    "SuppressionFile",
+    "SuppressionUnavailable",
     "Unavailable",
     "Webhook",
     "event_of",
     "read",
     "read_message",
+    "suppressed_by",
+    "suppression_from_url",
 ]
 
 
