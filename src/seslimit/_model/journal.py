@@ -19,7 +19,7 @@ from .endings import SendingStopped
 from .errors import SESLimitError, printable
 from .history import History
 from .message import Message
-from .report import Report
+from .report import Receipt, Report
 
 
 @attrs.frozen
@@ -32,11 +32,14 @@ class Queued:
         history: what happened to it so far, in runs before as well; `first_at` is when it was added. Where a run was
             killed, or lost its lease, while it was being sent, the last outcome is `UNKNOWN`.
         id: the journal's own name for it.
+        receipt: of a message that was accepted for some recipients: it is tried again for those that the receipt names
+            as refused for now, by a reply that begins with 4.
     """
 
     message: Message
     history: History
     id: int | str = ""
+    receipt: Receipt | None = None
 
 
 class JournalError(SendingStopped):
@@ -48,7 +51,7 @@ class JournalUnavailable(JournalError):
 
 
 class LeaseLost(SESLimitError):
-    """A message is not this sender's any more: its lease ran out and another has it, or somebody cancelled it."""
+    """A message is not this sender's: its lease ran out and another has it, or somebody cancelled it."""
 
 
 class KeyReused(SESLimitError, ValueError):
@@ -158,7 +161,7 @@ class Journal(Protocol):
         ...
 
     async def returns(self, queued: Queued) -> None:
-        """Give back the lease of a message of which no attempt was made, with `queued.history`: it keeps its place."""
+        """Give back a lease, with `queued.history`: the message keeps its place, and its not-before if it has one."""
         ...
 
     async def check(self) -> None:

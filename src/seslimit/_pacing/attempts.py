@@ -115,24 +115,37 @@ class Attempts(Generic[T]):
             EndpointUnreachable: there was no connection for as long as the policy waits.
         """
         try:
-            while True:
-                admission = self._admission or await self.admit()
-                self.attempting = True
-                try:
-                    accepted = await self.attempt()
-                except Exception as error:  # noqa: BLE001  # whatever it is, it is classified, and it leaves if given up
-                    meaning, refused_with = self._refused(error), error
-                except BaseException as end:
-                    self._interrupted(end)
-                    raise
-                else:
-                    return self._accepted(admission, accepted)
-                finally:
-                    self.attempting = False
-                if later := self._decide(meaning, refused_with):
-                    return later
+            return await self._make()
         finally:
             self.close()
+
+    async def _make(self) -> T | Postponed:
+        while True:
+            admission = self._admission or await self.admit()
+            if not await self._begins():
+                continue
+            self.attempting = True
+            try:
+                accepted = await self.attempt()
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is classified, and it leaves if given up
+                meaning, refused_with = self._refused(error), error
+            except BaseException as end:
+                self._interrupted(end)
+                raise
+            else:
+                return self._accepted(admission, accepted)
+            finally:
+                self.attempting = False
+            if later := self._decide(meaning, refused_with):
+                return later
+            await self._requeued()
+
+    async def _begins(self) -> bool:
+        """Do what comes between the turn and the attempt; returns whether the turn still holds."""
+        return True
+
+    async def _requeued(self) -> None:
+        """Do what comes before the message waits for its next turn."""
 
     async def to_the_end(self, wait: Callable[[float], Awaitable[None]]) -> T:
         """
@@ -147,12 +160,15 @@ class Attempts(Generic[T]):
 
     def close(self) -> None:
         """Give back what is held; to be called by hand only where `run` never began."""
-        if self._admission is not None:
-            admission, self._admission = self._admission, None
-            self.gate.give_back(admission)
+        self._give_turn_back()
         if self._holds_place and self.places:
             self._holds_place = False
             self.places.release()
+
+    def _give_turn_back(self) -> None:
+        if self._admission is not None:
+            admission, self._admission = self._admission, None
+            self.gate.give_back(admission)
 
     def _leave(self) -> Admission:
         """What is to be admitted."""

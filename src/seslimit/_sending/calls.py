@@ -97,6 +97,7 @@ class Calls:
         for call in self.under_way:
             if call.outgoing.message is message:
                 call.words = WITHDRAWN
+                call.outgoing.withdrawn = True
                 call.end()
 
     async def drain(self, deadline: float) -> list[Message]:

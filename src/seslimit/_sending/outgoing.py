@@ -25,9 +25,14 @@ from .._model.report import Receipt, Report
 from .._pacing.attempts import Attempts, Postponed
 from .._pacing.gate import Admission
 from .._pacing.hooks import Hearing, tell
-from .._pacing.lanes import Places
+from .._pacing.lanes import Lane, Places
 from .._pacing.limiter import Limiter
 from ..transports import Transport
+
+
+@attrs.frozen
+class GoneBack(Postponed):
+    """A message that is in the queue that it came from again, and not this sender's any more."""
 
 
 @attrs.define(eq=False)
@@ -46,6 +51,8 @@ class Outgoing(Attempts[Receipt]):
     number: int = attrs.field(default=0, kw_only=True)
     receipt: Receipt | None = attrs.field(default=None, init=False)
     """The first one, where the service took the message for some of its recipients and not for others."""
+    withdrawn: bool = attrs.field(default=False, init=False)
+    """Whether nobody wants it sent any more."""
     _tried: tuple[str, ...] | None = attrs.field(default=None, init=False)
     _spared: dict[str, str] = attrs.field(factory=dict, init=False)
     """Recipients that are suppressed, each with the reason; they are not sent to."""
@@ -59,16 +66,27 @@ class Outgoing(Attempts[Receipt]):
                 await self._spare(self.setup.suppression)
         return await super().admit()
 
+    @property
+    def over(self) -> bool:
+        """Whether it is to be given up without an attempt."""
+        return False
+
     def end(self, result: Receipt | BaseException) -> Report:
         """
-        The report of a message that came to its end; the hooks have heard it.
+        The report of a message that came to its end, or is not sent any more; the hooks have heard it.
 
         Args:
             result: the receipt, or why there is none.
         """
+        report = self.report(result)
+        tell(self.setup.report_hooks, report)
+        return report
+
+    def report(self, result: Receipt | BaseException) -> Report:
+        """What is to be said of the message, if this is its end; see `end`."""
         history = self.history
         result = self.receipt or result
-        report = Report(
+        return Report(
             self.message,
             Outcome.ACCEPTED if self.receipt else history.outcome or Outcome.NOT_SENT,
             receipt=result if isinstance(result, Receipt) else None,
@@ -78,8 +96,6 @@ class Outgoing(Attempts[Receipt]):
             history=history.recent,
             at=time.time(),
         )
-        tell(self.setup.report_hooks, report)
-        return report
 
     @property
     def unsent(self) -> bool:
@@ -96,13 +112,13 @@ class Outgoing(Attempts[Receipt]):
         refused = {recipient: words for recipient, words in before.items() if recipient not in tried}
         refused |= {**self._spared, **accepted.refused}
         self.receipt = attrs.evolve(self.receipt or accepted, refused=refused)
-        for_now = [recipient for recipient, words in accepted.refused.items() if words.startswith("4")]
+        for_now = refused_for_now(accepted)
         if not for_now or self.last_attempt:
             return self.receipt
         decision = self.policy.decide(attrs.evolve(self.history, outcome=Outcome.TRANSIENT), time.time())
         if not isinstance(decision, Retry):
             return self.receipt
-        self._only(tuple(for_now))
+        self._only(for_now)
         return Postponed(asyncio.get_running_loop().time() + decision.wait)
 
     async def _spare(self, suppression: Suppresses) -> None:
@@ -171,7 +187,6 @@ class Setup:
         Raises:
             ConfigurationError: it names a lane that does not exist.
         """
-        name = lane or message.lane
         return Outgoing(
             self.gate,
             self.policy,
@@ -179,8 +194,22 @@ class Setup:
             partial(self.transport.send, message),
             History(time.time()),
             self.places,
-            None if name is None else self.gate.find_lane(name),
+            self.lane(lane or message.lane),
             message=message,
             number=number,
             setup=self,
         )
+
+    def lane(self, name: str | None) -> Lane | None:
+        """
+        The lane of that name; None for the nameless one.
+
+        Raises:
+            ConfigurationError: there is no such lane.
+        """
+        return None if name is None else self.gate.find_lane(name)
+
+
+def refused_for_now(receipt: Receipt) -> tuple[str, ...]:
+    """Recipients that the service may take later."""
+    return tuple(recipient for recipient, words in receipt.refused.items() if words.startswith("4"))

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from contextlib import aclosing
 from functools import partial
 from itertools import chain
 from types import TracebackType
+from typing import Any, TypeVar
 
 import attrs
 
 from .._law.retry import RetryPolicy
 from .._model.clearance import Guards, Suppresses
 from .._model.endings import SendFailed, SendingStopped
+from .._model.errors import ConfigurationError
 from .._model.events import State
+from .._model.journal import Journal, LeaseLost
 from .._model.message import Message
 from .._model.options import whole
 from .._model.report import Receipt, Report
@@ -28,12 +32,17 @@ from .._pacing.hooks import Hook, listeners, report_hooks
 from .._pacing.limiter import Limiter
 from ..transports import Transport
 from .calls import Calls, stopped
+from .draining import Adding, due
 from .later import Later
-from .outgoing import Setup
+from .outgoing import Outgoing, Setup
 from .quota_watch import QuotaWatch
-from .stream import Stream
+from .recorded import recorded
+from .recording import Recording
+from .stream import Stream, each
 
 logger = logging.getLogger("seslimit")
+
+T = TypeVar("T")
 
 MAX_IN_FLIGHT = 100
 """Attempts at the same time: 500 messages/s at 0.2 s each, the slowest door at the highest usual rate."""
@@ -65,6 +74,9 @@ class Sender:
             attempt, and are in the report as refused. Where it cannot be asked, nothing is sent. It is not closed
             together with the sender.
         guard: knows messages that are not sent now, for example `seslimit.feedback.ReputationGuard`; they end unsent.
+        outbox: keeps messages and what becomes of them: an `Outbox`, or another `Journal`. Everything that is to be
+            sent is put there first, and each step is on record before the next one, so that whatever ends the program,
+            the next one goes on. Closed by whoever opened it, after the sender.
 
     Raises:
         ConfigurationError: `max_in_flight` is below 1, or a hook is asynchronous.
@@ -80,6 +92,7 @@ class Sender:
         max_in_flight: int = MAX_IN_FLIGHT,
         suppression: Suppresses | None = None,
         guard: Guards | None = None,
+        outbox: Journal | None = None,
     ) -> None:
         max_in_flight = whole("max_in_flight", max_in_flight, "a number of attempts", low=1)
         self.transport = transport
@@ -99,7 +112,8 @@ class Sender:
         self._listen_no_more = self.limiter.listen(self._setup.listeners)
         self._later = Later()
         self._most_taken = max_in_flight * (1 + LATER_PER_PLACE)
-        self._streams: set[Stream] = set()
+        self._streams: set[Stream[Any]] = set()
+        self._recording = None if outbox is None else Recording(outbox, self.limiter)
         self._calls = Calls()
         self._quota_watch = QuotaWatch(transport, self.limiter)
 
@@ -136,67 +150,80 @@ class Sender:
             SendFailed: the message was given up; its report says why.
             AccountBlocked, QuotaExceeded, EndpointUnreachable: sending has to stop; the message is unsent.
             SendingStopped: the sender was stopped, or the message withdrawn, while it waited; it is unsent.
+            JournalUnavailable: the outbox takes nothing now.
+            KeyReused: the outbox holds another message of this key.
+            LeaseLost: the message is in the outbox, and another sends it.
+
+        With an outbox the message is in it before it is sent; one that came to its end before is not sent again, and
+        its end is what comes of this call. What is said to be unsent stays in the outbox, but for what was withdrawn.
 
         Cancelling:
             the attempt under way is dropped; the message may have been accepted. `withdraw` waits for it instead.
         """
-        outgoing = self._setup.outgoing(message, lane=lane)
-        call = self._calls.one(outgoing)
-        try:
-            with call:
-                await self._quota_watch.first_answer()
-                receipt = await outgoing.to_the_end(partial(self._later.wait, outgoing))
-        except SendingStopped as stop:
-            if outgoing.receipt:  # others of its recipients have it
-                outgoing.end(stop)
-                return outgoing.receipt
-            if not outgoing.unsent:
-                raise SendFailed(outgoing.end(stop)) from stop
-            outgoing.end(stop)
-            stop.unsent = (message,)
-            raise
-        except asyncio.CancelledError as cancelled:
-            outgoing.end(cancelled)
-            raise
-        except Exception as error:
-            if outgoing.receipt:  # others of its recipients have it
-                outgoing.end(error)
-                return outgoing.receipt
-            report = outgoing.end(error)
-            if outgoing.last_attempt and outgoing.unsent:
-                raise call.stopped() from error
-            raise SendFailed(report) from error
-        if self._setup.report_hooks:  # nobody else would read the report
-            outgoing.end(receipt)
-        return receipt
+        outgoing = await self._outgoing(message, lane)
+        return _receipt_of(outgoing) if isinstance(outgoing, Report) else await self._receipt(outgoing)
 
     async def send_many(self, messages: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Report, None]:
         """
         Send messages and yield a report for each, in the order in which they come to an end.
 
         Messages are pulled one by one, as there is a place in flight for them; memory does not grow with their number.
+        With an outbox they are put there as fast as it takes them, and what is in it is sent: what a run before has
+        left as well, and nothing that came to its end before. Reports are of what was sent by this call.
 
         Raises:
             AccountBlocked, QuotaExceeded, EndpointUnreachable: sending had to stop; raised after the reports of all
                 that was under way, with the messages that were taken and not sent.
             SendingStopped: the sender was closed before.
+            JournalError: what becomes of messages cannot be recorded. While it cannot for now, sending waits.
+            KeyReused: the outbox holds another message of the same key.
             Exception: whatever the iterable raised, after the reports of all that it gave before.
 
         Cancelling:
             no new attempt is made, and those under way are given `DRAIN` seconds; the same when the caller stops
             iterating and closes the generator.
         """
-        await self._quota_watch.first_answer()
-        if self._calls.closed:
-            raise stopped()
-        stream = Stream(messages, self._setup, self._later, self._most_taken)
-        self._streams.add(stream)
+        if self._recording is None:
+            async with aclosing(self._reports(each(messages), self._setup.outgoing)) as reports:
+                async for report in reports:
+                    yield report
+            return
+        adding = Adding(messages, self._recording)
         try:
-            async for report in stream:
-                yield report
+            async with aclosing(self._drain(self._recording, lambda: adding.goes_on)) as reports:
+                async for report in reports:
+                    yield report
+            adding.result()
         finally:
-            await stream.drain(DRAIN)
-            self._streams.discard(stream)
+            await adding.aclose(DRAIN)
+
+    async def drain(self) -> AsyncGenerator[Report, None]:
+        """
+        Send what is in the outbox, and yield a report for each; ends when nothing is left, also not for later.
+
+        Messages of a sender that the service refuses are not waited for.
+
+        Raises:
+            ConfigurationError: there is no outbox.
+            AccountBlocked, QuotaExceeded, EndpointUnreachable, JournalError: as `send_many`.
+        """
+        async with aclosing(self._drain(self._outbox(), lambda: False)) as reports:
+            async for report in reports:
+                yield report
+
+    async def run(self) -> None:
+        """
+        Send what is in the outbox, and what is put there, until `stop`; hooks hear the reports.
+
+        Any number of senders, in any number of processes, may do so on one outbox that several can open.
+
+        Raises:
+            ConfigurationError: there is no outbox.
+            AccountBlocked, QuotaExceeded, EndpointUnreachable, JournalError: as `send_many`.
+        """
+        async with aclosing(self._drain(self._outbox(), lambda: True)) as reports:
+            async for _ in reports:
+                pass
 
     def withdraw(self, message: Message) -> None:
         """
@@ -238,7 +265,84 @@ class Sender:
             self.unfinished = tuple(chain.from_iterable(late))
             if self.unfinished:
                 logger.warning("closed with %d attempts under way, their outcome is unknown", len(self.unfinished))
+            if self._recording is not None:
+                await self._recording.settled(deadline)
         finally:
             self._listen_no_more()
             await self._quota_watch.aclose()
             await self.transport.aclose()
+
+    async def _outgoing(self, message: Message, lane: str | None) -> Outgoing | Report:
+        if self._recording is None:
+            return self._setup.outgoing(message, lane=lane)
+        if self._calls.closed:
+            raise stopped([message])
+        self._setup.lane(lane or message.lane)  # one that does not exist is no message of the outbox
+        taken = await self._recording.take(message)
+        if isinstance(taken, Report):
+            return taken
+        return recorded(self._setup, self._recording, taken, lane=lane, to_its_end=True)
+
+    async def _receipt(self, outgoing: Outgoing) -> Receipt:
+        call = self._calls.one(outgoing)
+        try:
+            with call:
+                await self._quota_watch.first_answer()
+                receipt = await outgoing.to_the_end(partial(self._later.wait, outgoing))
+        except LeaseLost:
+            raise
+        except SendingStopped as stop:
+            if outgoing.receipt:  # others of its recipients have it
+                outgoing.end(stop)
+                return outgoing.receipt
+            if not outgoing.unsent:
+                raise SendFailed(outgoing.end(stop)) from stop
+            outgoing.end(stop)
+            stop.unsent = (outgoing.message,)
+            raise
+        except asyncio.CancelledError as cancelled:
+            outgoing.end(cancelled)
+            raise
+        except Exception as error:
+            if outgoing.receipt:  # others of its recipients have it
+                outgoing.end(error)
+                return outgoing.receipt
+            report = outgoing.end(error)
+            if outgoing.last_attempt and outgoing.unsent:
+                raise call.stopped() from error
+            raise SendFailed(report) from error
+        if self._setup.report_hooks:  # nobody else would read the report
+            outgoing.end(receipt)
+        return receipt
+
+    def _outbox(self) -> Recording:
+        if self._recording is None:
+            raise ConfigurationError("there is nothing to drain: give the Sender an outbox.")
+        return self._recording
+
+    def _drain(self, recording: Recording, more: Callable[[], bool]) -> AsyncGenerator[Report, None]:
+        return self._reports(
+            due(recording, self.limiter, more), lambda queued, number: recorded(self._setup, recording, queued, number)
+        )
+
+    async def _reports(
+        self, source: AsyncGenerator[T, None], make: Callable[[T, int], Outgoing]
+    ) -> AsyncGenerator[Report, None]:
+        await self._quota_watch.first_answer()
+        if self._calls.closed:
+            raise stopped()
+        stream = Stream(source, make, self._later, self._most_taken)
+        self._streams.add(stream)
+        try:
+            async for report in stream:
+                yield report
+        finally:
+            await stream.drain(DRAIN)
+            self._streams.discard(stream)
+
+
+def _receipt_of(report: Report) -> Receipt:
+    """The receipt of a message that came to its end before."""
+    if report.receipt is None:
+        raise SendFailed(report)
+    return report.receipt

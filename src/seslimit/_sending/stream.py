@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
+from typing import Generic, TypeVar
 
 from .._model.clearance import CampaignHeld, Suppressed
 from .._model.endings import IdentityBlocked, SendingStopped
@@ -20,7 +21,9 @@ from .._model.message import Message
 from .._model.report import Receipt, Report
 from .._pacing.attempts import Postponed
 from .later import Later
-from .outgoing import Outgoing, Setup
+from .outgoing import GoneBack, Outgoing
+
+T = TypeVar("T")
 
 UNREAD = 1000
 """Reports that may wait for a slow reader before no new message is taken."""
@@ -29,23 +32,23 @@ SENDERS = 1000
 """Senders of a stream that are told apart: of more than that, some go on when others are refused."""
 
 
-class Stream:
+class Stream(Generic[T]):
     """
     One call of `Sender.send_many`.
 
     Args:
-        source: where messages come from.
-        setup: what they have in common.
+        source: gives what is to be sent; closed at the end.
+        make: makes a message on its way of what the source gives, and of its number.
         later: keeps those that are to be tried again.
         most: messages under way or kept for later before no new one is taken, so that a service in trouble stops the
             supply instead of filling memory.
     """
 
     def __init__(
-        self, source: Iterable[Message] | AsyncIterable[Message], setup: Setup, later: Later, most: int
+        self, source: AsyncGenerator[T, None], make: Callable[[T, int], Outgoing], later: Later, most: int
     ) -> None:
         self._source = source
-        self._setup = setup
+        self._make = make
         self._later = later
         self._most = most
         self._under_way: dict[asyncio.Task[Receipt | Postponed], Outgoing] = {}
@@ -108,9 +111,9 @@ class Stream:
         return unfinished
 
     async def _feed(self) -> None:
-        async with aclosing(_each(self._source)) as messages:
-            async for message in messages:
-                await self._take(self._setup.outgoing(message, self._taken))
+        async with aclosing(self._source) as source:
+            async for item in source:
+                await self._take(self._make(item, self._taken))
                 while len(self._reports) >= UNREAD or len(self._under_way) + len(self._postponed) >= self._most:
                     self._room.clear()
                     await self._room.wait()
@@ -120,7 +123,8 @@ class Stream:
         if len(self._senders) < SENDERS:
             self._senders.add(outgoing.message.mail_from.lower())
         try:
-            await outgoing.admit()
+            if not outgoing.over:
+                await outgoing.admit()
         except (asyncio.CancelledError, SendingStopped) as stopped:
             outgoing.close()
             self._end(outgoing, stopped)
@@ -146,7 +150,12 @@ class Stream:
             self._end(outgoing, asyncio.CancelledError())
         elif error := task.exception():
             self._end(outgoing, error)
-        elif isinstance(end := task.result(), Postponed):
+        elif isinstance(end := task.result(), GoneBack):
+            self._room.set()
+            self._changed.set()
+        elif isinstance(end, Postponed) and self._stopping:
+            self._end(outgoing, asyncio.CancelledError())
+        elif isinstance(end, Postponed):
             self._postponed.add(outgoing)
             self._later.put(outgoing, end.not_before, self._go)
         else:
@@ -185,7 +194,8 @@ def _number(outgoing: Outgoing) -> int:
     return outgoing.number
 
 
-async def _each(source: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Message, None]:
+async def each(source: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Message, None]:
+    """The messages of an iterable of either kind."""
     if isinstance(source, AsyncIterable):
         async for message in source:
             yield message
