@@ -15,9 +15,10 @@ from hypothesis import settings
 # The definitions of the scenarios are shared with the benchmarks.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.redis_instance import redis_server, redis_url  # found by the line above
+from tests.postgres_instance import postgres_server, postgres_url
+from tests.redis_instance import redis_server, redis_url
 
-__all__ = ["redis_server", "redis_url"]
+__all__ = ["postgres_server", "postgres_url", "redis_server", "redis_url"]
 
 # No deadline, since nothing here measures speed, and the same examples in every run: a failure is one of the change.
 settings.register_profile("suite", deadline=None, derandomize=True)

@@ -38,6 +38,8 @@ LAYERS = (
             "companion.listmonk.*",
             "feedback",
             "feedback.*",
+            "outbox",
+            "outbox.*",
             "testing",
             "testing.*",
         ),
@@ -51,7 +53,18 @@ IMPURE_MODULES = {"asyncio", "time", "datetime", "logging", "os", "socket", "ssl
 SHARED_WITH_COMPANIONS = {"_dialogue.content", "_dialogue.login"}
 """What finds the final dot for the simulator's door finds it for the relay: two of it could come to differ, and a
 server that ends a message elsewhere than the others is open to SMTP smuggling. A login is a dialogue as well."""
-HEAVY = ("aiobotocore", "botocore", "aiosmtplib", "aiosmtpd", "aiohttp", "click", "rich")
+HEAVY = (
+    "sqlalchemy",
+    "aiosqlite",
+    "asyncpg",
+    "aiobotocore",
+    "botocore",
+    "aiosmtplib",
+    "aiosmtpd",
+    "aiohttp",
+    "click",
+    "rich",
+)
 
 
 def modules() -> list[str]:
