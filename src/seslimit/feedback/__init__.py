@@ -28,7 +28,9 @@ from ._events import (
     Subscription,
 )
 from ._feed import Counts, Destination, Feed, NotTaken, Part, Refused, Unavailable
+from ._guard import ReputationGuard
 from ._reading import event_of, read
+from ._reputation import Figures, Level, Verdict
 from ._seen import Memory, Seen, SeenFile
 from ._suppression import SuppressedAddress, Suppressing, Suppression, suppressed_by
 from ._suppression_file import SuppressionFile
@@ -64,8 +66,10 @@ __all__ = [
     "Destination",
     "Event",
     "Feed",
+    "Figures",
     "InvalidFeedback",
     "JSONLines",
+    "Level",
     "Listmonk",
     "MailInfo",
     "Memory",
@@ -76,6 +80,7 @@ __all__ = [
     "Refused",
     "Reject",
     "RenderingFailure",
+    "ReputationGuard",
     "SNSEndpoint",
     "SQSOptions",
     "SQSSource",
@@ -90,6 +95,7 @@ __all__ = [
     "SuppressionFile",
     "SuppressionUnavailable",
     "Unavailable",
+    "Verdict",
     "Webhook",
     "event_of",
     "read",
