@@ -19,6 +19,7 @@ from rich.console import Console
 
 from .._model.errors import SESLimitError
 from ._ending import Status
+from ._event_options import event_options
 from ._output import View, complain, say, write_lines
 from ._suppression import suppression
 
@@ -205,9 +206,15 @@ def demo(as_json: bool, **options: Any) -> int:
 @click.option("--tls", type=click.Choice(["none", "starttls", "implicit"]), help="TLS of SMTP.  [default: none]")
 @click.option("--cert", type=click.Path(path_type=Path), metavar="FILE", help="Certificate (PEM); else one is made.")
 @click.option("--key", type=click.Path(path_type=Path), metavar="FILE", help="Its key, if not in the same file.")
+@event_options
 @_JSON
 def simulate(**options: Any) -> int:
-    """Run a simulator of SES on this machine until Ctrl-C: an SMTP door and an API door on one limit."""
+    """
+    Run a simulator of SES on this machine until Ctrl-C: an SMTP door and an API door on one limit.
+
+    With --events it tells what becomes of messages: by the shares given, and by SES's mailbox simulator (bounce@,
+    complaint@, suppressionlist@ and success@simulator.amazonses.com).
+    """
     from ._simulate import SimulateOptions
     from ._simulate import simulate as run_simulate
 
@@ -363,6 +370,11 @@ def listmonk(**options: Any) -> int:
     "--suppression", metavar="LIST", help="Who bounced for good or complained is put there: a file, or ses://REGION."
 )
 @click.option("--seen", metavar="FILE", help="Remembers over restarts what was delivered: nothing is twice.")
+@click.option(
+    "--sns-certificate",
+    metavar="FILE",
+    help="Believe what this certificate signed, and nothing of SNS's own: for seslimit simulate --events.",
+)
 @click.option("--allow-sha1", is_flag=True, help="Believe SignatureVersion 1 as well, which rests on SHA-1.")
 @_JSON
 def feedback(**options: Any) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -40,6 +41,7 @@ class FeedbackCommand:
         file: JSON lines.
         suppression: a list that gets the addresses which bounced for good or complained.
         seen: remembers over restarts what was delivered.
+        sns_certificate: file with the certificate that is believed, and no other.
         allow_sha1: whether signatures of version 1 are believed.
         as_json: whether the address and the end are JSON.
     """
@@ -52,6 +54,7 @@ class FeedbackCommand:
     file: str | None = None
     suppression: str | None = None
     seen: str | None = None
+    sns_certificate: str | None = None
     allow_sha1: bool = False
     as_json: bool = False
 
@@ -130,14 +133,38 @@ async def _listen(command: FeedbackCommand, listen: str, feed: Feed, stack: Asyn
     from ..feedback import SNSEndpoint
 
     address = Address.parse(listen)
-    versions = ("1", "2") if command.allow_sha1 else ("2",)
-    endpoint = SNSEndpoint(feed, command.topic, host=address.host, port=address.port, signature_versions=versions)
+    endpoint = SNSEndpoint(
+        feed,
+        command.topic,
+        host=address.host,
+        port=address.port,
+        signature_versions=("1", "2") if command.allow_sha1 else ("2",),
+        fetch=None if command.sns_certificate is None else fixed_certificate(command.sns_certificate),
+    )
     await stack.enter_async_context(endpoint)
     at = attrs.evolve(address, port=endpoint.port)
     if command.as_json:
         print_line(console, json.dumps({"listen": str(at), "url": f"http://{at}/sns"}))
     else:
         print_line(console, f"SNS posts to http://{at}/sns, through a proxy with HTTPS; Ctrl-C ends it.")
+
+
+def fixed_certificate(file: str) -> Callable[[str], Awaitable[bytes]]:
+    """
+    What stands in for SNS's own certificate and confirmations, without a request to anybody.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
+    try:
+        certificate = Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from None
+
+    async def fetch(url: str) -> bytes:
+        return certificate
+
+    return fetch
 
 
 def _read(command: FeedbackCommand, feed: Feed, stopped: asyncio.Event) -> asyncio.Future[None]:

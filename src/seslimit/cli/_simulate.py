@@ -14,8 +14,9 @@ import attrs
 from rich.console import Console
 
 from .._model.errors import ConfigurationError
-from ..testing import Counts, Simulator, SMTPRules
+from ..testing import EventRules, Simulator, SMTPRules
 from ..testing._certificate import given_certificate, own_certificate
+from ..testing._events import TOPIC
 from ._ending import Status
 from ._serving import print_line, serve
 from ._signals import stop_signals
@@ -38,6 +39,12 @@ class SimulateOptions:
         session_cap: messages in one SMTP session; None for no cap.
         tls: of the SMTP door: `none`, `starttls` or `implicit`.
         cert, key: files in PEM; without them a certificate is made for the run.
+        events: where bounces and complaints are sent; None for none.
+        bounce, soft, complaint: shares of the recipients.
+        copies: how many times each event is sent.
+        spread: seconds within which it is, at random.
+        raw: whether a queue gets bare documents.
+        events_cert: file with the key and the certificate that posts are signed with; made where there is none.
         as_json: whether the addresses and the end are JSON.
     """
 
@@ -53,6 +60,14 @@ class SimulateOptions:
     tls: Literal["none", "starttls", "implicit"] = "none"
     cert: Path | None = None
     key: Path | None = None
+    events: str | None = None
+    bounce: float = 0.0
+    soft: float = 0.0
+    complaint: float = 0.0
+    copies: int = 1
+    spread: float = 0.0
+    raw: bool = False
+    events_cert: Path | None = None
     as_json: bool = False
 
 
@@ -69,6 +84,8 @@ async def simulate(options: SimulateOptions, console: Console) -> None:
     """
     with TemporaryDirectory(prefix="seslimit-simulate-") as directory:
         authority = Path(directory, "authority.pem")
+        if options.events_cert is None:
+            options = attrs.evolve(options, events_cert=Path(directory, "sns.pem"))
         simulator = _simulator(options, _certificate(options, authority))
         made = options.tls != "none" and options.cert is None
         await _serve(options, console, simulator, authority if made else None)
@@ -87,10 +104,10 @@ async def _serve(options: SimulateOptions, console: Console, simulator: Simulato
         with stop_signals(stopped.set, Status.ALL_ACCEPTED):
             print_line(console, _addresses(options, simulator, authority))
             tell = None if options.as_json else partial(print_line, console)
-            await serve(stopped, lambda: _told(simulator.counts), tell)
+            await serve(stopped, lambda: _told(simulator), tell)
     finally:
         await simulator.aclose()
-    print_line(console, json.dumps(_figures(simulator)) if options.as_json else _told(simulator.counts))
+    print_line(console, json.dumps(_figures(simulator)) if options.as_json else _told(simulator))
 
 
 def _certificate(options: SimulateOptions, authority: Path) -> ssl.SSLContext | None:
@@ -117,27 +134,49 @@ def _simulator(options: SimulateOptions, certificate: ssl.SSLContext | None) -> 
     figures["smtp"] = SMTPRules(session_cap=options.session_cap, tls=options.tls, ssl_context=certificate)
     figures |= {"latency": options.rtt, "ledger_limit": 0}
     figures |= {"smtp_port": options.smtp_port, "api_port": options.api_port}
+    if options.events is not None:
+        names = ("bounce", "soft", "complaint", "copies", "spread", "raw")
+        shares: dict[str, Any] = {name: getattr(options, name) for name in names}
+        figures["events"] = EventRules(url=options.events, certificate=options.events_cert, **shares)
     return Simulator(**figures) if options.profile is None else Simulator.from_profile(options.profile, **figures)
 
 
 def _addresses(options: SimulateOptions, simulator: Simulator, authority: Path | None) -> str:
     if options.as_json:
         trusted = {} if authority is None else {"authority": str(authority)}
-        return json.dumps({"smtp": simulator.smtp_url, "ses": simulator.ses_url, **trusted})
+        signed = {"sns_certificate": str(options.events_cert)} if _signs(options) else {}
+        return json.dumps({"smtp": simulator.smtp_url, "ses": simulator.ses_url, **trusted, **signed})
     trusting = "" if authority is None else f"SSL_CERT_FILE={authority} "
     return (
         f"A simulator of SES that takes {number(simulator.account.rate.at(0.0))} recipients/s; Ctrl-C ends it.\n"
         f"{trusting}seslimit send INPUT --to '{simulator.smtp_url}'\n"
-        f"seslimit send INPUT --to '{simulator.ses_url}'  (with any AWS credentials)"
+        f"seslimit send INPUT --to '{simulator.ses_url}'  (with any AWS credentials)" + _events(options)
     )
 
 
-def _told(counts: Counts) -> str:
+def _signs(options: SimulateOptions) -> bool:
+    return options.events is not None and options.events.startswith("http")
+
+
+def _events(options: SimulateOptions) -> str:
+    if options.events is None:
+        return ""
+    believed = f"\nseslimit feedback --topic {TOPIC} --sns-certificate {options.events_cert} --listen …"
+    return f"\nevents go to {options.events.partition('?')[0]}" + (believed if _signs(options) else "")
+
+
+def _told(simulator: Simulator) -> str:
+    counts, events = simulator.counts, simulator.events
+    came_back = ""
+    if events is not None:
+        of = events.counts
+        came_back = f"; {of.hard:,} bounced, {of.soft:,} for now, {of.complaints:,} complained, {of.sent:,} events sent"
     return (
         f"{counts.accepted:,} messages accepted ({counts.recipients:,} recipients), {counts.throttled:,} throttled, "
-        f"{counts.quota_exceeded:,} over the daily quota, {counts.invalid:,} invalid"
+        f"{counts.quota_exceeded:,} over the daily quota, {counts.invalid:,} invalid{came_back}"
     )
 
 
 def _figures(simulator: Simulator) -> dict[str, Any]:
-    return {**attrs.asdict(simulator.counts), "duplicates": sum(simulator.duplicates().values())}
+    events = {} if simulator.events is None else {"events": attrs.asdict(simulator.events.counts)}
+    return {**attrs.asdict(simulator.counts), "duplicates": sum(simulator.duplicates().values()), **events}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ._account import SimulatedAccount, Verdict
 from ._counting import CountingSpec
+from ._events import EventRules
 from ._fake import Attempt, FakeTransport
 from ._faults import APIReply, End, Fault, Faults, Stage
 from ._ledger import AcceptedMessage, Counts, Tally
@@ -32,6 +33,7 @@ __all__ = [
     "CountingSpec",
     "Counts",
     "End",
+    "EventRules",
     "FakeTransport",
     "Fault",
     "Faults",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -47,6 +48,7 @@ class Service:
         latency: seconds before every reply of either door.
         seed: of the random latencies and of the message ids.
         strict: whether malformed addresses and contents are refused; False takes every byte as it comes.
+        accepted: called with the id of every message that was accepted, and the message.
     """
 
     account: SimulatedAccount
@@ -55,6 +57,7 @@ class Service:
     latency: Latency
     seed: int
     strict: bool = True
+    accepted: Callable[[str, Submission], object] | None = None
 
     _chance: random.Random = attrs.field(init=False)
 
@@ -69,6 +72,8 @@ class Service:
             return Decision(verdict)
         message_id = self._message_id()
         self.ledger.accept(now, message_id, submission)
+        if self.accepted is not None:
+            self.accepted(message_id, submission)
         return Decision(verdict, message_id)
 
     def wait(self) -> float:

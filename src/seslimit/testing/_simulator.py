@@ -24,9 +24,11 @@ import attrs
 from ._account import SimulatedAccount
 from ._api_door import APIDoor
 from ._counting import CountingSpec, counting_of
+from ._events import EventRules
 from ._faults import Fault, Faults
 from ._ledger import AcceptedMessage, Counts, Ledger, Tally
 from ._profile import Profile
+from ._publisher import Events
 from ._rules import APIRules, SMTPRules
 from ._schedule import Schedule, schedule_of
 from ._service import Latency, Service
@@ -61,6 +63,7 @@ class Simulator:
         host: address to listen on.
         smtp_port, api_port: ports to listen on; 0 takes a free one.
         seed: of everything random.
+        events: which bounces and complaints come back, and where they are sent; none when left out.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Simulator:
         smtp_port: int = 0,
         api_port: int = 0,
         seed: int = 0,
+        events: EventRules | None = None,
     ) -> None:
         self.account = SimulatedAccount(
             rate=rate,
@@ -99,7 +103,10 @@ class Simulator:
         """The plan of faults; more can be added at any time."""
         self.ledger = Ledger(keep_content=keep_content, limit=ledger_limit)
         """What was accepted and refused."""
-        service = Service(self.account, self.ledger, self.faults, latency, seed, strict)
+        self.events = None if events is None else Events(events, seed)
+        """What was told of accepted messages; None where nothing is."""
+        told = None if self.events is None else self.events.accepted
+        service = Service(self.account, self.ledger, self.faults, latency, seed, strict, told)
         self._smtp = SMTPDoor(service, smtp or SMTPRules())
         self._api = APIDoor(service, api or APIRules())
         self._host = host
@@ -139,6 +146,8 @@ class Simulator:
     async def open(self) -> None:
         """Open both doors."""
         try:
+            if self.events is not None:
+                await self.events.open()
             await self._smtp.open(self._host, self._ports[0])
             await self._api.open(self._host, self._ports[1])
         except BaseException:
@@ -146,8 +155,10 @@ class Simulator:
             raise
 
     async def aclose(self) -> None:
-        """Close both doors and every connection."""
+        """Close both doors and every connection, and send no event any more."""
         await asyncio.gather(self._smtp.close(), self._api.close())
+        if self.events is not None:
+            await self.events.aclose()
 
     @contextmanager
     def in_thread(self) -> Iterator[Simulator]:
