@@ -40,6 +40,8 @@ LAYERS = (
             "feedback.*",
             "outbox",
             "outbox.*",
+            "observe",
+            "observe.*",
             "testing",
             "testing.*",
         ),

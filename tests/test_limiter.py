@@ -215,6 +215,25 @@ def test_a_limiter_is_made_outside_a_loop() -> None:
     assert repr(Limiter(14)) == "<Limiter 14 recipients/s, 0 waiting>"
 
 
+def test_a_limit_that_is_not_known_is_not_shown_as_nothing() -> None:
+    """0 recipients/s would be a limiter that lets nothing through."""
+    assert repr(Limiter()) == "<Limiter limit unknown, 0 waiting>"
+
+
+def test_a_truth_value_is_no_rate() -> None:
+    """It is a number to Python, and would be one recipient a second."""
+    with pytest.raises(ConfigurationError, match="rate is True: it is a number of recipients"):
+        Limiter(True)
+
+
+def test_wrap_without_its_parentheses_is_told_so() -> None:
+    """Python's own words would be about positional arguments."""
+    with pytest.raises(ConfigurationError, match=r"write @limiter.wrap\(\) with its parentheses"):
+
+        @Limiter().wrap  # type: ignore[arg-type]
+        async def send() -> None: ...
+
+
 @on_virtual_time
 async def test_an_unknown_rate_starts_low() -> None:
     """At one recipient a second, and says that nothing is known."""

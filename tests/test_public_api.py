@@ -100,3 +100,10 @@ def test_the_promised_extras_are_there() -> None:
     extras = set(metadata("seslimit").get_all("Provides-Extra") or [])
     promised = "smtp sim cli relay listmonk feedback outbox redis prometheus otel django all"
     assert extras == set(promised.split())
+
+
+def test_the_version_is_the_one_that_is_installed() -> None:
+    """Read when asked for: reading it takes as long as half of the import."""
+    assert seslimit.__version__ == metadata("seslimit")["Version"]
+    with pytest.raises(AttributeError, match="has no attribute 'versions'"):
+        seslimit.versions  # type: ignore[attr-defined]  # noqa: B018

@@ -8,6 +8,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable, Iterable, Iterator
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,7 @@ from seslimit import (
 from seslimit._sending.quota_watch import QUOTA_REFRESH
 from seslimit._sending.sender import DRAIN
 from seslimit._sending.stream import UNREAD
+from seslimit.testing import FakeTransport
 from seslimit.testing._account import SimulatedAccount
 
 from .service_model import (
@@ -892,3 +894,12 @@ async def test_a_batch_stopped_at_random_accounts_for_every_message(seed: int) -
     accepted = {report.message.key for report in reports if report.outcome is Outcome.ACCEPTED}
     unknown = {report.message.key for report in reports if report.outcome is Outcome.UNKNOWN}
     assert accepted <= took <= accepted | unknown
+
+
+@on_virtual_time
+@pytest.mark.parametrize("given", [None, "ada@example.net", {"to": "ada@example.net"}], ids=["none", "text", "dict"])
+async def test_what_is_no_message_is_refused_in_a_sentence(given: Any) -> None:
+    """Python's own words would be about an attribute."""
+    async with Sender(FakeTransport()) as sender:
+        with pytest.raises(ConfigurationError, match=r"a Sender sends a Message, and .* is none"):
+            await sender.send(given)

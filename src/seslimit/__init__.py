@@ -1,5 +1,7 @@
 """Send mail through Amazon SES at exactly the rate the account is allowed, and lose nothing."""
 
+import typing as _typing
+
 from ._law.retry import RetryPolicy
 from ._meaning.classify import classify
 from ._model.addresses import check_address
@@ -67,3 +69,15 @@ __all__ = [
     "classify",
     "transport_from_url",
 ]
+
+__version__: str
+"""The version that is installed; read when it is asked for."""
+
+if not _typing.TYPE_CHECKING:  # a checker would take every misspelt name for one that is made here
+
+    def __getattr__(name):
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("seslimit")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

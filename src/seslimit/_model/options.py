@@ -21,7 +21,7 @@ def number(name: str, value: object, unit: str, *, low: float, high: float = mat
 
     Args:
         name: of the option, for the sentence of the error.
-        value: what was given: anything that is a number, as `int`, `float`, `Decimal` or `Fraction`.
+        value: what was given: anything that is a number, as `int`, `float`, `Decimal` or `Fraction`; not a bool.
         unit: what it counts, for the sentence.
         low: the least it may be.
         high: the most it may be.
@@ -31,7 +31,7 @@ def number(name: str, value: object, unit: str, *, low: float, high: float = mat
         ConfigurationError: it is no number, or out of the range.
     """
     try:
-        given = math.nan if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]
+        given = math.nan if isinstance(value, str | bytes | bool) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         given = math.nan
     if low <= given <= high and not (above and given == low):

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial, wraps
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, Never, ParamSpec, Protocol, TypeVar
 
 from .._law.account import Account
 from .._law.rate import AdaptiveRate
@@ -123,7 +123,8 @@ class Limiter:
         self._entered: dict[asyncio.Task[object] | None, list[Admission]] = {}
 
     def __repr__(self) -> str:
-        return f"<Limiter {self.estimate or 0:g} recipients/s, {self.paused or f'{self.waiting} waiting'}>"
+        known = "limit unknown" if self.estimate is None else f"{self.estimate:g} recipients/s"
+        return f"<Limiter {known}, {self.paused or f'{self.waiting} waiting'}>"
 
     @property
     def rate(self) -> float:
@@ -237,12 +238,17 @@ class Limiter:
         self.conclude(admission, exc)
 
     def wrap(
-        self, *, cost: Callable[..., int] | int = 1, retry: RetryPolicy | None = None, lane: str | None = None
+        self,
+        *bare: Never,
+        cost: Callable[..., int] | int = 1,
+        retry: RetryPolicy | None = None,
+        lane: str | None = None,
     ) -> Wrapper:
         """
         Decorate an asynchronous function that makes one attempt: it is admitted, and tried again as the policy says.
 
         Args:
+            bare: nothing; `@limiter.wrap` without its parentheses comes here, and is told so.
             cost: recipients of one call, or a function of the call's arguments that returns them.
             retry: the retry policy; `RetryPolicy()` when left out.
             lane: the name of the lane that it waits in.
@@ -253,8 +259,11 @@ class Limiter:
             exception that neither a network nor a client library raises leaves at once: a bug is not repeated.
 
         Raises:
-            ConfigurationError: the function is not asynchronous, or a cost is not from 1 to 50.
+            ConfigurationError: the function is not asynchronous, a cost is not from 1 to 50, or the parentheses are
+                missing.
         """
+        if bare:
+            raise ConfigurationError("wrap makes a decorator: write @limiter.wrap() with its parentheses.")
         policy = retry or RetryPolicy()
         if not callable(cost):
             _recipients(cost)

@@ -18,8 +18,10 @@ import attrs
 
 from .._law.retry import Retry, RetryPolicy
 from .._model.clearance import Guards, Suppressed, Suppresses
+from .._model.errors import ConfigurationError
 from .._model.history import History
 from .._model.message import Message
+from .._model.options import shown
 from .._model.outcome import Outcome
 from .._model.report import Receipt, Report
 from .._pacing.attempts import Attempts, Postponed
@@ -185,8 +187,10 @@ class Setup:
         A message that is to be sent.
 
         Raises:
-            ConfigurationError: it names a lane that does not exist.
+            ConfigurationError: it is no message, or names a lane that does not exist.
         """
+        if not isinstance(message, Message):
+            raise ConfigurationError(f"a Sender sends a Message, and {shown(message)} is none.")
         return Outgoing(
             self.gate,
             self.policy,

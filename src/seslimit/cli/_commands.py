@@ -22,6 +22,7 @@ from ._ending import Status
 from ._event_options import event_options
 from ._output import View, complain, say, write_lines
 from ._suppression import suppression
+from ._web import WEB
 
 RATE = click.FloatRange(min=0, min_open=True)
 _COLOURS = {"ok": "", "warning": "yellow", "wrong": "red"}
@@ -88,6 +89,7 @@ def seslimit(context: click.Context) -> None:
     help="Wait when nothing is left of the daily quota, or stop.  [default: wait]",
 )
 @click.option("--suppress", metavar="LIST", help="Do not send to the addresses of a list: a file, or ses://REGION.")
+@WEB
 @_JSON
 def send(as_json: bool, **options: Any) -> int:
     """
@@ -296,6 +298,7 @@ def _measure(
     metavar="SECONDS",
     help="How long a message is held when nothing can be sent; 0 for a client that keeps a queue.  [default: 540]",
 )
+@WEB
 @_JSON
 def relay(**options: Any) -> int:
     """
@@ -337,6 +340,7 @@ def relay(**options: Any) -> int:
     help="Whether List-Unsubscribe is added to campaigns, as listmonk's own setting has it.  [default: added]",
 )
 @click.option("--allow-ses-headers", is_flag=True, help="Let campaigns set X-SES-CONFIGURATION-SET and its like.")
+@WEB
 @_JSON
 def listmonk(**options: Any) -> int:
     """
@@ -376,6 +380,7 @@ def listmonk(**options: Any) -> int:
     help="Believe what this certificate signed, and nothing of SNS's own: for seslimit simulate --events.",
 )
 @click.option("--allow-sha1", is_flag=True, help="Believe SignatureVersion 1 as well, which rests on SHA-1.")
+@WEB
 @_JSON
 def feedback(**options: Any) -> int:
     """

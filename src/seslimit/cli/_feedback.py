@@ -18,9 +18,11 @@ from ..companion._address import Address
 from ._ending import Status
 from ._serving import print_line, serve
 from ._signals import stop_signals
+from ._web import observer, shown_live
 
 if TYPE_CHECKING:
     from ..feedback import Counts, Destination, Feed, SQSSource
+    from ..observe import Observer
 
 API_USER = "SESLIMIT_LISTMONK_API_USER"
 API_TOKEN = "SESLIMIT_LISTMONK_API_TOKEN"  # noqa: S105  # a variable's name
@@ -43,6 +45,7 @@ class FeedbackCommand:
         seen: remembers over restarts what was delivered.
         sns_certificate: file with the certificate that is believed, and no other.
         allow_sha1: whether signatures of version 1 are believed.
+        web: where the live page is; None for none.
         as_json: whether the address and the end are JSON.
     """
 
@@ -56,6 +59,7 @@ class FeedbackCommand:
     seen: str | None = None
     sns_certificate: str | None = None
     allow_sha1: bool = False
+    web: str | None = None
     as_json: bool = False
 
 
@@ -77,13 +81,15 @@ async def feedback(command: FeedbackCommand, console: Console) -> int:
     _check(command)
     stopped = asyncio.Event()
     async with AsyncExitStack() as stack:
-        feed = await stack.enter_async_context(_feed(command))
+        observers = observer(command.web, "feedback")
+        feed = await stack.enter_async_context(_feed(command, observers))
         with stop_signals(stopped.set, Status.ALL_ACCEPTED):
             if command.listen is not None:
                 await _listen(command, command.listen, feed, stack, console)
+            told = None if command.as_json else lambda line: print_line(console, line)
+            await stack.enter_async_context(shown_live(command.web, observers, None, told))
             reading = _read(command, feed, stopped)
             try:
-                told = None if command.as_json else lambda line: print_line(console, line)
                 await serve(stopped, lambda: _told(feed.counts), told, before=_told(feed.counts))
             finally:
                 stopped.set()
@@ -103,7 +109,7 @@ def _check(command: FeedbackCommand) -> None:
         raise ConfigurationError("nowhere to go: give --listmonk, --webhook, --file or --suppression.")
 
 
-def _feed(command: FeedbackCommand) -> Feed:
+def _feed(command: FeedbackCommand, observers: Sequence[Observer]) -> Feed:
     try:
         import cryptography  # noqa: F401  # only whether it is there
 
@@ -126,7 +132,8 @@ def _feed(command: FeedbackCommand) -> Feed:
         destinations.append(JSONLines(command.file))
     if command.suppression is not None:
         destinations.append(Suppressing(suppression_from_url(command.suppression)))
-    return Feed(destinations, seen=None if command.seen is None else SeenFile(command.seen))
+    hooks = [each.on_feedback for each in observers]
+    return Feed(destinations, hooks=hooks, seen=None if command.seen is None else SeenFile(command.seen))
 
 
 async def _listen(command: FeedbackCommand, listen: str, feed: Feed, stack: AsyncExitStack, console: Console) -> None:

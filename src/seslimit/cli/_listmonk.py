@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -18,9 +19,11 @@ from ._ending import Status, shown
 from ._serving import print_line, serve
 from ._signals import stop_signals
 from ._view import duration, per_second
+from ._web import observer, shown_live
 
 if TYPE_CHECKING:
     from ..companion.listmonk import Counts, ListmonkMessenger
+    from ..observe import Observer
 
 DRAIN = 10.0
 """Seconds that what is held is given after the first signal."""
@@ -40,6 +43,7 @@ class ListmonkCommand:
         max_size: bytes of one request.
         unsubscribe_headers: whether the headers to unsubscribe are added to campaigns.
         allow_ses_headers: whether campaigns may set the service's own headers.
+        web: where the live page is; None for none.
         as_json: whether the address and the end are JSON.
     """
 
@@ -54,6 +58,7 @@ class ListmonkCommand:
     max_size: int | None = None
     unsubscribe_headers: bool = True
     allow_ses_headers: bool = False
+    web: str | None = None
     as_json: bool = False
 
 
@@ -72,18 +77,23 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
         ConfigurationError: an option is wrong, the address cannot be had, the login is missing where there has to be
             one, or the extra `seslimit[listmonk]` is not installed.
     """
-    messenger = _messenger(command)
+    observers = observer(command.web, f"listmonk to {shown(command.to)}")
+    messenger = _messenger(command, observers)
     stopped = asyncio.Event()
 
     def tell(line: str) -> None:
         print_line(console, f"{line}{_state(messenger)}")
+
+    def say(line: str) -> None:
+        print_line(console, line)
 
     with stop_signals(stopped.set, Status.ALL_ACCEPTED):
         try:
             await messenger.open()
             print_line(console, _address(command, messenger.port))
             before = _told(messenger.counts)
-            await serve(stopped, lambda: _told(messenger.counts), None if command.as_json else tell, before=before)
+            async with shown_live(command.web, observers, messenger, None if command.as_json else say):
+                await serve(stopped, lambda: _told(messenger.counts), None if command.as_json else tell, before=before)
             if messenger.held and not command.as_json:
                 print_line(console, f"Stopping: {_messages(messenger.held)} held, for at most {DRAIN:.0f} s.")
         finally:
@@ -93,7 +103,7 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
     return Status.ALL_ACCEPTED
 
 
-def _messenger(command: ListmonkCommand) -> ListmonkMessenger:
+def _messenger(command: ListmonkCommand, observers: Sequence[Observer]) -> ListmonkMessenger:
     try:
         from ..companion.listmonk import ListmonkMessenger, ListmonkOptions, Settings
     except ModuleNotFoundError as error:
@@ -114,7 +124,7 @@ def _messenger(command: ListmonkCommand) -> ListmonkMessenger:
         **_given(command, "max_size"),
     )
     limiter = Limiter(command.rate, max_rate=command.max_rate)
-    return ListmonkMessenger(transport_from_url(command.to), options, limiter=limiter)
+    return ListmonkMessenger(transport_from_url(command.to), options, limiter=limiter, hooks=observers)
 
 
 def _given(command: ListmonkCommand, *names: str) -> dict[str, Any]:

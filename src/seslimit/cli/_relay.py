@@ -24,6 +24,7 @@ from ._ending import Status, shown
 from ._serving import print_line, serve
 from ._signals import stop_signals
 from ._view import duration, per_second
+from ._web import observer, shown_live
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +39,7 @@ class RelayCommand:
         max_rate: recipients/s that are never exceeded; None for no bound.
         tls_cert, tls_key, tls_implicit, max_connections, max_pending, max_size, hold: as in `RelayOptions`; None for
             its defaults.
+        web: where the live page is; None for none.
         as_json: whether the address and the end are JSON.
     """
 
@@ -52,6 +54,7 @@ class RelayCommand:
     max_pending: int | None = None
     max_size: int | None = None
     hold: float | None = None
+    web: str | None = None
     as_json: bool = False
 
     def options(self) -> RelayOptions:
@@ -75,18 +78,23 @@ async def relay(command: RelayCommand, console: Console) -> int:
     """
     options = command.options()
     limiter = Limiter(command.rate, max_rate=command.max_rate)
-    server = Relay(transport_from_url(command.to), options, limiter=limiter)
+    observers = observer(command.web, f"relay to {shown(command.to)}")
+    server = Relay(transport_from_url(command.to), options, limiter=limiter, hooks=observers)
     stopped = asyncio.Event()
 
     def tell(line: str) -> None:
         print_line(console, f"{line}{_state(server)}")
+
+    def say(line: str) -> None:
+        print_line(console, line)
 
     began_at = asyncio.get_running_loop().time()
     with _warnings(), stop_signals(stopped.set, Status.ALL_ACCEPTED):
         await server.open()
         try:
             print_line(console, _address(command, server))
-            await serve(stopped, lambda: _told(server), None if command.as_json else tell, before=_told(server))
+            async with shown_live(command.web, observers, server, None if command.as_json else say):
+                await serve(stopped, lambda: _told(server), None if command.as_json else tell, before=_told(server))
         finally:
             await server.aclose()
     seconds = asyncio.get_running_loop().time() - began_at

@@ -15,11 +15,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 
 from .._law.retry import RetryPolicy
+from .._model import events
 from .._model.clearance import Suppresses
 from .._model.endings import SendingStopped
 from .._model.errors import SESLimitError, printable
 from .._model.outcome import Outcome
 from .._model.report import Report
+from .._pacing.hooks import Hook
 from .._pacing.limiter import Limiter
 from .._sending.sender import DRAIN, Sender
 from ..transports import Transport
@@ -48,6 +50,7 @@ class Run:
         choice: which messages of the input are to be sent; all when left out.
         retry: the retry policy.
         suppression: knows addresses that are not sent to.
+        hooks: hear every event of the run.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Run:
         choice: Choice = EVERYTHING,
         retry: RetryPolicy | None = None,
         suppression: Suppresses | None = None,
+        hooks: Sequence[Hook] = (),
     ) -> None:
         self.tally = Tally()
         self.notes: list[str] = []
@@ -73,13 +77,19 @@ class Run:
         report.on_failure = self.stop
         self._limiter = limiter
         recorded = RecordedTransport(transport, report) if report.is_kept else transport
-        self._sender = Sender(recorded, limiter=limiter, retry=retry, hooks=[self.tally], suppression=suppression)
+        self._sender = Sender(
+            recorded, limiter=limiter, retry=retry, hooks=[self.tally, *hooks], suppression=suppression
+        )
         self._stopping = False
         self._closing: asyncio.Task[None] | None = None
         self._patience: asyncio.Timeout | None = None
         self._first_failure: str | None = None
         self._error: str | None = None
         self._seconds = 0.0
+
+    def state(self) -> events.State:
+        """What is going on now, as a value."""
+        return self._sender.state()
 
     def stop(self) -> None:
         """Make no new attempt, and finish those under way."""

@@ -25,6 +25,7 @@ from ._signals import stop_signals
 from ._summary import Summary
 from ._suppression import suppressing
 from ._watch import Watch
+from ._web import observer, shown_live
 
 
 @attrs.frozen(kw_only=True)
@@ -43,6 +44,7 @@ class SendOptions:
             run before has left.
         on_quota: "wait" or "stop" when nothing is left of the daily quota.
         suppress: a list of addresses that are not sent to; None for none.
+        web: where the live page is; None for none.
     """
 
     inputs: tuple[str, ...]
@@ -54,6 +56,7 @@ class SendOptions:
     on_unknown: Literal["resend", "hold"] | None = None
     on_quota: Literal["wait", "stop"] = "wait"
     suppress: str | None = None
+    web: str | None = None
 
     def retry(self) -> RetryPolicy:
         """The retry policy."""
@@ -81,6 +84,7 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
     if options.inputs.count(STREAM) > 1:
         raise ConfigurationError("standard input is given twice: give - once.")
     limiter = Limiter(options.rate, max_rate=options.max_rate)
+    observers = observer(options.web, title := f"send to {shown(options.to)}")
     inputs = [open_input(name) for name in options.inputs]
     transport = transport_from_url(options.to)
     report = ReportFile(options.report)
@@ -91,10 +95,23 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
             _check_that_it_is_no_input(report, options.inputs)
             choice, retry = options.choice(report), options.retry()
             run = Run(
-                transport, options.to, inputs, limiter, report, choice=choice, retry=retry, suppression=suppression
+                transport,
+                options.to,
+                inputs,
+                limiter,
+                report,
+                choice=choice,
+                retry=retry,
+                suppression=suppression,
+                hooks=observers,
             )
+            for each in observers:
+                each.total = lambda: run.tally.total
             with stop_signals(run.stop, Status.REMAINING, lambda: report.unwritten):
-                async with Watch(f"send to {shown(options.to)}", run.tally, limiter, console) as watch:
+                async with (
+                    Watch(title, run.tally, limiter, console) as watch,
+                    shown_live(options.web, observers, run, watch.say),
+                ):
                     status = await run.execute(watch)
         remarks = [*report.notes, *notes.taken, *(each.note for each in inputs if each.note)]
         return status, attrs.evolve(run.summary(remarks), unwritten=tuple(report.unwritten))

@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from email.utils import formatdate
 from types import TracebackType
 
-from seslimit import Limiter, Report, Sender, Transport
+from seslimit import Limiter, Report, Sender, State, Transport
 
 from .._address import not_listening
+from .._listener import Listener
 from ._advice import Adviser
 from ._content import Composed, compose
 from ._held import REST, RETRY, Counts, Held
@@ -54,14 +55,22 @@ class ListmonkMessenger:
         transport: where to; closed together with the messenger.
         options: how it is set up.
         limiter: the account's limiter; a new one that finds the rate when left out.
+        hooks: hear every event of the messenger's sender.
     """
 
-    def __init__(self, transport: Transport, options: ListmonkOptions, *, limiter: Limiter | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        options: ListmonkOptions,
+        *,
+        limiter: Limiter | None = None,
+        hooks: Iterable[Listener] = (),
+    ) -> None:
         self.limiter = limiter or Limiter()
         self.counts = Counts()
         """What became of the messages so far."""
         self._options = options
-        self._sender = Sender(transport, limiter=self.limiter, retry=RETRY, hooks=[self._count])
+        self._sender = Sender(transport, limiter=self.limiter, retry=RETRY, hooks=[self._count, *hooks])
         self._door = Door(
             options.listen, options.login, options.max_size, post=self._posted, health=self._health, left=self._left
         )
@@ -88,6 +97,10 @@ class ListmonkMessenger:
     def held(self) -> int:
         """Messages that wait for the service now."""
         return len(self._held)
+
+    def state(self) -> State:
+        """What is going on now, as a value."""
+        return self._sender.state()
 
     async def open(self) -> None:
         """

@@ -10,11 +10,13 @@ Invariant: a message is answered 250 after SES has accepted it, and never before
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 
-from seslimit import Limiter, RetryPolicy, Sender, Transport
+from seslimit import Limiter, RetryPolicy, Sender, State, Transport
 
+from .._listener import Listener
 from ._desk import Desk
 from ._handover import CountedTransport, Counts, Handover
 from ._options import RelayOptions
@@ -59,6 +61,7 @@ class Relay:
         options: where to listen, whom to let in, how much to take.
         limiter: the account's limiter; a new one that finds the rate when left out.
         retry: the retry policy, `POLICY` when left out; what it waits for, the client waits for.
+        hooks: hear every event of the relay's sender.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Relay:
         *,
         limiter: Limiter | None = None,
         retry: RetryPolicy = POLICY,
+        hooks: Iterable[Listener] = (),
     ) -> None:
         self.options = options
         self.limiter = limiter or Limiter()
@@ -77,6 +81,7 @@ class Relay:
             CountedTransport(transport, self.counts),
             limiter=self.limiter,
             retry=retry,
+            hooks=hooks,
             max_in_flight=options.max_pending,
         )
         self._desk: Desk | None = None
@@ -107,6 +112,10 @@ class Relay:
     def connections(self) -> int:
         """Clients that are connected now."""
         return len(self._desk.sessions) if self._desk else 0
+
+    def state(self) -> State:
+        """What is going on now, as a value; what clients wait for is among what waits."""
+        return self._sender.state()
 
     async def open(self) -> None:
         """
