@@ -22,13 +22,16 @@ LAYERS = (
     ("values", ("_model", "_model.*")),
     ("decisions", ("_meaning", "_meaning.*", "_law", "_law.*", "_dialogue", "_dialogue.*")),
     ("interface", ("transports", "transports._url")),
-    ("edge", ("_pacing", "_pacing.*", "transports.*", "transports.ses.*", "transports.smtp.*")),
+    ("edge", ("_portal", "_pacing", "_pacing.*", "transports.*", "transports.ses.*", "transports.smtp.*")),
     ("assembly", ("_sending", "_sending.*")),
     (
         "surface",
         (
             "",
             "__main__",
+            "blocking",
+            "contrib",
+            "contrib.*",
             "cli",
             "cli.*",
             "cli.doctor.*",

@@ -206,6 +206,13 @@ class Account:
         """The caller will not tell what became of the first message: let the others go without it."""
         self._reached = True
 
+    def begin_anew(self, now: float) -> None:
+        """Of what was let through before, nobody will tell what became of it: it is not waited for."""
+        self._first = None
+        for pause in (*self._pauses, *self.identities.values()):
+            if pause.probing:
+                pause.look_now(now)
+
     @property
     def _pauses(self) -> tuple[Pause, ...]:
         return (self.quota_pause, self.endpoint_pause, self.block_pause, self.unknown_pause)

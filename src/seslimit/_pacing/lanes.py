@@ -146,6 +146,11 @@ class Queue:
             rank.remove(seat)
             self._left(seat)
 
+    def clear(self) -> None:
+        """Nobody waits any more; the lanes stay."""
+        self._ranks.clear()
+        self._waiting = 0
+
     def goes_first(self, seat: Seat) -> bool:
         """Whether it is this one's turn before all that wait."""
         if not seat.has_room:

@@ -509,6 +509,8 @@ class Limiter:
             )
         if self._loop is not None:
             self._line.begin_anew()
+            self._account.begin_anew(loop.time())
+            self._in_flight = 0
         self._loop = loop
 
     def _look_suspicious(self) -> None:

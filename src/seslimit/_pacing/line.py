@@ -71,6 +71,9 @@ class Line:
     def begin_anew(self) -> None:
         """The event loop is another one; nobody of the former one's waits any more."""
         self._bucket = AsyncLimiter(DEPTH, DEPTH)
+        self._changed = asyncio.Event()
+        self._taken = False  # in a fork, those who waited are in the other process
+        self.queue.clear()
 
     def freed(self) -> None:
         """There is a place for one that may have waited for nothing else."""

@@ -9,11 +9,8 @@ Invariants: it listens on loopback unless told otherwise; whatever it accepted i
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +18,7 @@ from urllib.parse import quote
 
 import attrs
 
+from .._portal import Portal
 from ._account import SimulatedAccount
 from ._api_door import APIDoor
 from ._counting import CountingSpec, counting_of
@@ -170,34 +168,12 @@ class Simulator:
         Raises:
             OSError: a port is taken, or the address is not of this machine.
         """
-        opened: Future[Callable[[], object]] = Future()
-        served: Future[None] = Future()
-
-        async def serve() -> None:
-            closing = asyncio.Event()
-            async with self:
-                opened.set_result(partial(asyncio.get_running_loop().call_soon_threadsafe, closing.set))
-                await closing.wait()
-
-        def run() -> None:
+        with Portal("seslimit-simulator") as portal:
+            portal.call(self.open)
             try:
-                served.set_result(asyncio.run(serve()))
-            except BaseException as error:  # noqa: BLE001  # handed to the caller, whose thread it concerns
-                served.set_exception(error)
-
-        thread = threading.Thread(target=run, name="seslimit-simulator", daemon=True)
-        thread.start()
-        either: list[Future[Any]] = [opened, served]
-        wait(either, return_when=FIRST_COMPLETED)
-        if not opened.done():
-            served.result()
-        close = opened.result()
-        try:
-            yield self
-        finally:
-            close()
-            thread.join()
-            served.result()
+                yield self
+            finally:
+                portal.call(self.aclose)
 
     @property
     def smtp_port(self) -> int:

@@ -1,0 +1,435 @@
+"""
+`Sender` and `Limiter` for synchronous code: the same names without `await`, on one event loop in a background thread.
+
+For loops around boto3 and smtplib, for Celery, gunicorn and whatever else has threads and forks. Nothing of the
+asynchronous code is here a second time: a method is the asynchronous one, run in that loop while the calling thread
+waits, and its signature is the asynchronous one's. Transports, retries and hooks run in the background thread; what is
+yours to run (a wrapped function, the iterable of messages) runs in the thread that called.
+
+After a fork the child has a loop of its own: its limiter goes on with what was learnt, its sender opens connections of
+its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from contextvars import copy_context
+from functools import partial, wraps
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Never, ParamSpec, Protocol, TypeVar, overload
+
+from ._law.retry import RetryPolicy
+from ._model.clearance import Guards, Suppresses
+from ._model.errors import ConfigurationError
+from ._model.journal import Journal
+from ._model.message import Message
+from ._model.options import shown
+from ._pacing import limiter as _pacing
+from ._pacing.gate import Admission as _Admission
+from ._pacing.hooks import EventHook, Hook
+from ._portal import Caller, Portal
+from ._sending import sender as _sending
+from .transports import Transport, transport_from_url
+
+if TYPE_CHECKING:
+    from .outbox import Outbox
+
+__all__ = ["Admission", "Limiter", "Sender"]
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+A = TypeVar("A")
+T = TypeVar("T")
+
+_PORTAL = Portal("seslimit")
+"""The one of the process. It has no thread before something is called."""
+
+
+class Wrapper(Protocol):
+    """What `Limiter.wrap` returns: a decorator of ordinary functions."""
+
+    def __call__(self, function: Callable[P, T], /) -> Callable[P, T]:
+        """Wrap a function that makes one attempt."""
+        ...
+
+
+class _Bridge(Generic[A]):
+    """What stands in synchronous code for an asynchronous object."""
+
+    def _behind(self) -> A:
+        """The asynchronous object; called in the loop."""
+        raise NotImplementedError
+
+
+class _Value(Generic[A, T]):
+    """An attribute of the asynchronous object, read in the loop."""
+
+    def __init__(self, read: Callable[[A], T]) -> None:
+        self._read = read
+
+    @overload
+    def __get__(self, bridge: None, owner: type) -> _Value[A, T]: ...
+    @overload
+    def __get__(self, bridge: _Bridge[A], owner: type) -> T: ...
+    def __get__(self, bridge: _Bridge[A] | None, owner: type) -> _Value[A, T] | T:
+        if bridge is None:
+            return self
+        return _PORTAL.do(lambda: self._read(bridge._behind()))  # noqa: SLF001
+
+    def __set__(self, bridge: _Bridge[A], value: Never) -> None:
+        raise AttributeError("it is read, and not set")
+
+
+def _of_limiter(read: Callable[[_pacing.Limiter], T]) -> _Value[_pacing.Limiter, T]:
+    return _Value(read)
+
+
+def _of_sender(read: Callable[[_sending.Sender], T]) -> _Value[_sending.Sender, T]:
+    return _Value(read)
+
+
+def _awaited(method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[_Bridge[A], P], T]:
+    """A method that is awaited in the loop."""
+
+    @wraps(method)
+    def called(bridge: _Bridge[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def run() -> T:
+            return await method(bridge._behind(), *args, **kwargs)  # noqa: SLF001
+
+        return _PORTAL.call(run)
+
+    return called
+
+
+def _done(method: Callable[Concatenate[A, P], T]) -> Callable[Concatenate[_Bridge[A], P], T]:
+    """A method that is called in the loop."""
+
+    @wraps(method)
+    def called(bridge: _Bridge[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return _PORTAL.do(lambda: method(bridge._behind(), *args, **kwargs))  # noqa: SLF001
+
+    return called
+
+
+def _streamed(
+    method: Callable[[A, Iterable[Message] | AsyncIterable[Message]], AsyncGenerator[T, None]],
+) -> Callable[[_Bridge[A], Iterable[Message]], Generator[T, None, None]]:
+    """A method that takes messages and gives reports; both in the thread that asks for the reports."""
+
+    @wraps(method)
+    def called(bridge: _Bridge[A], messages: Iterable[Message]) -> Generator[T, None, None]:
+        caller = Caller(_PORTAL)
+        pulled = messages if isinstance(messages, AsyncIterable) else _pulled(messages, caller)
+        return _given(caller, lambda: method(bridge._behind(), pulled))  # noqa: SLF001
+
+    return called
+
+
+def _reported(
+    method: Callable[[A], AsyncGenerator[T, None]],
+) -> Callable[[_Bridge[A]], Generator[T, None, None]]:
+    """A method that gives reports."""
+
+    @wraps(method)
+    def called(bridge: _Bridge[A]) -> Generator[T, None, None]:
+        return _given(Caller(_PORTAL), lambda: method(bridge._behind()))  # noqa: SLF001
+
+    return called
+
+
+def _given(caller: Caller, begin: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, None]:
+    """What an asynchronous generator gives, to the thread that waits for it."""
+    stream, loop = _PORTAL.do(begin), _PORTAL.loop
+
+    async def step() -> T | None:
+        return await anext(stream, None)
+
+    try:
+        while (given := caller.call(step)) is not None:
+            yield given
+    finally:
+        if loop is _PORTAL.loop:  # otherwise it is in the process that this one was forked from
+            _PORTAL.call(stream.aclose)
+
+
+async def _pulled(messages: Iterable[Message], caller: Caller) -> AsyncIterator[Message]:
+    """Messages of an iterable, each taken in the thread that waits for reports."""
+    iterator: Iterator[Message] | None = None
+
+    def take() -> Message | None:
+        nonlocal iterator
+        iterator = iterator or iter(messages)
+        return next(iterator, None)
+
+    while (message := await caller.ask(take)) is not None:
+        yield message
+
+
+def _admitted(
+    method: Callable[Concatenate[A, P], _Admission],
+) -> Callable[Concatenate[_Bridge[A], P], Admission]:
+    """A method that lets a message through."""
+
+    @wraps(method)
+    def called(bridge: _Bridge[A], /, *args: P.args, **kwargs: P.kwargs) -> Admission:
+        return Admission(method(bridge._behind(), *args, **kwargs))  # noqa: SLF001  # it only looks the lane up
+
+    return called
+
+
+def _wrapped(
+    method: Callable[Concatenate[A, P], _pacing.Wrapper],
+) -> Callable[Concatenate[_Bridge[A], P], Wrapper]:
+    """A method that decorates functions; an ordinary function is run in the thread that calls it."""
+
+    @wraps(method)
+    def called(bridge: _Bridge[A], /, *args: P.args, **kwargs: P.kwargs) -> Wrapper:
+        around = method(bridge._behind(), *args, **kwargs)  # noqa: SLF001
+
+        def decorate(function: Callable[Q, T]) -> Callable[Q, T]:
+            if inspect.iscoroutinefunction(function):
+                raise ConfigurationError(
+                    f"{shown(function)} is asynchronous: wrap it with a Limiter of seslimit, not of seslimit.blocking."
+                )
+
+            @wraps(function)
+            def paced(*args: Q.args, **kwargs: Q.kwargs) -> T:
+                caller = Caller(_PORTAL)
+
+                async def attempt(*args: Q.args, **kwargs: Q.kwargs) -> T:
+                    # In the context of the attempt: the function may ask the same limiter for another message.
+                    context = copy_context()
+                    return await caller.ask(lambda: context.run(function, *args, **kwargs))
+
+                return caller.call(around(attempt), *args, **kwargs)
+
+            return paced
+
+        return decorate
+
+    return called
+
+
+class Admission:
+    """
+    Leave for one message to go, as `seslimit.Admission`: `with limiter.admit(): …`.
+
+    It waits its turn on entry and settles on exit: the exception that leaves the block is classified, slows the limiter
+    if it is a throttle, and is raised on unchanged.
+    """
+
+    __slots__ = ("_admission", "_loop")
+
+    def __init__(self, admission: _Admission) -> None:
+        self._admission = admission
+
+    def handed_over(self) -> None:
+        """Say that the service has the whole message now; see `seslimit.Admission.handed_over`."""
+        _PORTAL.do(self._admission.handed_over)
+
+    def __enter__(self) -> Admission:
+        _PORTAL.call(self._admission.__aenter__)
+        self._loop = _PORTAL.loop
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._loop is _PORTAL.loop:  # otherwise it is settled in the process that this one was forked from
+            _PORTAL.call(self._admission.__aexit__, exc_type, exc, traceback)
+
+
+class Limiter(_Bridge[_pacing.Limiter]):
+    """
+    `seslimit.Limiter` for synchronous code: any number of threads share one.
+
+    Takes what `seslimit.Limiter` takes. Hooks are called in the background thread.
+    """
+
+    def __init__(
+        self,
+        rate: float | None = None,
+        time_period: float = 1.0,
+        *,
+        max_rate: float | None = None,
+        hooks: Iterable[EventHook] = (),
+    ) -> None:
+        self._limiter = _pacing.Limiter(rate, time_period, max_rate=max_rate, hooks=hooks)
+        self._entered = threading.local()
+
+    def __repr__(self) -> str:
+        return repr(self._limiter)
+
+    def _behind(self) -> _pacing.Limiter:
+        return self._limiter
+
+    rate = _of_limiter(lambda limiter: limiter.rate)
+    estimate = _of_limiter(lambda limiter: limiter.estimate)
+    max_rate = _of_limiter(lambda limiter: limiter.max_rate)
+    time_period = _of_limiter(lambda limiter: limiter.time_period)
+    paused = _of_limiter(lambda limiter: limiter.paused)
+    quota = _of_limiter(lambda limiter: limiter.quota)
+    waiting = _of_limiter(lambda limiter: limiter.waiting)
+    unreachable_for = _of_limiter(lambda limiter: limiter.unreachable_for)
+
+    lane = _done(_pacing.Limiter.lane)
+    acquire = _awaited(_pacing.Limiter.acquire)
+    has_capacity = _done(_pacing.Limiter.has_capacity)
+    accepted = _done(_pacing.Limiter.accepted)
+    throttled = _done(_pacing.Limiter.throttled)
+    quota_figures = _done(_pacing.Limiter.quota_figures)
+    ceiling = _done(_pacing.Limiter.ceiling)
+    hold = _done(_pacing.Limiter.hold)
+    release = _done(_pacing.Limiter.release)
+    state = _done(_pacing.Limiter.state)
+    admit = _admitted(_pacing.Limiter.admit)
+    wrap = _wrapped(_pacing.Limiter.wrap)
+
+    def __enter__(self) -> None:
+        admission = self.admit()
+        admission.__enter__()
+        self._stack().append(admission)
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack().pop().__exit__(exc_type, exc, traceback)
+
+    def _stack(self) -> list[Admission]:
+        """What this thread has entered and not left."""
+        if not hasattr(self._entered, "admissions"):
+            self._entered.admissions = []
+        admissions: list[Admission] = self._entered.admissions
+        return admissions
+
+
+class Sender(_Bridge[_sending.Sender]):
+    """
+    `seslimit.Sender` for synchronous code: any number of threads share one.
+
+    Use as a context manager, or call `close` at the end; one that is left open is closed when the program ends. Takes
+    what `seslimit.Sender` takes, but for:
+
+    Args:
+        transport: a URL, as `transport_from_url` takes it, or a function that makes a transport: a process that is
+            forked makes one of its own. A transport that is made already serves in one process alone.
+        limiter: of this module.
+        outbox: the file or URL of an `Outbox`, which is closed with the sender. One that is made already serves in one
+            process alone, and is closed by whoever made it.
+
+    Raises:
+        ConfigurationError: the URL is wrong, or as `seslimit.Sender`.
+    """
+
+    def __init__(
+        self,
+        transport: Transport | str | Callable[[], Transport],
+        *,
+        limiter: Limiter | None = None,
+        retry: RetryPolicy | None = None,
+        hooks: Iterable[Hook] = (),
+        max_in_flight: int = _sending.MAX_IN_FLIGHT,
+        suppression: Suppresses | None = None,
+        guard: Guards | None = None,
+        outbox: Journal | str | None = None,
+    ) -> None:
+        if isinstance(limiter, _pacing.Limiter):
+            raise ConfigurationError("limiter is asynchronous: give a Limiter of seslimit.blocking.")
+        self._transport = transport
+        self._outbox = outbox
+        self._limiter = limiter or Limiter()
+        self._options = partial(
+            _sending.Sender,
+            limiter=self._limiter._behind(),  # noqa: SLF001  # the bridge's other end, in this module
+            retry=retry,
+            hooks=tuple(hooks),
+            max_in_flight=max_in_flight,
+            suppression=suppression,
+            guard=guard,
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._make()
+
+    @property
+    def limiter(self) -> Limiter:
+        """The account's limiter."""
+        return self._limiter
+
+    transport = _of_sender(lambda sender: sender.transport)
+    unfinished = _of_sender(lambda sender: sender.unfinished)
+
+    ask_quota = _awaited(_sending.Sender.ask_quota)
+    send = _awaited(_sending.Sender.send)
+    send_many = _streamed(_sending.Sender.send_many)
+    drain = _reported(_sending.Sender.drain)
+    run = _awaited(_sending.Sender.run)
+    withdraw = _done(_sending.Sender.withdraw)
+    stop = _done(_sending.Sender.stop)
+    state = _done(_sending.Sender.state)
+
+    def close(self, deadline: float = _sending.DRAIN) -> None:
+        """
+        Stop, give attempts under way at most `deadline` seconds, and close the transport; as `seslimit.Sender.aclose`.
+
+        What could not be finished is in `unfinished`, and logged.
+        """
+        _PORTAL.call(self._close, deadline)
+
+    def __enter__(self) -> Sender:
+        self.ask_quota()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _behind(self) -> _sending.Sender:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._loop is not None:
+                if not all(each is None or _can_be_made(each) for each in (self._transport, self._outbox)):
+                    raise RuntimeError(
+                        "the transport or the outbox of this sender was made and used before this process was forked, "
+                        "and its connections are not to be shared: give a URL, or a function that makes one."
+                    )
+                self._make()
+            self._loop = loop
+            _PORTAL.at_end(self, self._close)
+        return self._sender
+
+    def _make(self) -> None:
+        given = self._transport
+        made = transport_from_url(given) if isinstance(given, str) else given
+        transport = made() if callable(made) else made
+        self._opened: Outbox | None = None
+        journal = self._outbox
+        if isinstance(journal, str):
+            from .outbox import Outbox
+
+            journal = self._opened = Outbox(journal)
+        self._sender = self._options(transport, outbox=journal)
+
+    async def _close(self, deadline: float = _sending.DRAIN) -> None:
+        sender = self._behind()
+        _PORTAL.at_end(self, None)
+        await sender.aclose(deadline)
+        if self._opened is not None:
+            await self._opened.aclose()
+
+
+def _can_be_made(given: object) -> bool:
+    """Whether another one like it can be had."""
+    return isinstance(given, str) or callable(given)
