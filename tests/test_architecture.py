@@ -32,6 +32,7 @@ LAYERS = (
             "blocking",
             "contrib",
             "contrib.*",
+            "contrib.django.*",
             "cli",
             "cli.*",
             "cli.doctor.*",

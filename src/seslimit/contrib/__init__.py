@@ -1,0 +1,1 @@
+"""What joins seslimit to other people's frameworks, one package for each."""
