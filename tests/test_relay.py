@@ -115,7 +115,7 @@ async def test_an_exceeded_quota_asks_ses_once() -> None:
 )
 async def test_a_relay_that_holds_tells_nothing_until_it_is_over(reply: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five clients, whose programs would lose what they are given back, wait for the end of the pause."""
-    monkeypatch.setattr("seslimit.companion.relay._errand.LOOK_AGAIN", 0.02)
+    monkeypatch.setattr("seslimit.companion.relay._held.LOOK_AGAIN", 0.02)
     for pause in ("QUOTA_PROBES", "ENDPOINT_PROBES", "BLOCK_PROBES"):
         monkeypatch.setattr(f"seslimit._law.account.{pause}", (0.2, 0.2))
     fault = Fault("connect", end="reset", times=3) if reply == "connection" else Fault("dot", reply=reply, times=2)
@@ -544,7 +544,7 @@ async def test_a_client_that_waits_for_its_own_first_attempt_may_leave_as_well()
         for waiting in range(3):
             async with client_of(relay.port) as client:
                 await client.hand_over()
-                await until(lambda: len(relay._desk.handover._under_way) > waiting)  # type: ignore[union-attr]  # noqa: B023
+                await until(lambda: len(relay._sessions.handover._under_way) > waiting)  # type: ignore[union-attr]  # noqa: B023
                 client.reset()
             await until(lambda: relay.connections == 0)
         async with client_of(relay.port) as last:

@@ -8,9 +8,9 @@ import random
 import pytest
 
 from seslimit import Limiter, Sender
-from seslimit.companion.relay._desk import Desk
 from seslimit.companion.relay._handover import Counts, Handover
 from seslimit.companion.relay._session import RelaySession
+from seslimit.companion.relay._sessions import Sessions
 
 from .relaying import FAST, MAIL_FROM, QUICK, Service, options, stuffed
 
@@ -87,11 +87,11 @@ def pieces(chance: random.Random, data: bytes) -> list[bytes]:
 async def settled(pipe: Pipe, session: RelaySession) -> None:
     """Let the relay do all that it has to do, a message that waits for its turn at the limiter included."""
     said = None
-    while said != pipe.said or session._errand is not None:
+    while said != pipe.said or session._held is not None:
         said = pipe.said
         for _ in range(30):
             await asyncio.sleep(0)
-        if session._errand is not None:
+        if session._held is not None:
             await asyncio.sleep(0.001)
 
 
@@ -100,12 +100,12 @@ async def held(chance: random.Random, places: int) -> tuple[bytes, list[bytes], 
     service, counts = Service(), Counts()
     given = options(max_size=MAX_SIZE, max_pending=places)
     sender = Sender(service, limiter=Limiter(FAST), retry=QUICK)
-    desk = Desk(given, None, Handover(sender, counts))
+    sessions = Sessions(given, None, Handover(sender, counts))
     says, contents = conversation(chance)
-    pipe, session = Pipe(), RelaySession(desk, asyncio.get_running_loop())
+    pipe, session = Pipe(), RelaySession(sessions, asyncio.get_running_loop())
     session.connection_made(pipe)
     await settled(pipe, session)
-    blocked = desk.room.place(None)
+    blocked = sessions.storage.place(None)
     for data in says:
         if blocked.enter_at_once() and chance.random() < 0.8:
             blocked.leave()
@@ -122,7 +122,7 @@ async def held(chance: random.Random, places: int) -> tuple[bytes, list[bytes], 
             await asyncio.sleep(0.001)
     session.connection_lost(None)
     await sender.aclose()
-    return pipe.said, [bytes(message.content) for message in service.accepted], contents, desk.room.held
+    return pipe.said, [bytes(message.content) for message in service.accepted], contents, sessions.storage.held
 
 
 def normalised(content: bytes) -> bytes:

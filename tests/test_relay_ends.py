@@ -46,7 +46,7 @@ async def test_a_last_word_that_comes_in_one_piece_with_the_message_is_answered(
     """Everything is there before the first attempt."""
     async with relay_to(Service()) as relay, client_of(relay.port) as client:
         await client.begin()
-        (connection,) = relay._desk.sessions  # type: ignore[union-attr]
+        (connection,) = relay._sessions.connected  # type: ignore[union-attr]
         assert isinstance(connection, RelayConnection)
         connection.data_received(stuffed(CONTENT) + b"QUIT\r\n")
         connection.eof_received()
@@ -58,7 +58,7 @@ async def test_a_message_that_has_just_arrived_as_a_whole_is_sent_before_the_end
     """The end comes in the very turn of the loop in which the conversation is woken for it."""
     async with relay_to(Service()) as relay, client_of(relay.port) as client:
         await client.begin()
-        (connection,) = relay._desk.sessions  # type: ignore[union-attr]
+        (connection,) = relay._sessions.connected  # type: ignore[union-attr]
         assert isinstance(connection, RelayConnection)
         connection.data_received(stuffed(CONTENT))
         ending = asyncio.create_task(relay.aclose())
@@ -159,7 +159,7 @@ async def test_a_last_word_without_a_message_is_the_end() -> None:
 async def test_the_replies_are_not_held_back_by_the_system() -> None:
     """TCP_NODELAY: otherwise the second of two small replies waits for an acknowledgement, 40 ms (RFC 896)."""
     async with relay_to(Service()) as relay, client_of(relay.port):
-        (connection,) = relay._desk.sessions  # type: ignore[union-attr]
+        (connection,) = relay._sessions.connected  # type: ignore[union-attr]
         assert isinstance(connection, RelayConnection)
         connected = connection._wire.get_extra_info("socket")  # type: ignore[union-attr]
         assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0

@@ -16,7 +16,7 @@ import trustme
 
 from seslimit import ConfigurationError
 from seslimit.companion.relay import Relay, RelayOptions
-from seslimit.companion.relay._room import LARGE, SMALL, OutOfRoom, Room, Stock
+from seslimit.companion.relay._storage import LARGE, SMALL, OutOfStorage, Quantity, Storage
 
 from .relaying import Client, Service, client_of, options, relay_to, session, stuffed, until
 
@@ -441,30 +441,30 @@ async def test_a_client_that_reads_nothing_is_sent_away(monkeypatch: pytest.Monk
         await until(lambda: relay.connections == 0, seconds=30)
 
 
-# Room
+# Storage
 
 
 @asynccontextmanager
-async def _room(places: int = 10, max_size: int = 10 * MIB) -> AsyncIterator[Room]:
-    room = Room(places, max_size)
-    yield room
-    assert room.held == 0
+async def _storage(places: int = 10, max_size: int = 10 * MIB) -> AsyncIterator[Storage]:
+    storage = Storage(places, max_size)
+    yield storage
+    assert storage.held == 0
 
 
 async def test_small_messages_take_a_place_and_no_room() -> None:
     """However many."""
-    async with _room() as room, room.place(None) as place, room.place(SMALL):
+    async with _storage() as storage, storage.place(None) as place, storage.place(SMALL):
         assert place.fits(SMALL)
         assert not place.fits(SMALL + 1)
 
 
 async def test_large_messages_share_what_there_is() -> None:
     """Beyond that the next one waits, first come, first served."""
-    async with _room() as room:
+    async with _storage() as storage:
         order: list[str] = []
 
         async def hold(name: str, declared: int, until_set: asyncio.Event) -> None:
-            async with room.place(declared):
+            async with storage.place(declared):
                 order.append(name)
                 await until_set.wait()
 
@@ -482,10 +482,10 @@ async def test_large_messages_share_what_there_is() -> None:
 
 async def test_messages_that_all_grow_at_once_come_to_an_end() -> None:
     """They hold places while they wait for room, and who has room waits for nothing."""
-    async with _room(places=5) as room:
+    async with _storage(places=5) as storage:
 
         async def grow() -> None:
-            async with room.place(None) as place:
+            async with storage.place(None) as place:
                 await asyncio.sleep(0)
                 await place.grow()
                 assert place.fits(10 * MIB)
@@ -496,35 +496,35 @@ async def test_messages_that_all_grow_at_once_come_to_an_end() -> None:
 
 async def test_a_message_grows_only_once() -> None:
     """One that has told its size has what it told."""
-    async with _room() as room, room.place(2 * MIB) as place:
-        with pytest.raises(OutOfRoom):
+    async with _storage() as storage, storage.place(2 * MIB) as place:
+        with pytest.raises(OutOfStorage):
             await place.grow()
 
 
 async def test_whoever_leaves_the_line_for_room_loses_none() -> None:
     """At the head of it, in the middle, and in the very moment of its turn."""
-    stock = Stock(40)
+    quantity = Quantity(40)
     for _ in range(3):
-        await stock.take(40)
-        waiting = [asyncio.create_task(stock.take(amount)) for amount in (10, 5, 5)]
+        await quantity.take(40)
+        waiting = [asyncio.create_task(quantity.take(amount)) for amount in (10, 5, 5)]
         await asyncio.sleep(0)
         waiting[1].cancel()
-        stock.give_back(40)
+        quantity.give_back(40)
         waiting[0].cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         assert not waiting[2].cancelled()
-        stock.give_back(5)
-    assert stock.free == 40
+        quantity.give_back(5)
+    assert quantity.free == 40
 
 
 async def test_a_place_at_once() -> None:
     """It is entered where nothing has to be waited for, holds nothing otherwise, and is left once."""
-    async with _room(places=2) as room:
-        first, second = room.place(None), room.place(9 * MIB)
-        await room.large.take(35 * MIB)
-        assert (first.enter_at_once(), second.enter_at_once(), room.held) == (True, False, 1)
-        room.large.give_back(35 * MIB)
-        assert (second.enter_at_once(), room.place(None).enter_at_once(), room.held) == (True, False, 2)
+    async with _storage(places=2) as storage:
+        first, second = storage.place(None), storage.place(9 * MIB)
+        await storage.large.take(35 * MIB)
+        assert (first.enter_at_once(), second.enter_at_once(), storage.held) == (True, False, 1)
+        storage.large.give_back(35 * MIB)
+        assert (second.enter_at_once(), storage.place(None).enter_at_once(), storage.held) == (True, False, 2)
         async with first, second:
-            assert room.held == 2
-        assert (room.free.free, room.large.free) == (2, LARGE * 10 * MIB)
+            assert storage.held == 2
+        assert (storage.free.free, storage.large.free) == (2, LARGE * 10 * MIB)

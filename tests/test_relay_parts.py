@@ -24,7 +24,7 @@ from seslimit import (
 )
 from seslimit.companion.relay import _memory
 from seslimit.companion.relay._memory import REMEMBERED_FOR, Memory, digest
-from seslimit.companion.relay._replies import MAX_LINE, STOPPING, Deed, for_error, one_line
+from seslimit.companion.relay._replies import MAX_LINE, STOPPING, TransactionResult, for_error, one_line
 
 NOW = datetime(2026, 11, 24, 23, 59, 0, tzinfo=UTC)
 
@@ -83,22 +83,22 @@ def test_a_reply_is_one_line_of_ascii(text: str) -> None:
 
 def test_a_reply_names_a_few_and_counts_the_others() -> None:
     """A line has its limit."""
-    deed = Deed(1000)
+    result = TransactionResult(1000)
     for number in range(20):
-        deed.took([f"r{number}@example.net"], Receipt(f"id-{number}", {f"x{number}@example.net": "550 nobody"}))
-    reply = deed.reply()
+        result.took([f"r{number}@example.net"], Receipt(f"id-{number}", {f"x{number}@example.net": "550 nobody"}))
+    reply = result.reply()
     assert reply.startswith("250 2.0.0 Ok id-0 id-1 id-2 id-3 id-4 and 15 more; refused for x0@example.net (550 n")
     assert reply.endswith("and 15 more")
 
 
 def test_what_may_pass_counts_more_than_what_is_for_good() -> None:
     """The client has to come back for it."""
-    deed = Deed(100)
-    deed.failed("554 5.0.0 no")
-    deed.failed("451 4.3.0 later")
-    deed.failed("554 5.0.0 no")
-    assert deed.is_for_now
-    assert deed.reply() == "451 4.3.0 later"
+    result = TransactionResult(100)
+    result.failed("554 5.0.0 no")
+    result.failed("451 4.3.0 later")
+    result.failed("554 5.0.0 no")
+    assert result.is_for_now
+    assert result.reply() == "451 4.3.0 later"
 
 
 def test_a_message_is_told_from_others_by_all_that_it_has() -> None:
@@ -144,8 +144,8 @@ def test_what_is_noted_again_is_counted_once() -> None:
 
 def test_a_relay_that_stops_does_not_promise_to_remember() -> None:
     """What it knows of a message that went to some of its recipients ends with it."""
-    deed = Deed(3, {"a@example.net": "id-1"})
-    deed.failed(STOPPING)
-    assert deed.reply().startswith(
+    result = TransactionResult(3, {"a@example.net": "id-1"})
+    result.failed(STOPPING)
+    assert result.reply().startswith(
         "421 4.3.2 Accepted for 1 of 3 recipients (sent again to all, those get it twice: id-1)"
     )

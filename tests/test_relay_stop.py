@@ -123,7 +123,7 @@ async def test_messages_that_are_held_are_sent_before_the_end() -> None:
         clients = [await stack.enter_async_context(client_of(relay.port)) for _ in range(10)]
         for client in clients:
             await client.hand_over()
-        await until(lambda: len(relay._desk.handover._under_way) == 10)  # type: ignore[union-attr]
+        await until(lambda: len(relay._sessions.handover._under_way) == 10)  # type: ignore[union-attr]
         closing = asyncio.create_task(relay.aclose())
         await asyncio.sleep(0.05)
         service.gate.set()

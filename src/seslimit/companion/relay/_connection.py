@@ -19,9 +19,9 @@ import ssl
 from contextlib import suppress
 from typing import Final, cast
 
-from ._desk import Desk
-from ._errand import Errand
+from ._held import HeldTransaction
 from ._inbox import EndOfInput, Inbox
+from ._sessions import Sessions
 from ._tls import Tls
 
 logger = logging.getLogger("seslimit")
@@ -44,22 +44,22 @@ class RelayConnection(asyncio.Protocol):
     One connection, for a conversation that `_converse` holds.
 
     Args:
-        desk: what the connections of one relay share.
+        sessions: what the connections of one relay share.
         loop: the event loop it runs on.
     """
 
-    def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, sessions: Sessions, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._desk = desk
-        self._options = desk.options
+        self._sessions = sessions
+        self._options = sessions.options
         self._inbox = Inbox(BUFFER)
         self._wire: asyncio.Transport | None = None
         self._lost = False
         self._tls: Tls | None = None
         self._secured: asyncio.Future[None] | None = None
         self._conversation: asyncio.Task[None] | None = None
-        self._errand: Errand | None = None
-        self._unheard: list[Errand] = []
+        self._held: HeldTransaction | None = None
+        self._unheard: list[HeldTransaction] = []
         """Those that were answered after the client's last word."""
         self._awaits_place = False
         self._writable = asyncio.Event()
@@ -84,9 +84,9 @@ class RelayConnection(asyncio.Protocol):
         with suppress(AttributeError):
             transport.max_size = READ  # type: ignore[attr-defined]
         self._inbox.source = self._wire
-        self._desk.arrived(self)
-        if self._options.tls_implicit and self._desk.tls_context is not None:
-            self._start_tls(self._desk.tls_context)
+        self._sessions.arrived(self)
+        if self._options.tls_implicit and self._sessions.tls_context is not None:
+            self._start_tls(self._sessions.tls_context)
         self._conversation = self.loop.create_task(self._handle_client())
 
     def data_received(self, data: bytes) -> None:
@@ -114,8 +114,8 @@ class RelayConnection(asyncio.Protocol):
         self._inbox.end()
         if self._tls is not None and not self._tls.established:
             self.cut()
-        elif self._errand is not None:
-            self._errand.said_last_word()
+        elif self._held is not None:
+            self._held.said_last_word()
         elif self._awaits_place and self._inbox.is_empty and self._conversation is not None:
             # What it would have a place for cannot come any more.
             self._conversation.cancel()
@@ -126,11 +126,11 @@ class RelayConnection(asyncio.Protocol):
         self._lost = True
         self._inbox.end()
         self._writable.set()
-        self._desk.left(self)
+        self._sessions.left(self)
         if exc is not None:
             self._was_not_heard()
-        if self._errand is not None:
-            self._errand.abandon()
+        if self._held is not None:
+            self._held.abandon()
         elif self._conversation is not None:
             self._conversation.cancel()
 
@@ -142,8 +142,8 @@ class RelayConnection(asyncio.Protocol):
 
     def _was_not_heard(self) -> None:
         """The client may come back with what was answered last, and must not get it twice."""
-        for errand in self._unheard:
-            self._desk.handover.was_not_heard(errand)
+        for held in self._unheard:
+            self._sessions.handover.was_not_heard(held)
         self._unheard.clear()
 
     # Ends that come from the relay
@@ -154,8 +154,8 @@ class RelayConnection(asyncio.Protocol):
         if self._ended_at is not None:
             if now - self._ended_at > LINGER:
                 self.cut()
-        elif self._errand is not None and now - self._errand.since > options.patience:
-            self._errand.hurry()
+        elif self._held is not None and now - self._held.since > options.patience:
+            self._held.hurry()
         elif self._content_since is not None and now - self._content_since > options.content_timeout:
             self.dismiss("421 4.4.2 The content took too long to arrive; the message was not sent")
         elif self._idle_since is not None and now - self._idle_since > options.idle_timeout:
@@ -175,8 +175,8 @@ class RelayConnection(asyncio.Protocol):
     def dismiss(self, reply: str) -> None:
         """End the conversation with this reply; a message that is held is answered first, by whoever holds it."""
         self._last_words = self._last_words or reply
-        if self._errand is not None:
-            self._errand.finish()
+        if self._held is not None:
+            self._held.finish()
         elif self._conversation is not None:
             self._conversation.cancel()
 

@@ -33,9 +33,9 @@ from seslimit import (
     classify,
 )
 
-from ._errand import Errand, Parcel
+from ._held import HeldTransaction, MailObject
 from ._memory import Memory, digest
-from ._replies import Deed, for_error
+from ._replies import TransactionResult, for_error
 
 logger = logging.getLogger("seslimit")
 
@@ -105,16 +105,16 @@ class Handover:
     counts: Counts
     hold: float = 0.0
     _memory: Memory = attrs.field(factory=Memory, init=False)
-    _under_way: set[Errand] = attrs.field(factory=set, init=False)
-    _orphans: set[Errand] = attrs.field(factory=set, init=False)
+    _under_way: set[HeldTransaction] = attrs.field(factory=set, init=False)
+    _orphans: set[HeldTransaction] = attrs.field(factory=set, init=False)
     """Those under way whose clients have gone, or may have, and may come back with the same."""
     _quiet_until: float = attrs.field(default=-math.inf, init=False)
 
-    def errand(self) -> Errand:
+    def begin(self) -> HeldTransaction:
         """The hold on a transaction that begins now."""
-        return Errand(self.sender, self._orphans, _now(), self.hold)
+        return HeldTransaction(self.sender, self._orphans, _now(), self.hold)
 
-    async def take(self, mail_from: str, recipients: Sequence[str], content: bytes, errand: Errand) -> str:
+    async def take(self, mail_from: str, recipients: Sequence[str], content: bytes, held: HeldTransaction) -> str:
         """
         Send a transaction's message to all of its recipients, as far as that can be done now.
 
@@ -122,70 +122,70 @@ class Handover:
             the reply to the final dot.
         """
         # Who is named twice, in two parts perhaps, gets one copy.
-        parcel = errand.parcel = mail_from, tuple(dict.fromkeys(recipients)), content
-        self._under_way.add(errand)
+        mail = held.mail = mail_from, tuple(dict.fromkeys(recipients)), content
+        self._under_way.add(held)
         try:
-            for twin in [each for each in self._orphans if each.parcel == parcel and each is not errand]:
+            for twin in [each for each in self._orphans if each.mail == mail and each is not held]:
                 # Its client was cut off in the middle of an attempt, and sends the same again: what came of it counts.
                 twin.repeated = True
                 await asyncio.wait([twin.ended])
-            return await self._take(parcel, errand)
+            return await self._take(mail, held)
         finally:
-            self._under_way.discard(errand)
-            self._orphans.discard(errand)
-            errand.ended.set_result(None)
+            self._under_way.discard(held)
+            self._orphans.discard(held)
+            held.ended.set_result(None)
 
-    def was_not_heard(self, errand: Errand) -> None:
+    def was_not_heard(self, held: HeldTransaction) -> None:
         """The reply to a transaction came back: its client may send it again."""
         self.counts.abandoned += 1
-        if errand.accepted and errand.parcel is not None:
-            self._memory.note(digest(*errand.parcel), errand.accepted, _now())
+        if held.accepted and held.mail is not None:
+            self._memory.note(digest(*held.mail), held.accepted, _now())
 
     async def ended(self, timeout: float) -> None:
         """Return when all that is under way has ended, or after `timeout` seconds."""
         if self._under_way:
-            await asyncio.wait([errand.ended for errand in self._under_way], timeout=timeout)
+            await asyncio.wait([held.ended for held in self._under_way], timeout=timeout)
 
     def dismiss(self) -> None:
         """Make no new attempt for what is under way."""
-        for errand in self._under_way:
-            errand.dismiss()
+        for held in self._under_way:
+            held.dismiss()
 
-    async def _take(self, parcel: Parcel, errand: Errand) -> str:
-        key = digest(*parcel) if self._memory else None
+    async def _take(self, mail: MailObject, held: HeldTransaction) -> str:
+        key = digest(*mail) if self._memory else None
         known = {} if key is None else self._memory.recall(key, _now())
-        deed = Deed(len(parcel[1]), dict(known))
+        result = TransactionResult(len(mail[1]), dict(known))
         try:
-            await self._send(parcel, deed, errand)
+            await self._send(mail, result, held)
         finally:
-            self.counts.recipients += len(deed.accepted) - len(known)
-            self.counts.abandoned += errand.gone
-            errand.accepted = deed.accepted
-            if deed.accepted and (errand.gone or errand.repeated or not deed.done):
-                self._memory.note(key or digest(*parcel), deed.accepted, _now())
+            self.counts.recipients += len(result.accepted) - len(known)
+            self.counts.abandoned += held.gone
+            held.accepted = result.accepted
+            if result.accepted and (held.gone or held.repeated or not result.done):
+                self._memory.note(key or digest(*mail), result.accepted, _now())
             elif self._memory:
                 # Also one that was noted meanwhile: a client that sends the same once more means a new message.
-                self._memory.forget(key or digest(*parcel))
-        reply = deed.reply()
-        return reply if errand.gone and not deed.done else self._counted(reply)
+                self._memory.forget(key or digest(*mail))
+        reply = result.reply()
+        return reply if held.gone and not result.done else self._counted(reply)
 
-    async def _send(self, parcel: Parcel, deed: Deed, errand: Errand) -> None:
-        mail_from, recipients, content = parcel
-        errand.begun = bool(deed.accepted)
-        for part in batched([each for each in recipients if each not in deed.accepted], MAX_RECIPIENTS):
-            if errand.called_back:
-                deed.failed(errand.called_back)
+    async def _send(self, mail: MailObject, result: TransactionResult, held: HeldTransaction) -> None:
+        mail_from, recipients, content = mail
+        held.begun = bool(result.accepted)
+        for part in batched([each for each in recipients if each not in result.accepted], MAX_RECIPIENTS):
+            if held.called_back:
+                result.failed(held.called_back)
                 return
             try:
-                receipt = await errand.send(Message(mail_from, part, content))
+                receipt = await held.send(Message(mail_from, part, content))
             except SESLimitError as error:
-                withdrawn = errand.called_back if type(error) is SendingStopped else None
-                deed.failed(withdrawn or for_error(error, datetime.now(UTC)))
+                withdrawn = held.called_back if type(error) is SendingStopped else None
+                result.failed(withdrawn or for_error(error, datetime.now(UTC)))
                 self._tell(error)
-                if deed.is_for_now:
+                if result.is_for_now:
                     return
             else:
-                deed.took(part, receipt)
+                result.took(part, receipt)
                 if receipt.refused:
                     logger.warning("SES took a message, but not for %s", dict(receipt.refused))
 

@@ -1,7 +1,7 @@
 """
 The relay: an SMTP server in front of SES, for programs that speak SMTP and cannot wait for a rate by themselves.
 
-Puts together where clients arrive (`_reception`), what is said (`_session`) and how a message gets to SES
+Puts together where clients arrive (`_listener`), what is said (`_session`) and how a message gets to SES
 (`_handover`).
 
 Invariant: a message is answered 250 after SES has accepted it, and never before.
@@ -16,12 +16,12 @@ from types import TracebackType
 
 from seslimit import Limiter, RetryPolicy, Sender, State, Transport
 
-from .._listener import Listener
-from ._desk import Desk
+from .._listener import Listener as Hearing
 from ._handover import CountedTransport, Counts, Handover
+from ._listener import Listener
 from ._options import RelayOptions
-from ._reception import Reception
 from ._replies import STOPPING
+from ._sessions import Sessions
 
 POLICY = RetryPolicy(
     max_attempts=5,
@@ -71,7 +71,7 @@ class Relay:
         *,
         limiter: Limiter | None = None,
         retry: RetryPolicy = POLICY,
-        hooks: Iterable[Listener] = (),
+        hooks: Iterable[Hearing] = (),
     ) -> None:
         self.options = options
         self.limiter = limiter or Limiter()
@@ -84,8 +84,8 @@ class Relay:
             hooks=hooks,
             max_in_flight=options.max_pending,
         )
-        self._desk: Desk | None = None
-        self._reception: Reception | None = None
+        self._sessions: Sessions | None = None
+        self._listener: Listener | None = None
         self._asking: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -101,17 +101,17 @@ class Relay:
     @property
     def port(self) -> int:
         """The port that is listened on; 0 while it is not open."""
-        return self._reception.port if self._reception else 0
+        return self._listener.port if self._listener else 0
 
     @property
     def held(self) -> int:
         """Messages that are received or held now."""
-        return self._desk.room.held if self._desk else 0
+        return self._sessions.storage.held if self._sessions else 0
 
     @property
     def connections(self) -> int:
         """Clients that are connected now."""
-        return len(self._desk.sessions) if self._desk else 0
+        return len(self._sessions.connected) if self._sessions else 0
 
     def state(self) -> State:
         """What is going on now, as a value; what clients wait for is among what waits."""
@@ -125,15 +125,15 @@ class Relay:
             ConfigurationError: the address is taken, or the certificate cannot be used. The transport is then closed.
         """
         try:
-            desk = Desk(
+            sessions = Sessions(
                 self.options, self.options.tls_context(), Handover(self._sender, self.counts, self.options.hold)
             )
-            reception = Reception(desk)
-            await reception.open(self.options.listen)
+            listener = Listener(sessions)
+            await listener.open(self.options.listen)
         except BaseException:
             await self._sender.aclose()
             raise
-        self._desk, self._reception = desk, reception
+        self._sessions, self._listener = sessions, listener
         self._asking = asyncio.create_task(self._sender.open())
 
     async def aclose(self, deadline: float = 10.0) -> None:
@@ -151,36 +151,36 @@ class Relay:
         self._closed = True
         if self._asking is not None:
             self._asking.cancel()
-        desk, reception = self._desk, self._reception
-        if desk is None or reception is None:
+        sessions, listener = self._sessions, self._listener
+        if sessions is None or listener is None:
             await self._sender.aclose(deadline)
             return
-        desk.stopping = True
-        for session in list(desk.sessions):
+        sessions.stopping = True
+        for session in list(sessions.connected):
             session.dismiss(STOPPING)
         try:
-            if reception.was_handed_over:
+            if listener.was_handed_over:
                 # Whoever comes now waits in the system's queue for the next one.
-                await reception.close()
-            await desk.handover.ended(max(0.0, deadline - LAST_ATTEMPTS))
-            desk.handover.dismiss()
+                await listener.close()
+            await sessions.handover.ended(max(0.0, deadline - LAST_ATTEMPTS))
+            sessions.handover.dismiss()
             await self._sender.aclose(min(deadline, LAST_ATTEMPTS))
-            await _last_words(desk)
+            await _last_words(sessions)
         finally:
-            await reception.close()
-            await _cut(desk)
+            await listener.close()
+            await _cut(sessions)
 
 
-async def _last_words(desk: Desk) -> None:
+async def _last_words(sessions: Sessions) -> None:
     """Wait until everybody has heard the last reply and gone, but not for ever."""
     with suppress(TimeoutError):
         async with asyncio.timeout(GOODBYE):
-            await desk.empty.wait()
+            await sessions.empty.wait()
 
 
-async def _cut(desk: Desk) -> None:
-    conversations = [each.conversation for each in desk.sessions if each.conversation is not None]
-    for session in list(desk.sessions):
+async def _cut(sessions: Sessions) -> None:
+    conversations = [each.conversation for each in sessions.connected if each.conversation is not None]
+    for session in list(sessions.connected):
         session.cut()
     await asyncio.gather(*conversations, return_exceptions=True)
     await asyncio.sleep(0)

@@ -51,7 +51,7 @@ class Refused(Exception):
 
 
 @attrs.define
-class Deed:
+class TransactionResult:
     """
     What became of one transaction, part by part.
 

@@ -1,7 +1,7 @@
 """
 One client's conversation with the relay.
 
-What may be said, and in which order, is in `_dialogue`; how a content is taken in, in `_intake`; what becomes of a
+What may be said, and in which order, is in `_dialogue`; how a content is taken in, in `_mail_data`; what becomes of a
 message, in `_handover`.
 
 What every message has and nothing has to be waited for (MAIL, RCPT, DATA, the content) is done where it arrives, in
@@ -18,11 +18,11 @@ from typing import Final
 
 from ..._dialogue.login import Credentials, LoginRefused, challenge, exchange_for, response
 from ._connection import RelayConnection
-from ._desk import Desk
 from ._dialogue import HOST_NAME, TOO_LONG, Command, Dialogue, Transaction
 from ._inbox import LineTooLong
-from ._intake import Intake
+from ._mail_data import MailData
 from ._replies import STOPPING, Refused
+from ._sessions import Sessions
 
 GO_AHEAD: Final = "354 End data with <CR><LF>.<CR><LF>"
 
@@ -35,24 +35,24 @@ class RelaySession(RelayConnection):
     One connection and what is said on it.
 
     Args:
-        desk: what the sessions of one relay share.
+        sessions: what the sessions of one relay share.
     """
 
-    def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(desk, loop)
-        self._dialogue = Dialogue(desk.options, desk.tls_context is not None)
+    def __init__(self, sessions: Sessions, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(sessions, loop)
+        self._dialogue = Dialogue(sessions.options, sessions.tls_context is not None)
         self._awaits_command = False
-        self._intake: Intake | None = None
+        self._mail_data: MailData | None = None
         """The message whose content is taken in where it arrives."""
-        self._received: Intake | None = None
+        self._received: MailData | None = None
         """The message that the conversation is woken for."""
 
     # Commands in, replies out
 
     def _heard(self, data: bytes) -> None:
         # What needs no waiting is done where it arrives: to wake the conversation for it costs as much again.
-        if self._intake is not None:
-            self._take_in(self._intake, data)
+        if self._mail_data is not None:
+            self._take_in(self._mail_data, data)
         elif not (self._awaits_command and self._answer_at_once(data)):
             super()._heard(data)
 
@@ -78,20 +78,20 @@ class RelaySession(RelayConnection):
 
     def _begin_at_once(self, command: Command) -> str | None:
         """Begin a content if there is a place for it; where there is none, the conversation waits for one."""
-        intake = self._desk.intake(self._dialogue.begin_content(command.argument))
-        if not intake.place.enter_at_once():
-            self._received = intake
+        mail_data = self._sessions.mail_data(self._dialogue.begin_content(command.argument))
+        if not mail_data.place.enter_at_once():
+            self._received = mail_data
             return None
-        self._intake = intake
+        self._mail_data = mail_data
         self._content_since = self.loop.time()
         return GO_AHEAD
 
-    def _take_in(self, intake: Intake, data: bytes) -> None:
+    def _take_in(self, mail_data: MailData, data: bytes) -> None:
         self._idle_since = self.loop.time()
-        rest = intake.feed(data)
-        if intake.ended or intake.too_long or not intake.fits:
+        rest = mail_data.feed(data)
+        if mail_data.ended or mail_data.too_long or not mail_data.fits:
             # The conversation takes over, be it to hand the message over, to wait for more room, or to refuse it.
-            self._intake, self._received = None, intake
+            self._mail_data, self._received = None, mail_data
             super()._heard(b"DATA\r\n" + rest)
 
     @property
@@ -101,23 +101,23 @@ class RelaySession(RelayConnection):
 
     def dismiss(self, reply: str) -> None:
         """End the conversation with this reply, behind the answer to a message that has arrived as a whole."""
-        if self._has_whole and self._errand is None:
+        if self._has_whole and self._held is None:
             self._last_words = self._last_words or reply
         else:
             super().dismiss(reply)
 
     async def _converse(self) -> None:
-        if self._desk.stopping:
+        if self._sessions.stopping:
             self._last_words = STOPPING
             return
         await self.push(f"220 {HOST_NAME} ESMTP")
         try:
             await self._answer_all()
         finally:
-            for intake in (self._intake, self._received):
-                if intake is not None and intake.place.entered:
-                    intake.place.leave()
-            self._intake = self._received = None
+            for mail_data in (self._mail_data, self._received):
+                if mail_data is not None and mail_data.place.entered:
+                    mail_data.place.leave()
+            self._mail_data = self._received = None
 
     async def _answer_all(self) -> None:
         while self._last_words is None or self._has_whole:
@@ -161,7 +161,7 @@ class RelaySession(RelayConnection):
     # Commands that take time
 
     async def _starttls(self, argument: str) -> None:
-        context = self._desk.tls_context
+        context = self._sessions.tls_context
         self._dialogue.check_tls(argument)
         if context is None:
             raise Refused("503 5.5.1 TLS is not offered here")
@@ -198,34 +198,34 @@ class RelaySession(RelayConnection):
         return hmac.compare_digest(given.user, user) & hmac.compare_digest(given.password, password)
 
     async def _data(self, argument: str) -> None:
-        intake, self._received = self._received, None
-        if intake is None:
-            intake = self._desk.intake(self._dialogue.begin_content(argument))
-        begun = intake.place.entered
+        mail_data, self._received = self._received, None
+        if mail_data is None:
+            mail_data = self._sessions.mail_data(self._dialogue.begin_content(argument))
+        begun = mail_data.place.entered
         self._awaits_place = not begun
-        async with intake.place:
+        async with mail_data.place:
             self._awaits_place = False
             if not begun:
                 await self.push(GO_AHEAD)
                 self._content_since = self.loop.time()
-            reply = await self._hand_over(intake.transaction, await self._content(intake))
+            reply = await self._hand_over(mail_data.transaction, await self._content(mail_data))
         if reply.startswith("421"):
             self._last_words = reply
         else:
             await self.push(reply)
 
     async def _hand_over(self, transaction: Transaction, content: bytes) -> str:
-        self._errand = errand = self._desk.handover.errand()
+        self._held = held = self._sessions.handover.begin()
         if self._inbox.ended:
-            errand.said_last_word()
+            held.said_last_word()
         try:
-            return await self._desk.handover.take(transaction.mail_from, transaction.recipients, content, errand)
+            return await self._sessions.handover.take(transaction.mail_from, transaction.recipients, content, held)
         finally:
-            self._errand = None
+            self._held = None
             if self._inbox.ended:
-                self._unheard.append(errand)
+                self._unheard.append(held)
 
-    async def _content(self, intake: Intake) -> bytes:
+    async def _content(self, mail_data: MailData) -> bytes:
         """
         The content, when all of it is there.
 
@@ -233,19 +233,19 @@ class RelaySession(RelayConnection):
             Refused: it is too long.
         """
         while True:
-            if not intake.fits:
+            if not mail_data.fits:
                 self._content_since = None
-                await intake.grow()
+                await mail_data.grow()
                 self._content_since = self.loop.time()
-            if intake.ended:
+            if mail_data.ended:
                 self._content_since = None
-                return intake.content()
-            intake.check_bearable()
-            await self._read_more(intake)
+                return mail_data.content()
+            mail_data.check_bearable()
+            await self._read_more(mail_data)
 
-    async def _read_more(self, intake: Intake) -> None:
+    async def _read_more(self, mail_data: MailData) -> None:
         self._idle_since = self.loop.time()
         chunk = await self._inbox.chunk()
         self._idle_since = None
-        if rest := intake.feed(chunk):
+        if rest := mail_data.feed(chunk):
             self._inbox.feed(rest)

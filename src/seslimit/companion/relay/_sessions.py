@@ -15,14 +15,14 @@ import attrs
 
 from ._dialogue import Transaction
 from ._handover import Handover
-from ._intake import Intake
+from ._mail_data import MailData
 from ._options import RelayOptions
-from ._room import Room
+from ._storage import Storage
 
 logger = logging.getLogger("seslimit")
 
 
-class Visitor(Protocol):
+class OpenSession(Protocol):
     """A connection, as far as it is everybody's business."""
 
     @property
@@ -44,7 +44,7 @@ class Visitor(Protocol):
 
 
 @attrs.define(eq=False)
-class Desk:
+class Sessions:
     """
     The shared side of all sessions of one relay.
 
@@ -57,10 +57,10 @@ class Desk:
     options: RelayOptions
     tls_context: ssl.SSLContext | None
     handover: Handover
-    room: Room = attrs.field(init=False)
+    storage: Storage = attrs.field(init=False)
     free: asyncio.Semaphore = attrs.field(init=False)
     """Connections that may still be accepted."""
-    sessions: set[Visitor] = attrs.field(factory=set, init=False)
+    connected: set[OpenSession] = attrs.field(factory=set, init=False)
     empty: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     """Set while nobody is connected."""
     stopping: bool = attrs.field(default=False, init=False)
@@ -69,12 +69,12 @@ class Desk:
     """Parameters that were dropped, and are in the log."""
 
     def __attrs_post_init__(self) -> None:
-        self.room = Room(self.options.max_pending, self.options.max_size)
+        self.storage = Storage(self.options.max_pending, self.options.max_size)
         self.free = asyncio.Semaphore(self.options.max_connections)
         self.empty.set()
 
-    def intake(self, transaction: Transaction) -> Intake:
-        """The reception of a message with this envelope; it has no place yet."""
+    def mail_data(self, transaction: Transaction) -> MailData:
+        """What is received for this envelope; it has no place yet."""
         if transaction.dropped - self._told:
             self._told |= transaction.dropped
             logger.warning(
@@ -82,17 +82,17 @@ class Desk:
                 "is dropped",
                 ", ".join(sorted(transaction.dropped)),
             )
-        return Intake(transaction, self.room.place(transaction.size), self.options.max_size)
+        return MailData(transaction, self.storage.place(transaction.size), self.options.max_size)
 
-    def arrived(self, session: Visitor) -> None:
+    def arrived(self, session: OpenSession) -> None:
         """A connection was accepted."""
-        self.sessions.add(session)
+        self.connected.add(session)
         self.empty.clear()
 
-    def left(self, session: Visitor) -> None:
+    def left(self, session: OpenSession) -> None:
         """A connection is no more."""
-        if session in self.sessions:
-            self.sessions.remove(session)
+        if session in self.connected:
+            self.connected.remove(session)
             self.free.release()
-            if not self.sessions:
+            if not self.connected:
                 self.empty.set()

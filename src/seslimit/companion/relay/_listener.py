@@ -14,8 +14,8 @@ import socket
 from contextlib import suppress
 
 from .._address import Address, handed_over, not_listening
-from ._desk import Desk
 from ._session import RelaySession
+from ._sessions import Sessions
 
 logger = logging.getLogger("seslimit")
 
@@ -29,18 +29,18 @@ OUT_OF_FILES = 1.0
 """Seconds before the next attempt to accept, when the system has no more files for it."""
 
 
-class Reception:
+class Listener:
     """
     Accepts the connections of one relay.
 
     Args:
-        desk: what their sessions share.
+        sessions: what their sessions share.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, sessions: Sessions) -> None:
         self.was_handed_over = False
         """Whether the socket is somebody else's, who keeps it open when this one stops."""
-        self._desk = desk
+        self._sessions = sessions
         self._socket: socket.socket | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -82,11 +82,11 @@ class Reception:
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._desk.free.acquire()
+            await self._sessions.free.acquire()
             try:
                 accepted, _ = await loop.sock_accept(listening)
             except OSError as error:
-                self._desk.free.release()
+                self._sessions.free.release()
                 if not isinstance(error, ConnectionError):
                     logger.warning("no connection can be accepted now: %s", error)
                     await asyncio.sleep(OUT_OF_FILES)
@@ -95,21 +95,21 @@ class Reception:
                 # asyncio does so by itself only where the socket knows that it is TCP's, and an accepted one does not;
                 # the reply behind a pipelined one would wait 40 ms for an acknowledgement.
                 accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            session = RelaySession(self._desk, loop)
+            session = RelaySession(self._sessions, loop)
             try:
                 await loop.connect_accepted_socket(lambda: session, accepted)  # noqa: B023  # it is called at once
             except OSError:
                 accepted.close()
                 if not session.arrived:
-                    self._desk.free.release()
+                    self._sessions.free.release()
 
     async def _look(self) -> None:
-        loop, options = asyncio.get_running_loop(), self._desk.options
+        loop, options = asyncio.get_running_loop(), self._sessions.options
         shortest = min(options.idle_timeout, options.content_timeout, options.patience)
         while True:
             await asyncio.sleep(min(LOOK_EVERY, shortest / 4))
             now = loop.time()
-            for session in list(self._desk.sessions):
+            for session in list(self._sessions.connected):
                 session.look(now)
 
 

@@ -1,5 +1,5 @@
 """
-Room for the messages that are received and held.
+Storage for the messages that are received and held.
 
 Decides how much memory contents may take, and who waits for it. Every message takes a place, which has room for
 `SMALL` bytes; one that is larger takes its size in addition from what all large ones share.
@@ -27,12 +27,12 @@ SLACK = 64 * 1024
 """Bytes beyond its declared size that a message may have: it is an estimate (RFC 1870, 5)."""
 
 
-class OutOfRoom(Exception):
+class OutOfStorage(Exception):
     """A message is longer than its client said, and no room was taken for so much."""
 
 
 @attrs.define(eq=False)
-class Stock:
+class Quantity:
     """
     Something of which there is so much, for those who take of it in the order in which they come.
 
@@ -78,7 +78,7 @@ class Stock:
 
 
 @attrs.define(eq=False)
-class Room:
+class Storage:
     """
     The room of one relay.
 
@@ -89,14 +89,14 @@ class Room:
 
     _places: int
     max_size: int
-    free: Stock = attrs.field(init=False)
+    free: Quantity = attrs.field(init=False)
     """Places."""
-    large: Stock = attrs.field(init=False)
+    large: Quantity = attrs.field(init=False)
     """Bytes that the large messages share."""
 
     def __attrs_post_init__(self) -> None:
-        self.free = Stock(self._places)
-        self.large = Stock(LARGE * self.max_size)
+        self.free = Quantity(self._places)
+        self.large = Quantity(LARGE * self.max_size)
 
     @property
     def held(self) -> int:
@@ -118,18 +118,18 @@ class Room:
 class Place:
     """The place of one message, for as long as the block lasts; to enter it is free where it was entered before."""
 
-    _room: Room
+    _storage: Storage
     _size: int
     """Bytes of what large messages share."""
     entered: bool = attrs.field(default=False, init=False)
 
     async def __aenter__(self) -> Place:
         if not self.entered:
-            await self._room.free.take(1)
+            await self._storage.free.take(1)
             try:
-                await self._room.large.take(self._size)
+                await self._storage.large.take(self._size)
             except BaseException:
-                self._room.free.give_back(1)
+                self._storage.free.give_back(1)
                 raise
             self.entered = True
         return self
@@ -141,11 +141,11 @@ class Place:
 
     def enter_at_once(self) -> bool:
         """Enter if nothing has to be waited for; returns whether it was entered."""
-        room = self._room
-        if not room.free.take_at_once(1):
+        storage = self._storage
+        if not storage.free.take_at_once(1):
             return False
-        if not room.large.take_at_once(self._size):
-            room.free.give_back(1)
+        if not storage.large.take_at_once(self._size):
+            storage.free.give_back(1)
             return False
         self.entered = True
         return True
@@ -153,8 +153,8 @@ class Place:
     def leave(self) -> None:
         """Give everything back."""
         self.entered = False
-        self._room.free.give_back(1)
-        self._room.large.give_back(self._size)
+        self._storage.free.give_back(1)
+        self._storage.large.give_back(self._size)
 
     def fits(self, size: int) -> bool:
         """Whether there is room for a content of this size."""
@@ -165,9 +165,9 @@ class Place:
         Take room for the largest message, for one whose size was not told.
 
         Raises:
-            OutOfRoom: its size was told, and this is more.
+            OutOfStorage: its size was told, and this is more.
         """
         if self._size:
-            raise OutOfRoom
-        await self._room.large.take(self._room.max_size)
-        self._size = self._room.max_size
+            raise OutOfStorage
+        await self._storage.large.take(self._storage.max_size)
+        self._size = self._storage.max_size

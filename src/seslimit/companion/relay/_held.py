@@ -18,12 +18,12 @@ from ._replies import LEFT, STOPPING, WAITED
 LOOK_AGAIN = 1.0
 """Seconds between two looks at whether anything can be sent again."""
 
-Parcel: TypeAlias = tuple[str, tuple[str, ...], bytes]
+MailObject: TypeAlias = tuple[str, tuple[str, ...], bytes]
 """Return address, recipients and content: what makes two transactions the same."""
 
 
 @attrs.define(eq=False)
-class Errand:
+class HeldTransaction:
     """
     The hold on one transaction, from its final dot to its reply.
 
@@ -35,7 +35,7 @@ class Errand:
     """
 
     _sender: Sender
-    _orphans: set[Errand]
+    _orphans: set[HeldTransaction]
     since: float
     _hold: float
     repeated: bool = attrs.field(default=False, init=False)
@@ -52,7 +52,7 @@ class Errand:
     """Whether the relay is about to stop: what has its turn is sent, and nothing else is waited for."""
     begun: bool = attrs.field(default=False, init=False)
     """Whether a part of it was accepted."""
-    parcel: Parcel | None = attrs.field(default=None, init=False)
+    mail: MailObject | None = attrs.field(default=None, init=False)
     ended: asyncio.Future[None] = attrs.field(factory=lambda: asyncio.get_running_loop().create_future(), init=False)
     _message: Message | None = attrs.field(default=None, init=False)
 

@@ -13,12 +13,12 @@ from ..._dialogue.content import Content
 from ._dialogue import Transaction
 from ._envelope import too_long
 from ._replies import Refused
-from ._room import OutOfRoom, Place
+from ._storage import OutOfStorage, Place
 
 
-class Intake:
+class MailData:
     """
-    The reception of one message.
+    One message on its way in: its envelope, its place, and its content so far.
 
     Args:
         transaction: its envelope.
@@ -69,7 +69,7 @@ class Intake:
         """Take more room; without any, for a message that is longer than was said, the rest is not kept."""
         try:
             await self.place.grow()
-        except OutOfRoom:
+        except OutOfStorage:
             self._lied = True
             self._content.limit = 0
 
