@@ -300,8 +300,11 @@ def _raw(body: bytes, *headers: str, path: str = "/") -> bytes:
         (("listmonk", "p\u00e4ss:word"), 200),
     ],
 )
-async def test_the_login_has_to_be_right(given: str | tuple[str, str] | None, status: int) -> None:
+async def test_the_login_has_to_be_right(
+    given: str | tuple[str, str] | None, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both user and password; a refusal says which scheme."""
+    monkeypatch.setattr("seslimit.companion._logins.WAIT", 0.01)
     async with running(user="listmonk", password="p\u00e4ss:word") as client:
         if isinstance(given, tuple):
             given = "Basic " + base64.b64encode(":".join(given).encode()).decode()
@@ -506,7 +509,7 @@ def test_the_description_names_every_answer() -> None:
     answers = {path: set(methods[name]["responses"]) for path, methods in document["paths"].items() for name in methods}
     assert document["openapi"] == "3.1.0"
     assert answers == {
-        "/": {"200", "400", "401", "408", "413", "415", "422", "502", "503"},
+        "/": {"200", "400", "401", "408", "413", "415", "422", "429", "502", "503"},
         "/health": {"200", "503"},
     }
 

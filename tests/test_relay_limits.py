@@ -18,7 +18,7 @@ from seslimit import ConfigurationError
 from seslimit.companion.relay import Relay, RelayOptions
 from seslimit.companion.relay._storage import LARGE, SMALL, OutOfStorage, Quantity, Storage
 
-from .relaying import Client, Service, client_of, options, relay_to, session, stuffed, until
+from .relaying import Service, client_of, options, relay_to, session, stuffed, until
 
 LOGIN = {"user": "somebody", "password": "s3kr1t"}
 MIB = 1024 * 1024
@@ -121,8 +121,9 @@ async def test_a_login_that_is_set_is_required() -> None:
     ("user", "password"),
     [("somebody", "wrong"), ("nobody", "s3kr1t"), ("somebody", ""), ("", ""), ("somebody", "s3kr1t\u00e9")],
 )
-async def test_a_wrong_login(user: str, password: str) -> None:
+async def test_a_wrong_login(user: str, password: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """535, and nothing can be sent."""
+    monkeypatch.setattr("seslimit.companion._logins.WAIT", 0.01)
     async with session(Service(), **LOGIN) as client:
         assert (await client.say(_plain(user, password))).startswith("535")
         assert (await client.say("MAIL FROM:<a@example.org>")).startswith("530")
@@ -221,24 +222,6 @@ async def test_a_browser_is_sent_away_at_once(line: str) -> None:
 
 
 # How much it takes
-
-
-async def test_connections_beyond_the_limit_are_not_accepted() -> None:
-    """They wait, and are served when another one has left."""
-    async with (
-        relay_to(Service(), max_connections=2) as relay,
-        client_of(relay.port),
-        client_of(relay.port) as second,
-    ):
-        reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
-        third = Client(reader, writer)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await reader.readline()
-        assert relay.connections == 2
-        await second.say("QUIT")
-        assert (await third.reply()).startswith("220")
-        await third.aclose()
 
 
 async def test_messages_beyond_the_limit_wait_for_the_go_ahead() -> None:

@@ -289,7 +289,7 @@ def _measure(
 @click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="Certificate (PEM) for TLS.")
 @click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="Its key, if not in the same file.")
 @click.option("--tls-implicit", is_flag=True, help="TLS from the first byte, as on port 465, not by STARTTLS.")
-@click.option("--max-connections", type=click.IntRange(min=1), help="Clients at once; more wait.  [default: 500]")
+@click.option("--max-connections", type=click.IntRange(min=1), help="Clients at once.  [default: 2000]")
 @click.option("--max-pending", type=click.IntRange(min=1), help="Messages held at once; more wait.  [default: 100]")
 @click.option("--max-size", type=click.IntRange(min=1), help="Bytes of a message.  [default: 40 MB, as SES]")
 @click.option(

@@ -16,7 +16,7 @@ from .._pacing.limiter import Limiter
 from ..companion._address import Address
 from ..transports import transport_from_url
 from ._ending import Status, shown
-from ._serving import print_line, serve
+from ._serving import allow_connections, print_line, serve
 from ._signals import stop_signals
 from ._view import duration, per_second
 from ._web import observer, shown_live
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 DRAIN = 10.0
 """Seconds that what is held is given after the first signal."""
+
+MAX_CONNECTIONS = 2000
+"""Connections of the messenger's at once."""
 
 
 @attrs.frozen(kw_only=True)
@@ -79,6 +82,7 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
     """
     observers = observer(command.web, f"listmonk to {shown(command.to)}")
     messenger = _messenger(command, observers)
+    allow_connections(MAX_CONNECTIONS)
     stopped = asyncio.Event()
 
     def tell(line: str) -> None:

@@ -21,7 +21,7 @@ from ..companion.relay import Relay, RelayOptions
 from ..companion.relay._options import PASSWORD, USER
 from ..transports import transport_from_url
 from ._ending import Status, shown
-from ._serving import print_line, serve
+from ._serving import allow_connections, print_line, serve
 from ._signals import stop_signals
 from ._view import duration, per_second
 from ._web import observer, shown_live
@@ -77,6 +77,7 @@ async def relay(command: RelayCommand, console: Console) -> int:
         ConfigurationError: the relay could not begin.
     """
     options = command.options()
+    allow_connections(options.max_connections)
     limiter = Limiter(command.rate, max_rate=command.max_rate)
     observers = observer(command.web, f"relay to {shown(command.to)}")
     server = Relay(transport_from_url(command.to), options, limiter=limiter, hooks=observers)

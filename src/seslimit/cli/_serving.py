@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from rich.console import Console
 
@@ -11,6 +12,21 @@ from ._view import duration
 
 STATUS_EVERY = 10.0
 """Seconds between two status lines, where there is anything new."""
+
+
+OTHER_FILES = 256
+"""Files beside the connections of clients: those to the service, the program's own."""
+
+
+def allow_connections(count: int) -> None:
+    """Let the process have so many connections, as far as the system lets it: 1,024 files are usual at first."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = count + OTHER_FILES if hard == resource.RLIM_INFINITY else min(count + OTHER_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def serve(

@@ -23,6 +23,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from .._address import Address, handed_over
+from .._clients import Clients
+from .._logins import FailedLogins
 
 KEEP_ALIVE = 3600.0
 """Seconds that an idle connection stays open: longer than any time-out of listmonk, which would lose a message to a
@@ -36,6 +38,9 @@ READ_TIME = 60.0
 
 HEAD_TIME = 60.0
 """Seconds in which the head of a connection's first request has to arrive."""
+
+MAX_CONNECTIONS = 2000
+"""Connections at once; see `Clients` for who goes when there is one more."""
 
 ANSWER_TIME = 1.0
 """Seconds for the last answers to be written when the door closes."""
@@ -100,18 +105,31 @@ class _Log(logging.LoggerAdapter[logging.Logger]):
 
 
 class _Server(web.Server):
-    """aiohttp's server, which ends a connection on which no request has come in time; aiohttp would wait an hour."""
+    """
+    aiohttp's server, with bounds on those that connect.
+
+    A connection on which no request has come in time ends; aiohttp would wait an hour. When there are too many, the
+    oldest on which no request was let in ends, from the address with the most of those.
+    """
 
     def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any) -> None:
         super().__init__(handler, **options)
         self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+        self._clients: Clients[asyncio.Transport] = Clients(MAX_CONNECTIONS)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         self._silent[handler] = asyncio.get_running_loop().call_later(HEAD_TIME, transport.abort)
+        peer = transport.get_extra_info("peername")
+        self._clients.arrived(transport, str(peer[0]) if peer else "")
+        if self._clients.are_too_many and (goes := self._clients.oldest_unproven()) is not None:
+            self._clients.left(goes)
+            goes.abort()
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         self.spoke(handler)
+        if handler.transport is not None:
+            self._clients.left(handler.transport)
         super().connection_lost(handler, exc)
 
     def spoke(self, handler: web.RequestHandler) -> None:
@@ -119,6 +137,11 @@ class _Server(web.Server):
         timer = self._silent.pop(handler, None)
         if timer is not None:
             timer.cancel()
+
+    def proved(self, request: web.BaseRequest) -> None:
+        """A request may be made by whoever makes it."""
+        if request.transport is not None:
+            self._clients.proved(request.transport)
 
 
 class Door:
@@ -151,6 +174,7 @@ class Door:
         self._post = post
         self._health = health
         self._left = left
+        self._logins = FailedLogins(logging.getLogger("seslimit.listmonk"))
         self._reading = 0
         self._server: _Server | None = None
         self._runner: web.ServerRunner | None = None
@@ -191,7 +215,7 @@ class Door:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._server is not None:
             self._server.spoke(request.protocol)
-        answer = self._refused(request)
+        answer = self._misdirected(request) or await self._shut_out(request) or self._unreadable(request)
         if answer is None and request.path == HEALTH:
             answer = self._health()
         if answer is None:
@@ -208,21 +232,39 @@ class Door:
             response.force_close()
         return response
 
-    def _refused(self, request: web.BaseRequest) -> Answer | None:
-        """What is wrong with a request as far as its head tells; None where nothing is."""
+    def _misdirected(self, request: web.BaseRequest) -> Answer | None:
         allowed = METHODS.get(request.path)
         if allowed is None:
             return Answer.refusal(404, f"There is nothing at this path; messages are posted to {MESSAGES} alone.")
         if request.method not in allowed:
             return Answer(405, {"error": f"Use {allowed[0]}."}, {"Allow": ", ".join(allowed)}, last=True)
+        return None
+
+    async def _shut_out(self, request: web.BaseRequest) -> Answer | None:
+        """The answer to whoever may not post, which takes its time."""
         if request.path == HEALTH:
             return None
-        if self._login is not None and not self._login.admits(request.headers.get("Authorization", "")):
-            challenge = {"WWW-Authenticate": 'Basic realm="seslimit", charset="UTF-8"'}
-            return Answer(401, {"error": "User or password is missing or wrong."}, challenge, last=True)
-        return self._unreadable(request)
+        if self._login is not None:
+            host, now = request.remote or "", asyncio.get_running_loop().time()
+            if (again := self._logins.refuses(host, now)) is not None:
+                return _too_many_failed(again)
+            given = request.headers.get("Authorization", "")
+            if not self._login.admits(given):
+                # Whoever gives none asks what is wanted.
+                wait = self._logins.failed(host, now) if given else 0.0
+                if wait is None:
+                    return _too_many_failed(1)
+                await asyncio.sleep(wait)
+                challenge = {"WWW-Authenticate": 'Basic realm="seslimit", charset="UTF-8"'}
+                return Answer(401, {"error": "User or password is missing or wrong."}, challenge, last=True)
+            self._logins.right(host, now)
+        if self._server is not None:
+            self._server.proved(request)
+        return None
 
     def _unreadable(self, request: web.BaseRequest) -> Answer | None:
+        if request.path == HEALTH:
+            return None
         if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
             return attrs.evolve(Answer.refusal(415, "Post application/json in UTF-8."), last=True)
         if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
@@ -253,3 +295,8 @@ class Door:
         finally:
             self._reading -= len(body)
         return await self._post(bytes(body))
+
+
+def _too_many_failed(again: int) -> Answer:
+    words = {"error": "Too many logins failed from your address.", "retry_after": again}
+    return Answer(429, words, {"Retry-After": str(again)}, last=True)

@@ -32,6 +32,9 @@ BUFFER: Final = 2**15
 READ: Final = 2**16
 """Bytes that are read from the socket at once, where asyncio lets itself be told."""
 
+READ_UNPROVEN: Final = 2**12
+"""The same for whoever has neither logged in nor begun a message: many connections that say much cost little."""
+
 LINGER: Final = 5.0
 """Seconds for the last words to be read, after which the connection is cut."""
 
@@ -54,6 +57,9 @@ class RelayConnection(asyncio.Protocol):
         self._options = sessions.options
         self._inbox = Inbox(BUFFER)
         self._wire: asyncio.Transport | None = None
+        self._arrived_at = loop.time()
+        self._proven = False
+        """Whether it has logged in, or begun a message where no login is needed."""
         self._lost = False
         self._tls: Tls | None = None
         self._secured: asyncio.Future[None] | None = None
@@ -72,6 +78,25 @@ class RelayConnection(asyncio.Protocol):
     async def _converse(self) -> None:
         raise NotImplementedError
 
+    @property
+    def awaits_content(self) -> bool:
+        """Whether the client has the go-ahead, and its content is not there, or not taken up yet."""
+        raise NotImplementedError
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nothing happens between two transactions; None while anything does."""
+        raise NotImplementedError
+
+    def behind(self, now: float) -> float:
+        """Seconds that the content is behind: without a byte of it, or behind the slowest pace."""
+        raise NotImplementedError
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the content has more room than the others."""
+        raise NotImplementedError
+
     def _heard(self, data: bytes) -> None:
         self._inbox.feed(data)
 
@@ -81,13 +106,28 @@ class RelayConnection(asyncio.Protocol):
         """Begin the conversation."""
         # Not asked whether it is one: uvloop's do not derive from asyncio's.
         self._wire = cast("asyncio.Transport", transport)
-        with suppress(AttributeError):
-            transport.max_size = READ  # type: ignore[attr-defined]
+        self._read_at_once(READ_UNPROVEN)
         self._inbox.source = self._wire
         self._sessions.arrived(self)
         if self._options.tls_implicit and self._sessions.tls_context is not None:
             self._start_tls(self._sessions.tls_context)
         self._conversation = self.loop.create_task(self._handle_client())
+
+    @property
+    def host(self) -> str:
+        """Where the client is; empty where it has no address."""
+        peer = None if self._wire is None else self._wire.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
+    def _prove(self) -> None:
+        """It is a client, and not somebody who occupies a connection."""
+        self._proven = True
+        self._sessions.clients.proved(self)
+        self._read_at_once(READ)
+
+    def _read_at_once(self, size: int) -> None:
+        with suppress(AttributeError):
+            self._wire.max_size = size  # type: ignore[union-attr]
 
     def data_received(self, data: bytes) -> None:
         """Take what the client says, out of TLS where that has begun."""
@@ -154,8 +194,11 @@ class RelayConnection(asyncio.Protocol):
         if self._ended_at is not None:
             if now - self._ended_at > LINGER:
                 self.cut()
-        elif self._held is not None and now - self._held.since > options.patience:
-            self._held.hurry()
+        elif self._held is not None:
+            if now - self._held.since > options.patience:
+                self._held.hurry()
+        elif not self._proven and now - self._arrived_at > options.login_timeout:
+            self.dismiss("421 4.4.2 Nothing was begun in time")
         elif self._content_since is not None and now - self._content_since > options.content_timeout:
             self.dismiss("421 4.4.2 The content took too long to arrive; the message was not sent")
         elif self._idle_since is not None and now - self._idle_since > options.idle_timeout:
@@ -184,11 +227,6 @@ class RelayConnection(asyncio.Protocol):
         """End the connection at once."""
         if self._wire is not None:
             self._wire.abort()
-
-    @property
-    def arrived(self) -> bool:
-        """Whether the connection was ever there."""
-        return self._wire is not None
 
     @property
     def conversation(self) -> asyncio.Task[None] | None:

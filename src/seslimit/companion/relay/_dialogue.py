@@ -107,6 +107,11 @@ class Dialogue:
         }
 
     @property
+    def is_proven(self) -> bool:
+        """Whether this is a client: it has logged in, or has begun a message where no login is needed."""
+        return self.authenticated or (self.transaction is not None and not self.options.user)
+
+    @property
     def enough(self) -> str | None:
         """The last words for a client that has used up its patience; None while it has not."""
         if self.errors > MAX_ERRORS:

@@ -21,16 +21,13 @@ import attrs
 from seslimit import (
     MAX_RECIPIENTS,
     AccountBlocked,
+    Attempted,
     Message,
     Outcome,
-    Receipt,
     Sender,
     SendFailed,
     SendingStopped,
-    SendQuota,
     SESLimitError,
-    Transport,
-    classify,
 )
 
 from ._held import HeldTransaction, MailObject
@@ -62,32 +59,11 @@ class Counts:
     throttled: int = 0
     """Attempts that SES refused for the rate; no client hears of them."""
 
-
-@attrs.frozen(eq=False)
-class CountedTransport:
-    """A transport that counts attempts."""
-
-    inner: Transport
-    counts: Counts
-
-    async def send(self, message: Message) -> Receipt:
-        """Make one attempt; see `Transport.send`."""
-        self.counts.attempts += 1
-        try:
-            return await self.inner.send(message)
-        except Exception as error:
-            self.counts.throttled += classify(error) is Outcome.THROTTLED
-            raise
-
-    async def quota(self) -> SendQuota | None:
-        """The account's sending quota, where the transport knows it."""
-        asked = getattr(self.inner, "quota", None)
-        quota: SendQuota | None = None if asked is None else await asked()
-        return quota
-
-    async def aclose(self) -> None:
-        """Close the transport."""
-        await self.inner.aclose()
+    def on_event(self, event: object) -> None:
+        """Count attempts; see `Sender(hooks=…)`."""
+        if isinstance(event, Attempted):
+            self.attempts += 1
+            self.throttled += event.outcome is Outcome.THROTTLED
 
 
 @attrs.define(eq=False)
@@ -96,7 +72,7 @@ class Handover:
     Hands transactions over to SES.
 
     Args:
-        sender: sends the messages that they are split into; its transport is a `CountedTransport`.
+        sender: sends the messages that they are split into.
         counts: what became of them.
         hold: seconds for which a transaction is held when nothing can be sent at all.
     """

@@ -3,7 +3,8 @@ Where clients arrive: the listening socket, and how many are let in.
 
 Decides when the next connection is accepted and when one has lasted too long. It must not know what is said.
 
-Invariant: no connection is accepted for which there is no place; it waits in the system's queue, and costs nothing.
+Invariant: a connection is greeted at once, unless every other one is at work; then it waits, and further ones wait in
+the system's queue.
 """
 
 from __future__ import annotations
@@ -82,15 +83,22 @@ class Listener:
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._sessions.free.acquire()
             try:
                 accepted, _ = await loop.sock_accept(listening)
             except OSError as error:
-                self._sessions.free.release()
-                if not isinstance(error, ConnectionError):
+                if not isinstance(error, ConnectionError) and not self._sessions.shed():
                     logger.warning("no connection can be accepted now: %s", error)
                     await asyncio.sleep(OUT_OF_FILES)
+                else:
+                    await asyncio.sleep(0)
                 continue
+            try:
+                while not self._sessions.takes_more:
+                    self._sessions.changed.clear()
+                    await self._sessions.changed.wait()
+            except asyncio.CancelledError:
+                accepted.close()
+                raise
             with suppress(OSError):
                 # asyncio does so by itself only where the socket knows that it is TCP's, and an accepted one does not;
                 # the reply behind a pipelined one would wait 40 ms for an acknowledgement.
@@ -100,17 +108,18 @@ class Listener:
                 await loop.connect_accepted_socket(lambda: session, accepted)  # noqa: B023  # it is called at once
             except OSError:
                 accepted.close()
-                if not session.arrived:
-                    self._sessions.free.release()
 
     async def _look(self) -> None:
         loop, options = asyncio.get_running_loop(), self._sessions.options
-        shortest = min(options.idle_timeout, options.content_timeout, options.patience)
+        shortest = min(options.idle_timeout, options.login_timeout, options.content_timeout, options.patience)
         while True:
             await asyncio.sleep(min(LOOK_EVERY, shortest / 4))
             now = loop.time()
             for session in list(self._sessions.connected):
                 session.look(now)
+            self._sessions.relieve()
+            # Somebody may have become idle.
+            self._sessions.changed.set()
 
 
 async def _listening(address: Address) -> socket.socket:

@@ -39,6 +39,11 @@ class MailData:
         return self._content.rest
 
     @property
+    def size(self) -> int:
+        """Bytes of it that have come."""
+        return self._content.size
+
+    @property
     def ended(self) -> bool:
         """Whether all of it is there."""
         return self._content.ended

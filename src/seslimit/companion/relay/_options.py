@@ -37,11 +37,14 @@ class RelayOptions:
         tls_key: its key (PEM), where it is not in the same file.
         tls_implicit: TLS from the first byte (RFC 8314, 3.3), as on port 465, rather than by STARTTLS.
         user, password: the login that clients need; None for both lets everybody in, on loopback.
-        max_connections: clients at once; more wait to be accepted.
+        max_connections: clients at once. When there is one more, the oldest goes that has neither logged in nor begun a
+            message, from the address that has the most of those; without any, the one that has been idle for longest;
+            and where none is idle, no more are accepted for now.
         max_pending: messages that are received or held at once; more wait for the go-ahead to DATA.
         max_size: bytes of one message.
         max_recipients: recipients of one transaction; the client is told to send the rest in another one.
         idle_timeout: seconds without a word of the client, while a word of it is awaited, until it is sent away.
+        login_timeout: seconds from the connection on for the login, or for the first message where none is needed.
         content_timeout: seconds for one content to arrive.
         patience: seconds that a message is held while it waits; below the ten minutes that a client waits for the reply
             (RFC 5321, 4.5.3.2.6), so that it hears that the message was not sent.
@@ -59,11 +62,12 @@ class RelayOptions:
     tls_implicit: bool = False
     user: str | None = None
     password: str | None = attrs.field(default=None, repr=False)
-    max_connections: int = attrs.field(default=500, validator=ge(1))
+    max_connections: int = attrs.field(default=2000, validator=ge(1))
     max_pending: int = attrs.field(default=100, validator=ge(1))
     max_size: int = attrs.field(default=MAX_SIZE, validator=ge(1))
     max_recipients: int = attrs.field(default=1000, validator=ge(1))
     idle_timeout: float = attrs.field(default=300.0, validator=gt(0))
+    login_timeout: float = attrs.field(default=60.0, validator=gt(0))
     content_timeout: float = attrs.field(default=600.0, validator=gt(0))
     patience: float = attrs.field(default=540.0, validator=gt(0))
     hold: float = attrs.field(default=540.0, validator=ge(0))

@@ -17,7 +17,7 @@ from types import TracebackType
 from seslimit import Limiter, RetryPolicy, Sender, State, Transport
 
 from .._listener import Listener as Hearing
-from ._handover import CountedTransport, Counts, Handover
+from ._handover import Counts, Handover
 from ._listener import Listener
 from ._options import RelayOptions
 from ._replies import STOPPING
@@ -78,10 +78,10 @@ class Relay:
         self.counts = Counts()
         """What became of the messages so far."""
         self._sender = Sender(
-            CountedTransport(transport, self.counts),
+            transport,
             limiter=self.limiter,
             retry=retry,
-            hooks=hooks,
+            hooks=[self.counts, *hooks],
             max_in_flight=options.max_pending,
         )
         self._sessions: Sessions | None = None
@@ -162,6 +162,7 @@ class Relay:
             if listener.was_handed_over:
                 # Whoever comes now waits in the system's queue for the next one.
                 await listener.close()
+            await sessions.contents_ended()
             await sessions.handover.ended(max(0.0, deadline - LAST_ATTEMPTS))
             sessions.handover.dismiss()
             await self._sender.aclose(min(deadline, LAST_ATTEMPTS))

@@ -22,9 +22,12 @@ from ._dialogue import HOST_NAME, TOO_LONG, Command, Dialogue, Transaction
 from ._inbox import LineTooLong
 from ._mail_data import MailData
 from ._replies import STOPPING, Refused
-from ._sessions import Sessions
+from ._sessions import SLOWEST, Sessions
 
 GO_AHEAD: Final = "354 End data with <CR><LF>.<CR><LF>"
+
+ARRIVING: Final = 1.0
+"""Seconds for a content that arrives when the relay stops."""
 
 _AT_ONCE: Final = frozenset({b"MAIL", b"RCPT", b"DATA"})
 """Commands that every message has and that hardly ever have to wait."""
@@ -46,6 +49,8 @@ class RelaySession(RelayConnection):
         """The message whose content is taken in where it arrives."""
         self._received: MailData | None = None
         """The message that the conversation is woken for."""
+        self._content_of: MailData | None = None
+        """The message whose content is awaited, whoever takes it in."""
 
     # Commands in, replies out
 
@@ -72,6 +77,8 @@ class RelaySession(RelayConnection):
         except Refused:
             # It is answered by the conversation, once more and for good.
             return False
+        if not self._proven and self._dialogue.is_proven:
+            self._prove()
         if answer is not None:
             self._say(answer)
         return answer is not None
@@ -82,7 +89,7 @@ class RelaySession(RelayConnection):
         if not mail_data.place.enter_at_once():
             self._received = mail_data
             return None
-        self._mail_data = mail_data
+        self._mail_data = self._content_of = mail_data
         self._content_since = self.loop.time()
         return GO_AHEAD
 
@@ -100,15 +107,52 @@ class RelaySession(RelayConnection):
         return self._received is not None and self._received.ended
 
     def dismiss(self, reply: str) -> None:
-        """End the conversation with this reply, behind the answer to a message that has arrived as a whole."""
-        if self._has_whole and self._held is None:
+        """
+        End the conversation with this reply, behind the answer to a message that has arrived as a whole.
+
+        When the relay stops, one that is arriving is waited for as well, for a moment: its client has the go-ahead.
+        """
+        if reply == STOPPING and self.awaits_content:
+            self._last_words = self._last_words or reply
+            self.loop.call_later(ARRIVING, self._end_content)
+        elif self._has_whole and self._held is None:
             self._last_words = self._last_words or reply
         else:
             super().dismiss(reply)
 
+    def _end_content(self) -> None:
+        if self.awaits_content:
+            super().dismiss(STOPPING)
+
+    @property
+    def awaits_content(self) -> bool:
+        """Whether the client has the go-ahead, and its content is not there, or not taken up yet."""
+        return self._content_since is not None and self._held is None
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nothing happens between two transactions; None while anything does."""
+        between = self._awaits_command and self._dialogue.transaction is None and self._mail_data is None
+        return self._idle_since if between and self._inbox.is_empty else None
+
+    def behind(self, now: float) -> float:
+        """Seconds that the content is behind: without a byte of it, or behind the slowest pace."""
+        if self._content_since is None or self._content_of is None:
+            return 0.0
+        silent = now - (self._idle_since or now)
+        return max(silent, now - self._content_since - self._content_of.size / SLOWEST)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the content has more room than the others."""
+        return self._content_of is not None and self._content_of.place.is_large
+
     async def _converse(self) -> None:
         if self._sessions.stopping:
             self._last_words = STOPPING
+            return
+        if (again := self._sessions.logins.refuses(self.host, self.loop.time())) is not None:
+            self._last_words = _too_many_failed(again)
             return
         await self.push(f"220 {HOST_NAME} ESMTP")
         try:
@@ -124,6 +168,8 @@ class RelaySession(RelayConnection):
             line = await self._read_line()
             try:
                 answer = self._dialogue.answer(line) if self._received is None else Command(b"DATA", "")
+                if not self._proven and self._dialogue.is_proven:
+                    self._prove()
                 if isinstance(answer, str):
                     await self.push(answer)
                 else:
@@ -174,12 +220,22 @@ class RelaySession(RelayConnection):
 
     async def _auth(self, argument: str) -> None:
         self._dialogue.check_login()
+        logins, host = self._sessions.logins, self.host
         try:
-            self._dialogue.authenticated = self._is_right(await self._credentials(argument))
+            given = await self._credentials(argument)
         except LoginRefused as refused:
             raise Refused(refused.reply) from None
-        if not self._dialogue.authenticated:
+        if (again := logins.refuses(host, self.loop.time())) is not None:
+            raise Refused(_too_many_failed(again), last=True)
+        if not self._is_right(given):
+            wait = logins.failed(host, self.loop.time())
+            if wait is None:
+                raise Refused(_too_many_failed(), last=True)
+            await asyncio.sleep(wait)
             raise Refused("535 5.7.8 Authentication credentials invalid")
+        logins.right(host, self.loop.time())
+        self._dialogue.authenticated = True
+        self._prove()
         await self.push("235 2.7.0 Authentication successful")
 
     async def _credentials(self, argument: str) -> Credentials:
@@ -201,6 +257,7 @@ class RelaySession(RelayConnection):
         mail_data, self._received = self._received, None
         if mail_data is None:
             mail_data = self._sessions.mail_data(self._dialogue.begin_content(argument))
+        self._content_of = mail_data
         begun = mail_data.place.entered
         self._awaits_place = not begun
         async with mail_data.place:
@@ -249,3 +306,8 @@ class RelaySession(RelayConnection):
         self._idle_since = None
         if rest := mail_data.feed(chunk):
             self._inbox.feed(rest)
+
+
+def _too_many_failed(again: int | None = None) -> str:
+    when = "" if again is None else f", come back in {again} s"
+    return f"421 4.7.0 Too many logins failed from your address{when}"

@@ -1,7 +1,11 @@
 """
-What the conversations of one relay share: their limits, the room for contents, the way to SES, and their number.
+What the sessions of one relay share: their limits, the room for contents, the way to SES, and their number.
 
-Invariant: a connection is counted once when it arrives and once when it has left.
+Decides which session ends for the sake of others, when there are too many, or too few places for contents. It must not
+know what is said in them.
+
+Invariants: a connection is counted once when it arrives and once when it has left; a session whose message is held, and
+one in the middle of a transaction that goes on, ends for nobody.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from typing import Protocol
 
 import attrs
 
+from .._clients import Clients
+from .._logins import FailedLogins
 from ._dialogue import Transaction
 from ._handover import Handover
 from ._mail_data import MailData
@@ -21,6 +27,24 @@ from ._storage import Storage
 
 logger = logging.getLogger("seslimit")
 
+CROWDED = "421 4.3.2 Too many connections, come back later"
+STALLED = "421 4.4.2 The content came too slowly while others waited; the message was not sent, send it again later"
+
+SOON = 0.01
+"""Seconds between two looks at contents that are about to end, or to be given up."""
+
+IDLE = 1.0
+"""Seconds after which a session between two transactions may end for a new one."""
+
+BEHIND = 2.0
+"""Seconds without a byte of a content, or behind the slowest pace, after which it may end for those that wait."""
+
+SLOWEST = 16 * 1024
+"""Bytes/s that a content comes at: below that, it is behind."""
+
+TOLERATED = 0.1
+"""Part of the places that contents may have which are behind."""
+
 
 class OpenSession(Protocol):
     """A connection, as far as it is everybody's business."""
@@ -28,6 +52,30 @@ class OpenSession(Protocol):
     @property
     def conversation(self) -> asyncio.Task[None] | None:
         """What is said over it; None before the first word."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """Where it comes from."""
+        ...
+
+    @property
+    def awaits_content(self) -> bool:
+        """Whether it has the go-ahead for a content that is not there yet."""
+        ...
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nothing happens between two transactions; None while anything does."""
+        ...
+
+    def behind(self, now: float) -> float:
+        """Seconds that its content is behind; 0 where no content is awaited."""
+        ...
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its content has more room than the others."""
         ...
 
     def look(self, now: float) -> None:
@@ -58,8 +106,10 @@ class Sessions:
     tls_context: ssl.SSLContext | None
     handover: Handover
     storage: Storage = attrs.field(init=False)
-    free: asyncio.Semaphore = attrs.field(init=False)
-    """Connections that may still be accepted."""
+    clients: Clients[OpenSession] = attrs.field(init=False)
+    logins: FailedLogins = attrs.field(factory=lambda: FailedLogins(logger), init=False)
+    changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    """Set when there may be room for a connection again."""
     connected: set[OpenSession] = attrs.field(factory=set, init=False)
     empty: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     """Set while nobody is connected."""
@@ -69,8 +119,8 @@ class Sessions:
     """Parameters that were dropped, and are in the log."""
 
     def __attrs_post_init__(self) -> None:
-        self.storage = Storage(self.options.max_pending, self.options.max_size)
-        self.free = asyncio.Semaphore(self.options.max_connections)
+        self.storage = Storage(self.options.max_pending, self.options.max_size, self.relieve)
+        self.clients = Clients(self.options.max_connections)
         self.empty.set()
 
     def mail_data(self, transaction: Transaction) -> MailData:
@@ -85,14 +135,64 @@ class Sessions:
         return MailData(transaction, self.storage.place(transaction.size), self.options.max_size)
 
     def arrived(self, session: OpenSession) -> None:
-        """A connection was accepted."""
+        """A connection was accepted, and another one ends for it where there are too many."""
+        if self.is_full:
+            self.shed()
         self.connected.add(session)
+        self.clients.arrived(session, session.host)
         self.empty.clear()
 
     def left(self, session: OpenSession) -> None:
         """A connection is no more."""
         if session in self.connected:
             self.connected.remove(session)
-            self.free.release()
+            self.clients.left(session)
+            self.changed.set()
             if not self.connected:
                 self.empty.set()
+
+    async def contents_ended(self) -> None:
+        """Return when no content is on its way any more."""
+        while any(each.awaits_content for each in self.connected):  # noqa: ASYNC110  # it is a condition of many
+            await asyncio.sleep(SOON)
+
+    # Who ends for others
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another connection has to end for the next one."""
+        return len(self.clients) >= self.clients.most
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether the next connection can be accepted."""
+        return not self.is_full or self._next_to_go() is not None
+
+    def shed(self) -> bool:
+        """End one session for a new one; returns whether there was one that could."""
+        goes = self._next_to_go()
+        if goes is None:
+            return False
+        self.clients.left(goes)
+        goes.dismiss(CROWDED)
+        return True
+
+    def relieve(self) -> None:
+        """End what blocks those that wait for a place, or for room: contents that come too slowly, or not at all."""
+        places, large = self.storage.free.wanted, self.storage.large.wanted
+        if not places and not large:
+            return
+        now = asyncio.get_running_loop().time()
+        behind = {each: late for each in self.connected if (late := each.behind(now)) > BEHIND}
+        slowest = sorted(behind, key=lambda each: -behind[each])
+        too_many = len(slowest) - int(TOLERATED * self.storage.places)
+        for each in slowest[: max(0, min(places, too_many))] + [each for each in slowest if each.is_large][:large]:
+            each.dismiss(STALLED)
+
+    def _next_to_go(self) -> OpenSession | None:
+        unproven = self.clients.oldest_unproven()
+        if unproven is not None:
+            return unproven
+        until = asyncio.get_running_loop().time() - IDLE
+        idle = [(since, each) for each in self.connected if (since := each.idle_since) is not None and since <= until]
+        return min(idle, key=lambda each: each[0])[1] if idle else None

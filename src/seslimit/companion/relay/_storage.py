@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
 import attrs
@@ -38,9 +39,11 @@ class Quantity:
 
     Args:
         free: how much there is.
+        short: called when somebody begins to wait.
     """
 
     free: int
+    _short: Callable[[], None] = lambda: None
     _waiting: deque[tuple[int, asyncio.Future[None]]] = attrs.field(factory=deque, init=False)
 
     def take_at_once(self, amount: int) -> bool:
@@ -56,6 +59,7 @@ class Quantity:
             return
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append((amount, turn))
+        self._short()
         try:
             await turn
         except asyncio.CancelledError:
@@ -63,6 +67,11 @@ class Quantity:
                 self.free += amount
             self._serve()
             raise
+
+    @property
+    def wanted(self) -> int:
+        """How many wait for some of it."""
+        return len(self._waiting)
 
     def give_back(self, amount: int) -> None:
         """Give it back, and serve who waits."""
@@ -85,23 +94,25 @@ class Storage:
     Args:
         places: messages at once.
         max_size: bytes of the largest message.
+        short: called when a message begins to wait.
     """
 
-    _places: int
+    places: int
     max_size: int
+    _short: Callable[[], None] = lambda: None
     free: Quantity = attrs.field(init=False)
     """Places."""
     large: Quantity = attrs.field(init=False)
     """Bytes that the large messages share."""
 
     def __attrs_post_init__(self) -> None:
-        self.free = Quantity(self._places)
-        self.large = Quantity(LARGE * self.max_size)
+        self.free = Quantity(self.places, self._short)
+        self.large = Quantity(LARGE * self.max_size, self._short)
 
     @property
     def held(self) -> int:
         """Messages that have a place."""
-        return self._places - self.free.free
+        return self.places - self.free.free
 
     def place(self, declared: int | None) -> Place:
         """
@@ -155,6 +166,11 @@ class Place:
         self.entered = False
         self._storage.free.give_back(1)
         self._storage.large.give_back(self._size)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it has some of what large messages share."""
+        return self.entered and self._size > 0
 
     def fits(self, size: int) -> bool:
         """Whether there is room for a content of this size."""
