@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from seslimit.cli._serving import STATUS_EVERY, serve
+import pytest
+
+from seslimit.cli._serving import OTHER_FILES, STATUS_EVERY, allow_connections, serve
 
 from .virtual_time import on_virtual_time
 
@@ -37,3 +39,17 @@ async def test_nothing_is_said_where_nobody_is_to_be_told() -> None:
     asyncio.get_running_loop().call_later(2.5 * STATUS_EVERY, stopped.set)
     await serve(stopped, lambda: "3 accepted", None)
     assert asyncio.get_running_loop().time() >= 2.5 * STATUS_EVERY
+
+
+def test_the_limit_of_open_files_is_raised_for_many_clients() -> None:
+    """As far as the system lets it, and never lowered: 1,024 are usual at first (getrlimit(2))."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
+        allow_connections(10)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 1000
+        allow_connections(1000)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 1000 + OTHER_FILES
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
