@@ -23,9 +23,9 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from tests.companion_process import companion
+from tests.faults.companion_clients import cpu, spawned
 from tests.listmonk_double import Postback, Session, Subscriber, as_go, campaign_payload, mail, subscribers
 
-from .companion_clients import cpu, spawned
 from .companions import Finding, Promise, account
 
 LOGIN: Final = ("somebody", "s3kr1t")
