@@ -19,7 +19,7 @@ pytestmark = pytest.mark.once
 
 FILES = Path(__file__).parent.parent / "examples" / "companions"
 COMPOSE = YAML(typ="safe").load(FILES / "compose.yaml")
-UNIT = (FILES / "seslimit-relay.service").read_text()
+UNITS = ("seslimit-relay", "seslimit-listmonk")
 
 
 def arguments(command: str) -> list[str]:
@@ -28,9 +28,9 @@ def arguments(command: str) -> list[str]:
     return words[[Path(word).name for word in words].index("seslimit") + 1 :]
 
 
-def unit_command() -> list[str]:
+def unit_command(name: str) -> list[str]:
     """The arguments in the systemd unit."""
-    found = re.search(r"^ExecStart=(.*)$", UNIT, re.MULTILINE)
+    found = re.search(r"^ExecStart=(.*)$", (FILES / f"{name}.service").read_text(), re.MULTILINE)
     assert found
     return arguments(found[1])
 
@@ -64,22 +64,38 @@ def test_every_service_and_volume_of_the_compose_file_is_in_it() -> None:
 @pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="needs systemd-analyze, of Debian's package systemd"
 )
-def test_the_unit_is_one(tmp_path: Path) -> None:
-    """By systemd's own check, with a program that this machine has."""
-    unit = tmp_path / "seslimit-relay.service"
-    unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT, flags=re.MULTILINE))
-    ended = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
+@pytest.mark.parametrize("name", UNITS)
+def test_the_units_are_some(tmp_path: Path, name: str) -> None:
+    """By systemd's own check, with a program that this machine has; the socket belongs to the service of its name."""
+    units = [tmp_path / f"{name}.service", tmp_path / f"{name}.socket"]
+    for unit in units:
+        text = (FILES / unit.name).read_text()
+        unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE))
+    ended = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("words", [unit_command(), compose_command()], ids=["systemd", "compose"])
-def test_the_commands_are_seslimits(words: list[str]) -> None:
+@pytest.mark.parametrize("name", UNITS)
+def test_socket_and_service_have_one_address(name: str) -> None:
+    """The one that systemd listens on is the one that its command would."""
+    words = unit_command(name)
+    listen = words[words.index("--listen") + 1]
+    assert f"ListenStream={listen}\n" in (FILES / f"{name}.socket").read_text()
+    assert "Type=notify\n" in (FILES / f"{name}.service").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [(unit_command("seslimit-relay"), 2587), (unit_command("seslimit-listmonk"), 8899), (compose_command(), 2587)],
+    ids=["relay", "listmonk", "compose"],
+)
+def test_the_commands_are_seslimits(words: list[str], port: int) -> None:
     """Every option is known."""
     command = seslimit.commands[words[0]]
     context = command.make_context(
         words[0], [word.replace("${AWS_REGION:-eu-west-1}", "eu-west-1") for word in words[1:]]
     )
-    assert context.params["listen"] == "127.0.0.1:2587"
+    assert context.params["listen"] == f"127.0.0.1:{port}"
     assert context.params["to"] == "ses://eu-west-1"
 
 

@@ -154,7 +154,7 @@ async def test_a_socket_that_systemd_hands_over_outlives_the_relay(monkeypatch: 
         port = listening.getsockname()[1]
         late: Client | None = None
         for _ in range(2):
-            monkeypatch.setattr("seslimit.companion._address.FIRST_HANDED_OVER", os.dup(listening.fileno()))
+            monkeypatch.setattr("seslimit.companion._listening.FIRST_HANDED_OVER", os.dup(listening.fileno()))
             monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
             monkeypatch.setenv("LISTEN_FDS", "1")
             async with relay_to(service) as relay:

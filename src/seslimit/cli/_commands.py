@@ -279,6 +279,14 @@ def _measure(
     return Status.ALL_ACCEPTED
 
 
+_TAKEOVER = click.option(
+    "--takeover",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Unix socket by which the next process takes over, without a connection refused between them.",
+)
+
+
 @seslimit.command()
 @click.option("--listen", required=True, metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
 @click.option(
@@ -299,6 +307,7 @@ def _measure(
     help="How long a message is held when nothing can be sent; 0 for a client that keeps a queue.  [default: 540]",
 )
 @WEB
+@_TAKEOVER
 @_JSON
 def relay(**options: Any) -> int:
     """
@@ -341,6 +350,7 @@ def relay(**options: Any) -> int:
 )
 @click.option("--allow-ses-headers", is_flag=True, help="Let campaigns set X-SES-CONFIGURATION-SET and its like.")
 @WEB
+@_TAKEOVER
 @_JSON
 def listmonk(**options: Any) -> int:
     """

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,7 +17,7 @@ from .._pacing.limiter import Limiter
 from ..companion._address import Address
 from ..transports import transport_from_url
 from ._ending import Status, shown
-from ._serving import allow_connections, print_line, serve
+from ._serving import Line, allow_connections, print_line, serve
 from ._signals import stop_signals
 from ._view import duration, per_second
 from ._web import observer, shown_live
@@ -47,6 +48,7 @@ class ListmonkCommand:
         unsubscribe_headers: whether the headers to unsubscribe are added to campaigns.
         allow_ses_headers: whether campaigns may set the service's own headers.
         web: where the live page is; None for none.
+        takeover: Unix socket by which the listening socket goes from one process to the next; None for none.
         as_json: whether the address and the end are JSON.
     """
 
@@ -62,6 +64,7 @@ class ListmonkCommand:
     unsubscribe_headers: bool = True
     allow_ses_headers: bool = False
     web: str | None = None
+    takeover: Path | None = None
     as_json: bool = False
 
 
@@ -84,6 +87,7 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
     messenger = _messenger(command, observers)
     allow_connections(MAX_CONNECTIONS)
     stopped = asyncio.Event()
+    line = Line(command.takeover, messenger, stopped)
 
     def tell(line: str) -> None:
         print_line(console, f"{line}{_state(messenger)}")
@@ -93,7 +97,7 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
 
     with stop_signals(stopped.set, Status.ALL_ACCEPTED):
         try:
-            await messenger.open()
+            await line.open()
             print_line(console, _address(command, messenger.port))
             before = _told(messenger.counts)
             async with shown_live(command.web, observers, messenger, None if command.as_json else say):
@@ -101,6 +105,7 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
             if messenger.held and not command.as_json:
                 print_line(console, f"Stopping: {_messages(messenger.held)} held, for at most {DRAIN:.0f} s.")
         finally:
+            await line.aclose()
             await messenger.aclose(DRAIN)
     counts = messenger.counts
     print_line(console, json.dumps(attrs.asdict(counts)) if command.as_json else _told(counts))

@@ -21,7 +21,7 @@ from ..companion.relay import Relay, RelayOptions
 from ..companion.relay._options import PASSWORD, USER
 from ..transports import transport_from_url
 from ._ending import Status, shown
-from ._serving import allow_connections, print_line, serve
+from ._serving import Line, allow_connections, print_line, serve
 from ._signals import stop_signals
 from ._view import duration, per_second
 from ._web import observer, shown_live
@@ -40,6 +40,7 @@ class RelayCommand:
         tls_cert, tls_key, tls_implicit, max_connections, max_pending, max_size, hold: as in `RelayOptions`; None for
             its defaults.
         web: where the live page is; None for none.
+        takeover: Unix socket by which the listening socket goes from one process to the next; None for none.
         as_json: whether the address and the end are JSON.
     """
 
@@ -55,6 +56,7 @@ class RelayCommand:
     max_size: int | None = None
     hold: float | None = None
     web: str | None = None
+    takeover: Path | None = None
     as_json: bool = False
 
     def options(self) -> RelayOptions:
@@ -82,6 +84,7 @@ async def relay(command: RelayCommand, console: Console) -> int:
     observers = observer(command.web, f"relay to {shown(command.to)}")
     server = Relay(transport_from_url(command.to), options, limiter=limiter, hooks=observers)
     stopped = asyncio.Event()
+    line = Line(command.takeover, server, stopped)
 
     def tell(line: str) -> None:
         print_line(console, f"{line}{_state(server)}")
@@ -91,12 +94,13 @@ async def relay(command: RelayCommand, console: Console) -> int:
 
     began_at = asyncio.get_running_loop().time()
     with _warnings(), stop_signals(stopped.set, Status.ALL_ACCEPTED):
-        await server.open()
+        await line.open()
         try:
             print_line(console, _address(command, server))
             async with shown_live(command.web, observers, server, None if command.as_json else say):
                 await serve(stopped, lambda: _told(server), None if command.as_json else tell, before=_told(server))
         finally:
+            await line.aclose()
             await server.aclose()
     seconds = asyncio.get_running_loop().time() - began_at
     figures = json.dumps(_figures(server, seconds))

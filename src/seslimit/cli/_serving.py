@@ -3,15 +3,85 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 
+from ..companion._takeover import Takeover
+from ._notify import notify
 from ._view import duration
 
 STATUS_EVERY = 10.0
 """Seconds between two status lines, where there is anything new."""
+
+
+class Server(Protocol):
+    """A companion, as far as it is one in a line."""
+
+    @property
+    def listening(self) -> socket.socket | None:
+        """What it listens on."""
+        ...
+
+    async def open(self, listening: socket.socket | None = None) -> None:
+        """Listen, on this socket where there is one."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close it."""
+        ...
+
+    def passed_on(self) -> None:
+        """Somebody else goes on with its listening socket."""
+        ...
+
+
+class Line:
+    """
+    A server as one in a line of processes, each of which takes the listening socket over from the one before.
+
+    Args:
+        path: the Unix socket by which it goes on; None where there is no line.
+        server: what serves.
+        stopped: set when the next process serves.
+    """
+
+    def __init__(self, path: Path | None, server: Server, stopped: asyncio.Event) -> None:
+        self._takeover = None if path is None else Takeover(path)
+        self._server = server
+        self._stopped = stopped
+
+    async def open(self) -> None:
+        """Open the server, in place of the one before."""
+        if self._takeover is None:
+            await self._server.open()
+            return
+        try:
+            given = await self._takeover.inherit()
+        except BaseException:
+            await self._server.aclose()
+            raise
+        await self._server.open(given)
+        listening = self._server.listening
+        if listening is not None:
+            try:
+                await self._takeover.serve(listening, self._taken)
+            except BaseException:
+                await self._server.aclose()
+                raise
+
+    async def aclose(self) -> None:
+        """Hand the socket on no more."""
+        if self._takeover is not None:
+            await self._takeover.aclose()
+
+    def _taken(self) -> None:
+        self._server.passed_on()
+        self._stopped.set()
 
 
 OTHER_FILES = 256
@@ -33,7 +103,7 @@ async def serve(
     stopped: asyncio.Event, told: Callable[[], str], tell: Callable[[str], None] | None, *, before: str = ""
 ) -> None:
     """
-    Return when `stopped` is set, and say meanwhile what has changed.
+    Return when `stopped` is set, and say meanwhile what has changed: to whoever looks, and to systemd.
 
     Args:
         stopped: set at the end.
@@ -42,15 +112,20 @@ async def serve(
         before: words that are no news at the start.
     """
     began_at = asyncio.get_running_loop().time()
+    notify("READY=1")
     while not stopped.is_set():
         try:
             async with asyncio.timeout(STATUS_EVERY):
                 await stopped.wait()
         except TimeoutError:
             words = told()
-            if words != before and tell is not None:
+            if words != before:
                 before = words
-                tell(f"{duration(round(asyncio.get_running_loop().time() - began_at))}: {words}")
+                line = f"{duration(round(asyncio.get_running_loop().time() - began_at))}: {words}"
+                notify(f"STATUS={line}")
+                if tell is not None:
+                    tell(line)
+    notify("STOPPING=1")
 
 
 def print_line(console: Console, text: str) -> None:

@@ -27,7 +27,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
-from ..companion._address import Address, not_listening
+from ..companion._address import Address
+from ..companion._listening import not_listening
 from ._observer import Observer
 
 logger = logging.getLogger("seslimit")

@@ -33,6 +33,9 @@ MAX_HELD_BYTES = 256_000_000
 PATIENCE = 0.8
 """Part of listmonk's time-out for which a message is held when nothing can be sent at all, before it is refused."""
 
+SOON = 0.02
+"""Seconds between two looks at whether all has gone quiet."""
+
 LOOK_AGAIN = 1.0
 """Seconds between two looks at whether anything can be sent again."""
 
@@ -94,9 +97,15 @@ class Held:
         self._under_way: dict[bytes, asyncio.Task[Answer]] = {}
         self._deliveries: set[asyncio.Task[Answer]] = set()
         self._bytes = 0
+        self._last_at = -math.inf
 
     def __len__(self) -> int:
         return len(self._deliveries)
+
+    async def quiet(self, seconds: float, until: float) -> None:
+        """Return when so many seconds have gone by without a message, or at that moment."""
+        while (now := _now()) < until and (self._deliveries or now - self._last_at < seconds):  # noqa: ASYNC110  # clock
+            await asyncio.sleep(SOON)
 
     async def ended(self, timeout: float | None) -> None:
         """Return when every message has its answer, or after `timeout` seconds."""
@@ -167,7 +176,8 @@ class Held:
             return self._give_back(post, stopped.reply, REST)
         finally:
             self._bytes -= size
-            self._counts.longest_hold = max(self._counts.longest_hold, _now() - began_at)
+            self._last_at = _now()
+            self._counts.longest_hold = max(self._counts.longest_hold, self._last_at - began_at)
 
     async def _send(self, message: Message, began_at: float) -> str:
         until = began_at + self._patience

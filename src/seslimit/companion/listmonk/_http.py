@@ -15,6 +15,7 @@ import binascii
 import hmac
 import json
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -22,8 +23,9 @@ import attrs
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from .._address import Address, handed_over
+from .._address import Address
 from .._clients import Clients
+from .._listening import BACKLOG, handed_over, listening_on
 from .._logins import FailedLogins
 
 KEEP_ALIVE = 3600.0
@@ -168,6 +170,11 @@ class Door:
         left: Callable[[Answer], None],
     ) -> None:
         self.port = address.port
+        self.was_handed_over = False
+        """Whether somebody else goes on with the listening socket when this one stops."""
+        self.listening: socket.socket | None = None
+        """What it listens on; None while it is not open."""
+        self._shutting = False
         self._address = address
         self._login = login
         self._max_size = max_size
@@ -180,8 +187,11 @@ class Door:
         self._runner: web.ServerRunner | None = None
         self._site: web.BaseSite | None = None
 
-    async def open(self) -> None:
-        """Listen; raises OSError where the address cannot be had."""
+    async def open(self, given: socket.socket | None = None) -> None:
+        """Listen, on the socket that is given or handed over, or a new one; raises OSError where that cannot be."""
+        listening = given or handed_over()
+        self.was_handed_over = listening is not None
+        self.listening = listening or await listening_on(self._address)
         self._server = _Server(
             self._answer,
             access_log=None,
@@ -192,19 +202,16 @@ class Door:
         )
         self._runner = web.ServerRunner(self._server, shutdown_timeout=ANSWER_TIME)
         await self._runner.setup()
-        given = handed_over()
-        if given is not None:
-            self._site = web.SockSite(self._runner, given, backlog=1024)
-        else:
-            self._site = web.TCPSite(self._runner, self._address.host, self._address.port, backlog=1024)
+        self._site = web.SockSite(self._runner, self.listening, backlog=BACKLOG)
         await self._site.start()
         self.port = self._runner.addresses[0][1]
 
     async def shut(self) -> None:
-        """Let no new connection in; those that are there stay."""
+        """Let no new connection in; those that are there stay, each until its next answer."""
+        self._shutting = True
         if self._site is not None:
             await self._site.stop()
-            self._site = None
+            self._site = self.listening = None
 
     async def close(self) -> None:
         """End every connection, those with an answer to write as soon as it is written."""
@@ -228,7 +235,7 @@ class Door:
             content_type="application/json",
             headers={**answer.headers, "Cache-Control": "no-store", "Server": "seslimit"},
         )
-        if answer.last:
+        if answer.last or self._shutting:
             response.force_close()
         return response
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import socket
 from collections.abc import Iterable
 from email.utils import formatdate
 from types import TracebackType
 
 from seslimit import Limiter, Report, Sender, State, Transport
 
-from .._address import not_listening
 from .._listener import Listener
+from .._listening import not_listening
 from ._advice import Adviser
 from ._content import Composed, compose
 from ._held import REST, RETRY, Counts, Held
@@ -37,6 +38,9 @@ MAX_TOLD = 1000
 
 WATCH_EVERY = 5.0
 """Seconds between two looks at the account's rate."""
+
+QUIET = 1.5
+"""Seconds without a post after which listmonk is not in the middle of a run: its workers nap for one second."""
 
 LAST_ATTEMPTS = 2.0
 """Seconds at the end of the deadline that are left to the attempts under way."""
@@ -77,6 +81,8 @@ class ListmonkMessenger:
         self._held = Held(self._sender, self.counts, options.settings.timeout)
         self._told: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
+        self._turning_away = False
+        """Whether nothing is sent any more that comes now."""
         self._over = asyncio.Event()
 
     async def __aenter__(self) -> ListmonkMessenger:
@@ -102,15 +108,28 @@ class ListmonkMessenger:
         """What is going on now, as a value."""
         return self._sender.state()
 
-    async def open(self) -> None:
+    @property
+    def listening(self) -> socket.socket | None:
+        """The listening socket; None while it is not open."""
+        return self._door.listening
+
+    def passed_on(self) -> None:
+        """Another process goes on with the listening socket: when this one stops, nobody is turned away for it."""
+        self._door.was_handed_over = True
+
+    async def open(self, listening: socket.socket | None = None) -> None:
         """
         Listen.
+
+        Args:
+            listening: a socket that listens already, and that somebody goes on with when this one stops; one that
+                systemd has handed over, or else a new one when left out.
 
         Raises:
             ConfigurationError: the address is taken, or is not of this machine. The transport is then closed.
         """
         try:
-            await self._door.open()
+            await self._door.open(listening)
         except OSError as error:
             await self._sender.aclose()
             raise not_listening(self._options.listen, error) from None
@@ -121,14 +140,20 @@ class ListmonkMessenger:
         Take no new message, send what is held for at most `deadline` seconds, answer, and close everything.
 
         listmonk posts nothing twice, so what is held goes on being sent at the account's rate; what is left at the end
-        is answered with 503, and named in the log.
+        is answered with 503, and named in the log. Where somebody goes on with the listening socket, each connection
+        may bring one more post, and ends with its answer.
 
         Args:
             deadline: seconds that the messages held are given, the attempts under way included.
         """
         self._held.closing = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + deadline - LAST_ATTEMPTS
         await self._door.shut()
-        await self._held.ended(max(0.0, deadline - LAST_ATTEMPTS))
+        if self._door.was_handed_over:
+            await self._held.quiet(QUIET, until)
+        self._turning_away = True
+        await self._held.ended(max(0.0, until - loop.time()))
         await self._sender.aclose(min(deadline, LAST_ATTEMPTS))
         await self._held.ended(None)
         self._over.set()
@@ -155,7 +180,7 @@ class ListmonkMessenger:
         self._tell(composed.dropped)
         if post.campaign is not None and self._options.unsubscribe_headers:
             self._tell([UNKNOWN_SETTING])
-        if self._held.closing:
+        if self._turning_away or (self._held.closing and not self._door.was_handed_over):
             # listmonk loses what is refused, and would go through its list meanwhile: its workers are kept waiting.
             await self._over.wait()
             return self._held.turn_away(post)

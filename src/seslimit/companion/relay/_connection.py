@@ -83,9 +83,12 @@ class RelayConnection(asyncio.Protocol):
         """Whether the client has the go-ahead, and its content is not there, or not taken up yet."""
         raise NotImplementedError
 
-    @property
-    def idle_since(self) -> float | None:
-        """Since when nothing happens between two transactions; None while anything does."""
+    def idle_for(self, now: float) -> float:
+        """Seconds since the last word between two transactions; 0 in the middle of anything."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """End it behind its next message, if it is a client's; at once, or behind the one under way, if not."""
         raise NotImplementedError
 
     def behind(self, now: float) -> float:

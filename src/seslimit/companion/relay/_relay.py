@@ -1,7 +1,7 @@
 """
 The relay: an SMTP server in front of SES, for programs that speak SMTP and cannot wait for a rate by themselves.
 
-Puts together where clients arrive (`_listener`), what is said (`_session`) and how a message gets to SES
+Puts together where clients arrive (`_acceptor`), what is said (`_session`) and how a message gets to SES
 (`_handover`).
 
 Invariant: a message is answered 250 after SES has accepted it, and never before.
@@ -10,17 +10,17 @@ Invariant: a message is answered 250 after SES has accepted it, and never before
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 
 from seslimit import Limiter, RetryPolicy, Sender, State, Transport
 
-from .._listener import Listener as Hearing
+from .._listener import Listener
+from ._acceptor import Acceptor
 from ._handover import Counts, Handover
-from ._listener import Listener
 from ._options import RelayOptions
-from ._replies import STOPPING
 from ._sessions import Sessions
 
 POLICY = RetryPolicy(
@@ -71,7 +71,7 @@ class Relay:
         *,
         limiter: Limiter | None = None,
         retry: RetryPolicy = POLICY,
-        hooks: Iterable[Hearing] = (),
+        hooks: Iterable[Listener] = (),
     ) -> None:
         self.options = options
         self.limiter = limiter or Limiter()
@@ -85,7 +85,7 @@ class Relay:
             max_in_flight=options.max_pending,
         )
         self._sessions: Sessions | None = None
-        self._listener: Listener | None = None
+        self._acceptor: Acceptor | None = None
         self._asking: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -101,7 +101,17 @@ class Relay:
     @property
     def port(self) -> int:
         """The port that is listened on; 0 while it is not open."""
-        return self._listener.port if self._listener else 0
+        return self.listening.getsockname()[1] if self.listening else 0
+
+    @property
+    def listening(self) -> socket.socket | None:
+        """The listening socket; None while it is not open."""
+        return self._acceptor.listening if self._acceptor else None
+
+    def passed_on(self) -> None:
+        """Another process goes on with the listening socket: when this one stops, nobody is sent away for it."""
+        if self._acceptor is not None:
+            self._acceptor.was_handed_over = True
 
     @property
     def held(self) -> int:
@@ -117,9 +127,13 @@ class Relay:
         """What is going on now, as a value; what clients wait for is among what waits."""
         return self._sender.state()
 
-    async def open(self) -> None:
+    async def open(self, listening: socket.socket | None = None) -> None:
         """
         Listen, and ask for the account's sending quota: what is wrong with credentials or region is then in the log.
+
+        Args:
+            listening: a socket that listens already, and that somebody goes on with when this one stops; one that
+                systemd has handed over, or else a new one when left out.
 
         Raises:
             ConfigurationError: the address is taken, or the certificate cannot be used. The transport is then closed.
@@ -128,12 +142,12 @@ class Relay:
             sessions = Sessions(
                 self.options, self.options.tls_context(), Handover(self._sender, self.counts, self.options.hold)
             )
-            listener = Listener(sessions)
-            await listener.open(self.options.listen)
+            acceptor = Acceptor(sessions)
+            await acceptor.open(self.options.listen, listening)
         except BaseException:
             await self._sender.aclose()
             raise
-        self._sessions, self._listener = sessions, listener
+        self._sessions, self._acceptor = sessions, acceptor
         self._asking = asyncio.create_task(self._sender.open())
 
     async def aclose(self, deadline: float = 10.0) -> None:
@@ -141,7 +155,8 @@ class Relay:
         Take no more messages, send and answer what is held as far as there is time, and give back the rest.
 
         Many clients, listmonk for one, lose what is given back. What waits for its turn goes on at the account's rate;
-        what waits for the end of a pause is given back at once.
+        what waits for the end of a pause is given back at once. Where somebody goes on with the listening socket, each
+        connection may bring one more message, and is not closed under a client that is about to.
 
         Args:
             deadline: seconds that this is given.
@@ -151,24 +166,26 @@ class Relay:
         self._closed = True
         if self._asking is not None:
             self._asking.cancel()
-        sessions, listener = self._sessions, self._listener
-        if sessions is None or listener is None:
+        sessions, acceptor = self._sessions, self._acceptor
+        if sessions is None or acceptor is None:
             await self._sender.aclose(deadline)
             return
         sessions.stopping = True
-        for session in list(sessions.connected):
-            session.dismiss(STOPPING)
+        until = asyncio.get_running_loop().time() + deadline - LAST_ATTEMPTS
         try:
-            if listener.was_handed_over:
+            if acceptor.was_handed_over:
                 # Whoever comes now waits in the system's queue for the next one.
-                await listener.close()
+                await acceptor.close()
+                sessions.finish()
+                await sessions.quiet(until)
+            sessions.dismiss()
             await sessions.contents_ended()
-            await sessions.handover.ended(max(0.0, deadline - LAST_ATTEMPTS))
+            await sessions.handover.ended(max(0.0, until - asyncio.get_running_loop().time()))
             sessions.handover.dismiss()
             await self._sender.aclose(min(deadline, LAST_ATTEMPTS))
             await _last_words(sessions)
         finally:
-            await listener.close()
+            await acceptor.close()
             await _cut(sessions)
 
 

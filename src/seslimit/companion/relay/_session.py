@@ -129,11 +129,15 @@ class RelaySession(RelayConnection):
         """Whether the client has the go-ahead, and its content is not there, or not taken up yet."""
         return self._content_since is not None and self._held is None
 
-    @property
-    def idle_since(self) -> float | None:
-        """Since when nothing happens between two transactions; None while anything does."""
+    def idle_for(self, now: float) -> float:
+        """Seconds since the last word between two transactions; 0 in the middle of anything."""
         between = self._awaits_command and self._dialogue.transaction is None and self._mail_data is None
-        return self._idle_since if between and self._inbox.is_empty else None
+        return now - self._idle_since if between and self._inbox.is_empty and self._idle_since is not None else 0.0
+
+    def finish(self) -> None:
+        """End it behind its next message, if it is a client's; at once, or behind the one under way, if not."""
+        if not self._proven or self._held is not None or self.awaits_content:
+            self.dismiss(STOPPING)
 
     def behind(self, now: float) -> float:
         """Seconds that the content is behind: without a byte of it, or behind the slowest pace."""
@@ -273,6 +277,9 @@ class RelaySession(RelayConnection):
 
     async def _hand_over(self, transaction: Transaction, content: bytes) -> str:
         self._held = held = self._sessions.handover.begin()
+        if self._sessions.stopping:
+            held.finish()
+            self._last_words = self._last_words or STOPPING
         if self._inbox.ended:
             held.said_last_word()
         try:

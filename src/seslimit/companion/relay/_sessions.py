@@ -23,6 +23,7 @@ from ._dialogue import Transaction
 from ._handover import Handover
 from ._mail_data import MailData
 from ._options import RelayOptions
+from ._replies import STOPPING
 from ._storage import Storage
 
 logger = logging.getLogger("seslimit")
@@ -32,6 +33,9 @@ STALLED = "421 4.4.2 The content came too slowly while others waited; the messag
 
 SOON = 0.01
 """Seconds between two looks at contents that are about to end, or to be given up."""
+
+QUIET = 1.5
+"""Seconds without a word after which a client is not in the middle of a run: listmonk's workers nap for one second."""
 
 IDLE = 1.0
 """Seconds after which a session between two transactions may end for a new one."""
@@ -64,9 +68,8 @@ class OpenSession(Protocol):
         """Whether it has the go-ahead for a content that is not there yet."""
         ...
 
-    @property
-    def idle_since(self) -> float | None:
-        """Since when nothing happens between two transactions; None while anything does."""
+    def idle_for(self, now: float) -> float:
+        """Seconds since the last word between two transactions; 0 in the middle of anything."""
         ...
 
     def behind(self, now: float) -> float:
@@ -80,6 +83,10 @@ class OpenSession(Protocol):
 
     def look(self, now: float) -> None:
         """End it, if it has been silent for too long at this moment of the event loop's clock."""
+        ...
+
+    def finish(self) -> None:
+        """End it behind its next message, if it is a client's; at once, or behind the one under way, if not."""
         ...
 
     def dismiss(self, reply: str) -> None:
@@ -151,6 +158,22 @@ class Sessions:
             if not self.connected:
                 self.empty.set()
 
+    def finish(self) -> None:
+        """Let each connection of a client bring one more message at most, and end the others."""
+        for session in list(self.connected):
+            session.finish()
+
+    def dismiss(self) -> None:
+        """End all of them: at once, or when the message is answered that is held, or arrives."""
+        for session in list(self.connected):
+            session.dismiss(STOPPING)
+
+    async def quiet(self, until: float) -> None:
+        """Return when every session has been idle for a while, so that its client is not about to begin anything."""
+        loop = asyncio.get_running_loop()
+        while loop.time() < until and any(each.idle_for(loop.time()) < QUIET for each in self.connected):  # noqa: ASYNC110
+            await asyncio.sleep(SOON)
+
     async def contents_ended(self) -> None:
         """Return when no content is on its way any more."""
         while any(each.awaits_content for each in self.connected):  # noqa: ASYNC110  # it is a condition of many
@@ -193,6 +216,6 @@ class Sessions:
         unproven = self.clients.oldest_unproven()
         if unproven is not None:
             return unproven
-        until = asyncio.get_running_loop().time() - IDLE
-        idle = [(since, each) for each in self.connected if (since := each.idle_since) is not None and since <= until]
-        return min(idle, key=lambda each: each[0])[1] if idle else None
+        now = asyncio.get_running_loop().time()
+        idle = [(seconds, each) for each in self.connected if (seconds := each.idle_for(now)) >= IDLE]
+        return max(idle, key=lambda each: each[0])[1] if idle else None

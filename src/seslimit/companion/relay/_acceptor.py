@@ -14,14 +14,12 @@ import logging
 import socket
 from contextlib import suppress
 
-from .._address import Address, handed_over, not_listening
+from .._address import Address
+from .._listening import handed_over, listening_on, not_listening
 from ._session import RelaySession
 from ._sessions import Sessions
 
 logger = logging.getLogger("seslimit")
-
-BACKLOG = 1024
-"""Connections that may wait to be accepted."""
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at how long everybody has been waiting, and never more than a quarter of what is waited."""
@@ -30,7 +28,7 @@ OUT_OF_FILES = 1.0
 """Seconds before the next attempt to accept, when the system has no more files for it."""
 
 
-class Listener:
+class Acceptor:
     """
     Accepts the connections of one relay.
 
@@ -40,29 +38,29 @@ class Listener:
 
     def __init__(self, sessions: Sessions) -> None:
         self.was_handed_over = False
-        """Whether the socket is somebody else's, who keeps it open when this one stops."""
+        """Whether somebody else goes on with the socket when this one stops."""
         self._sessions = sessions
         self._socket: socket.socket | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
-    def port(self) -> int:
-        """The port; 0 while it is not open."""
-        return self._socket.getsockname()[1] if self._socket else 0
+    def listening(self) -> socket.socket | None:
+        """What it listens on; None while it is not open."""
+        return self._socket
 
-    async def open(self, address: Address) -> None:
+    async def open(self, address: Address, given: socket.socket | None = None) -> None:
         """
-        Listen: on the socket that systemd has handed over, or else on a new one.
+        Listen: on the socket that is given, or that systemd has handed over, or else on a new one.
 
         Raises:
             ConfigurationError: the address cannot be listened on.
         """
         loop = asyncio.get_running_loop()
         try:
-            self._socket = handed_over()
+            self._socket = given or handed_over()
             self.was_handed_over = self._socket is not None
             if self._socket is None:
-                self._socket = await _listening(address)
+                self._socket = await listening_on(address)
         except OSError as error:
             raise not_listening(address, error) from None
         self._tasks = [loop.create_task(self._accept(self._socket)), loop.create_task(self._look())]
@@ -120,14 +118,3 @@ class Listener:
             self._sessions.relieve()
             # Somebody may have become idle.
             self._sessions.changed.set()
-
-
-async def _listening(address: Address) -> socket.socket:
-    """One socket: a name of several addresses, as "localhost", is listened on at its first one of IPv4."""
-    found = await asyncio.get_running_loop().getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    family, _, _, _, where = min(found, key=lambda each: each[0] != socket.AF_INET)
-    listening = socket.create_server(where[:2], family=family, backlog=BACKLOG)
-    listening.setblocking(False)
-    return listening
