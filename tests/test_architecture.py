@@ -22,7 +22,19 @@ LAYERS = (
     ("values", ("_model", "_model.*")),
     ("decisions", ("_meaning", "_meaning.*", "_law", "_law.*", "_dialogue", "_dialogue.*")),
     ("interface", ("transports", "transports._url")),
-    ("edge", ("_portal", "_pacing", "_pacing.*", "transports.*", "transports.ses.*", "transports.smtp.*")),
+    (
+        "edge",
+        (
+            "_portal",
+            "_pacing",
+            "_pacing.*",
+            "shared",
+            "shared.*",
+            "transports.*",
+            "transports.ses.*",
+            "transports.smtp.*",
+        ),
+    ),
     ("assembly", ("_sending", "_sending.*")),
     (
         "surface",
@@ -70,6 +82,7 @@ HEAVY = (
     "aiohttp",
     "click",
     "rich",
+    "redis",
 )
 
 

@@ -53,7 +53,7 @@ class Unheard(Exception):
 # Signatures
 
 LIMITER_S_INSIDE = {
-    *("conclude", "enter", "find_lane", "give_back", "listen", "places", "settle", "stopped_by"),
+    *("conclude", "enter", "find_lane", "give_back", "listen", "may_ask_quota", "places", "settle", "stopped_by"),
 }
 """What a limiter is for a sender and for the loop over attempts; a program uses `admit` and `wrap`."""
 OTHERWISE = {"aclose": "close", "open": "ask_quota"}

@@ -31,6 +31,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Never, ParamSpec, Protocol, TypeVar, overload
 
 from ._law.retry import RetryPolicy
+from ._model.allowance import Store
 from ._model.clearance import Guards, Suppresses
 from ._model.errors import ConfigurationError
 from ._model.journal import Journal
@@ -39,6 +40,7 @@ from ._model.options import shown
 from ._pacing import limiter as _pacing
 from ._pacing.gate import Admission as _Admission
 from ._pacing.hooks import EventHook, Hook
+from ._pacing.wrapping import Wrapper as _Wrapper
 from ._portal import Caller, Portal
 from ._sending import sender as _sending
 from .transports import Transport, transport_from_url
@@ -51,6 +53,7 @@ __all__ = ["Admission", "Limiter", "Sender"]
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
 T = TypeVar("T")
 
 _PORTAL = Portal("seslimit")
@@ -65,10 +68,10 @@ class Wrapper(Protocol):
         ...
 
 
-class _Bridge(Generic[A]):
+class _Bridge(Generic[A_co]):
     """What stands in synchronous code for an asynchronous object."""
 
-    def _behind(self) -> A:
+    def _behind(self) -> A_co:
         """The asynchronous object; called in the loop."""
         raise NotImplementedError
 
@@ -190,7 +193,7 @@ def _admitted(
 
 
 def _wrapped(
-    method: Callable[Concatenate[A, P], _pacing.Wrapper],
+    method: Callable[Concatenate[A, P], _Wrapper],
 ) -> Callable[Concatenate[_Bridge[A], P], Wrapper]:
     """A method that decorates functions; an ordinary function is run in the thread that calls it."""
 
@@ -264,9 +267,13 @@ class Limiter(_Bridge[_pacing.Limiter]):
         time_period: float = 1.0,
         *,
         max_rate: float | None = None,
+        headroom: float = 0.0,
+        shared: Store | None = None,
         hooks: Iterable[EventHook] = (),
     ) -> None:
-        self._limiter = _pacing.Limiter(rate, time_period, max_rate=max_rate, hooks=hooks)
+        self._limiter = _pacing.Limiter(
+            rate, time_period, max_rate=max_rate, headroom=headroom, shared=shared, hooks=hooks
+        )
         self._entered = threading.local()
 
     def __repr__(self) -> str:
@@ -296,6 +303,7 @@ class Limiter(_Bridge[_pacing.Limiter]):
     state = _done(_pacing.Limiter.state)
     admit = _admitted(_pacing.Limiter.admit)
     wrap = _wrapped(_pacing.Limiter.wrap)
+    close = _awaited(_pacing.Limiter.aclose)
 
     def __enter__(self) -> None:
         admission = self.admit()

@@ -13,13 +13,13 @@ import math
 
 import attrs
 
+from .._model.allowance import Allowance
 from .._model.events import Reason
 from .._model.meaning import Meaning, Scope
 from .._model.outcome import Outcome
 from .._model.quota import SendQuota
 from .day import RollingDay
 from .pause import Pause
-from .rate import AdaptiveRate
 
 QUOTA_PROBES = (10.0, 600.0)
 """Seconds until the first probe of an exhausted daily quota, and between probes at most: quota comes back in small
@@ -56,10 +56,12 @@ class Account:
     One account in one region, as the limiter sees it.
 
     Args:
-        law: the control law for its rate.
+        law: what knows its rate: the control law, or a share of what many processes have in common.
+        headroom: share of the service's limit, as far as that is known, that is left to others.
     """
 
-    law: AdaptiveRate
+    law: Allowance
+    headroom: float = 0.0
     day: RollingDay = attrs.field(factory=RollingDay, init=False)
     quota_pause: Pause = attrs.field(factory=lambda: Pause(*QUOTA_PROBES), init=False)
     endpoint_pause: Pause = attrs.field(factory=lambda: Pause(*ENDPOINT_PROBES), init=False)
@@ -67,8 +69,7 @@ class Account:
     unknown_pause: Pause = attrs.field(factory=lambda: Pause(*UNKNOWN_PROBES), init=False)
     identities: dict[str, Pause] = attrs.field(factory=dict, init=False)
     """Senders that the service refuses, while it takes what others send."""
-    ceiling: float = attrs.field(default=math.inf, init=False)
-    """The least of the bounds that were set, recipients/s; infinity for none."""
+    _ceiling: float = attrs.field(default=math.inf, init=False)
     _ceilings: dict[str, float] = attrs.field(factory=dict, init=False)
     _held: dict[str, None] = attrs.field(factory=dict, init=False)
     paused: str | None = attrs.field(default=None, init=False)
@@ -79,7 +80,14 @@ class Account:
 
     def rate(self, now: float) -> float:
         """Recipients/s to pace at."""
-        return min(self.law.rate(now), self.ceiling)
+        return min(self.law.rate(now), self.ceiling if self.headroom else self._ceiling)
+
+    @property
+    def ceiling(self) -> float:
+        """The least of the bounds that were set, and what the headroom leaves, recipients/s; infinity for none."""
+        if not self.headroom or (limit := self.law.limit or self.law.estimate) is None:
+            return self._ceiling
+        return min(self._ceiling, (1.0 - self.headroom) * limit)
 
     def bound(self, name: str, rate: float | None) -> None:
         """Set a bound on the rate, or take it away; the least of all counts."""
@@ -87,7 +95,7 @@ class Account:
             self._ceilings.pop(name, None)
         else:
             self._ceilings[name] = rate
-        self.ceiling = min(self._ceilings.values(), default=math.inf)
+        self._ceiling = min(self._ceilings.values(), default=math.inf)
 
     def hold(self, now: float, reason: str) -> None:
         """Let nothing through until `release` with the same reason."""
@@ -155,7 +163,8 @@ class Account:
         if identity in self.identities:
             self.identities[identity].probe(now)
         # Below the law's own pace nothing tests it.
-        self.law.admitted(now, cost, waited=waited and (self.ceiling == math.inf or self.law.rate(now) <= self.ceiling))
+        ceiling = self.ceiling
+        self.law.admitted(now, cost, waited=waited and (ceiling == math.inf or self.law.rate(now) <= ceiling))
 
     def figures(self, now: float, quota: SendQuota) -> None:
         """Take the service's figures: its rate caps ours, and what is left of the day begins or ends a pause."""

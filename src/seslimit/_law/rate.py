@@ -128,6 +128,20 @@ class AdaptiveRate:
         known = self._cap if self._estimate is None else min(self._estimate, self._cap)
         return None if math.isinf(known) else known
 
+    @property
+    def limit(self) -> float | None:
+        """The limit that is remembered while the pace is below it, recipients/s."""
+        return self._limit
+
+    @property
+    def closed(self) -> bool:
+        """Whether the service takes nothing, and one message at a time finds out whether it does again."""
+        return self._closure.closed
+
+    def turn_at(self, now: float) -> float:
+        """Nobody has to wait for a turn of its own: all of the rate is this process's."""
+        return 0.0
+
     def rate(self, now: float) -> float:
         """Recipients/s to pace at."""
         pace = self._grown(now)

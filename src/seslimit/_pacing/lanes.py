@@ -105,6 +105,17 @@ class Queue:
     def __len__(self) -> int:
         return self._waiting
 
+    def ready(self) -> int:
+        """How many of them have a place."""
+        return sum(
+            len(rank) if places is None else min(len(rank), places.free) for (*_, places), rank in self._ranks.items()
+        )
+
+    def next_lane(self) -> Lane | None:
+        """The lane of the one whose turn is next; None where nobody has a place."""
+        best = self._best() if self._waiting else None
+        return None if best is None else best.lane
+
     def lane(self, name: str, priority: float | None, reserve: float | None) -> Lane:
         """A lane, made or changed as it is told; see `Limiter.lane`."""
         lane = self.lanes.setdefault(name, Lane(name))

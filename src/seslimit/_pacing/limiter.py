@@ -2,46 +2,45 @@
 The limiter: what a program waits on before it sends, and tells what became of it.
 
 Turns admissions and exceptions into what the account's pure state understands, on the running event loop. The waiting
-is in `line`, the deciding in `_law.account`; what a loop over attempts looks like is in `attempts`.
+is in `line`, the deciding in `_law.account`; `by_hand` is aiolimiter's face, `wrapping` a decorator, and `member` keeps
+in touch with other processes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import logging
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from functools import partial, wraps
-from types import TracebackType
-from typing import Any, Never, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Never
 
 from .._law.account import Account
 from .._law.rate import AdaptiveRate
 from .._law.retry import RetryPolicy
+from .._law.share import Demand
 from .._meaning.classify import meaning
+from .._model.allowance import Store
 from .._model.endings import SendingStopped
 from .._model.errors import ConfigurationError, printable, words_of
 from .._model.events import Attempted, Learnt, State
-from .._model.history import History
 from .._model.meaning import Meaning
 from .._model.message import MAX_RECIPIENTS
 from .._model.options import number, shown, whole
 from .._model.outcome import Outcome
 from .._model.quota import SendQuota
-from .attempts import Attempts
+from .by_hand import ByHand
 from .gate import AROUND, Admission
 from .hooks import EventHook, Hearing, event_hooks, tell
 from .lanes import Lane, Places
 from .line import Line
+from .member import Member
 from .stops import Stops
-
-UNSETTLED = 1000
-"""Admissions by `acquire` that are remembered for `accepted` and `throttled`: more than any loop has in flight."""
+from .wrapping import Wrapper, wrapper
 
 ACCEPTED = Meaning(Outcome.ACCEPTED)
 INTERRUPTED = Meaning(Outcome.UNKNOWN)
+
+MOST_HEADROOM = 0.99
+"""Share of the limit that may be left to others: with all of it, nothing would ever go."""
 
 DAY = 86_400.0
 """Seconds; a rate below one recipient in so many is no rate."""
@@ -51,27 +50,8 @@ FASTEST = 1e6
 
 PER_SECOND = "recipients per second"
 
-UNTOLD = 200
-"""Messages let through with no word of what became of them, after which something is wrong with who should tell."""
 
-SUSPICIOUS = 500.0
-"""Recipients/s at which a service that never refused anything while its rate is not known is hardly a service."""
-
-logger = logging.getLogger("seslimit")
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Wrapper(Protocol):
-    """What `Limiter.wrap` returns: a decorator of asynchronous functions."""
-
-    def __call__(self, function: Callable[P, Awaitable[T]], /) -> Callable[P, Coroutine[Any, Any, T]]:
-        """Wrap a function that makes one attempt."""
-        ...
-
-
-class Limiter:
+class Limiter(ByHand):
     """
     Admits messages at the rate that the service takes them, and finds that rate.
 
@@ -86,12 +66,16 @@ class Limiter:
         time_period: seconds for which `rate` counts, so that `AsyncLimiter(14, 1)` of aiolimiter becomes `Limiter(14,
             1)`. What is called `max_rate` there is where this one starts.
         max_rate: recipients/s that are never exceeded; None for no bound of yours.
+        headroom: share of the service's limit, from 0 to below 1, that is left to others as soon as the limit is known:
+            0.1 for a tenth.
+        shared: what keeps the rate of an account that other processes send for too, such as
+            `seslimit.shared.RedisRate`; give all of them the same rates and headroom. None for an account of its own.
         hooks: each called with every event of the limiter (`Attempted`, `Paused`, `Resumed`, `Learnt`), or its
             `on_event` is, where it has one.
 
     Raises:
-        ConfigurationError: a rate is not from one recipient a day to 1,000,000 a second, `rate` is above `max_rate`, or
-            a hook is asynchronous.
+        ConfigurationError: a rate is not from one recipient a day to 1,000,000 a second, `rate` is above `max_rate`,
+            the headroom is no share, or a hook is asynchronous.
     """
 
     def __init__(
@@ -100,8 +84,11 @@ class Limiter:
         time_period: float = 1.0,
         *,
         max_rate: float | None = None,
+        headroom: float = 0.0,
+        shared: Store | None = None,
         hooks: Iterable[EventHook] = (),
     ) -> None:
+        super().__init__()
         period = number("time_period", time_period, "seconds", low=0, above=True, high=DAY)
         if rate is not None:
             rate = _rate("rate", number("rate", rate, "a number of recipients", low=0, above=True) / period, rate)
@@ -111,16 +98,22 @@ class Limiter:
             raise ConfigurationError(f"rate {rate:g} is above max_rate {max_rate:g}: lower the one or raise the other.")
         self.time_period = period
         self._max_rate = max_rate
-        self._account = Account(AdaptiveRate(rate, max_rate))
-        self._line = Line(self._account)
+        headroom = number("headroom", headroom, "a share of the limit", low=0, high=MOST_HEADROOM)
+        self._member: Member | None = None
+        if shared is not None:
+            self._member = Member(
+                shared, rate, max_rate, demand=self._demand, changed=self._news, figures=self._others_figures
+            )
+        law = AdaptiveRate(rate, max_rate) if self._member is None else self._member.share
+        self._account = Account(law, headroom)
+        self._line = Line(self._account, ask=self._wake)
         self._stops = Stops(self._account)
         self._hooks = event_hooks(hooks)
         self._listeners = self._hooks
         self._in_flight = 0
-        self._suspicious = True
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._by_hand: deque[Admission] = deque(maxlen=UNSETTLED)
-        self._entered: dict[asyncio.Task[object] | None, list[Admission]] = {}
+        self._told: float | None = None
+        """The estimate that was last told to those who listen."""
 
     def __repr__(self) -> str:
         known = "limit unknown" if self.estimate is None else f"{self.estimate:g} recipients/s"
@@ -207,35 +200,9 @@ class Limiter:
         cost = whole("recipients", recipients, "the recipients of one message", low=1, high=MAX_RECIPIENTS)
         return Admission(self, cost, lane=self.find_lane(lane))
 
-    async def acquire(self, cost: float = 1) -> None:
-        """
-        Wait for the turn of a message of this cost; `aiolimiter.AsyncLimiter.acquire`, with the rate that adapts.
-
-        A fraction costs a fraction.
-
-        Tell the limiter what became of it by `accepted` or `throttled`, or use `admit`, which does so by itself.
-        """
-        self._by_hand.append(
-            await self._enter_by_hand(number("cost", cost, "recipients", low=0, above=True, high=FASTEST))
-        )
-
     def has_capacity(self, cost: float = 1) -> bool:
         """Whether a message would be let through at once; its own cost does not matter, for it is paid afterwards."""
         return self._line.is_open(_now())
-
-    async def __aenter__(self) -> None:
-        admission = await self._enter_by_hand(1)
-        self._entered.setdefault(asyncio.current_task(), []).append(admission)
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        task = asyncio.current_task()
-        admissions = self._entered[task]
-        admission = admissions.pop()
-        if not admissions:
-            del self._entered[task]
-        self.conclude(admission, exc)
 
     def wrap(
         self,
@@ -264,48 +231,33 @@ class Limiter:
         """
         if bare:
             raise ConfigurationError("wrap makes a decorator: write @limiter.wrap() with its parentheses.")
-        policy = retry or RetryPolicy()
-        if not callable(cost):
-            _recipients(cost)
-
-        def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-            if not _is_asynchronous(function):
-                raise ConfigurationError(
-                    f"wrap is for asynchronous functions, and {shown(function)} is none: what it did could not be "
-                    "awaited, and would be repeated. Make it `async def`."
-                )
-
-            @wraps(function)
-            async def paced(*args: P.args, **kwargs: P.kwargs) -> T:
-                recipients = _recipients(cost(*args, **kwargs) if callable(cost) else cost)
-                history = History(time.time())
-                attempt = partial(self._around, function, *args, **kwargs)
-                attempts = Attempts(self, policy, recipients, attempt, history, lane=self.find_lane(lane))
-                return await attempts.to_the_end(_until)
-
-            return paced
-
-        return decorate
-
-    def accepted(self, recipients: float | None = None) -> None:
-        """
-        Tell that a message let through by `acquire` was accepted; the oldest one is taken to be meant.
-
-        Args:
-            recipients: how many it had, where that is not what was acquired for it.
-        """
-        self.settle(self._oldest(recipients), Outcome.ACCEPTED)
-
-    def throttled(self, recipients: float | None = None, *, retry_after: float = 0.0) -> None:
-        """Tell that a message let through by `acquire` was throttled; as `accepted`."""
-        self.settle(self._oldest(recipients), Outcome.THROTTLED, retry_after=retry_after)
+        return wrapper(self, cost, retry or RetryPolicy(), partial(self.find_lane, lane))
 
     def quota_figures(self, quota: SendQuota) -> None:
         """Take the account's sending quota, fresh from the service: its rate caps ours, and it may end a pause."""
+        self._others_figures(quota)
+        if self._member is not None:
+            self._member.tell(quota)
+
+    def _others_figures(self, quota: SendQuota) -> None:
+        """Take figures of the service that another process has asked for."""
         before = self.estimate
         self._account.figures(now := _now(), quota)
         self._line.changed()
         self._tell_change(now, before, "quota")
+
+    async def may_ask_quota(self) -> float:
+        """Seconds until it is for this process to ask the service for its figures: 0 for now, also of one alone."""
+        return 0.0 if self._member is None else await self._member.may_ask()
+
+    async def aclose(self) -> None:
+        """
+        Give back what `shared` holds for the running loop; nothing to do without it.
+
+        What became of the last messages is told to the others. The limiter may be used again.
+        """
+        if self._member is not None:
+            await self._member.aclose()
 
     def ceiling(self, name: str, rate: float | None) -> None:
         """
@@ -440,6 +392,8 @@ class Limiter:
             identity=admission.identity,
         )
         self._line.changed()
+        if self._member is not None:
+            self._member.wake()
         if meant is not None and (admission.hooks or self._hooks):
             self._tell_attempt(admission, meant, exc)
         self._tell_change(now, before, meant.outcome if meant else "")
@@ -467,37 +421,19 @@ class Limiter:
         if self._listeners and self.estimate != before:
             tell(self._listeners, Learnt(self.estimate, cause))
 
-    async def _enter_by_hand(self, cost: float) -> Admission:
-        admission = Admission(self, cost)
-        await self.enter(admission)
-        self._in_flight -= 1  # nobody has to tell when it ends
-        # Who uses this face may hold an admission for long, ask for another inside it, or never tell what became of it.
+    def _let_go(self) -> None:
+        self._in_flight -= 1
+        # Who uses aiolimiter's face may hold an admission for long, ask for another inside it, or never tell its end.
         self._go_beside()
-        return admission
+
+    def _taken_up(self) -> float:
+        self._in_flight += 1
+        return _now()
 
     def _go_beside(self) -> None:
         """Let others go beside the very first message, whose end may depend on them."""
         self._account.reached()
         self._line.changed()
-
-    async def _around(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        around = AROUND.get()
-        AROUND.set(self)
-        try:
-            return await function(*args, **kwargs)
-        finally:
-            AROUND.set(around)
-
-    def _oldest(self, recipients: float | None) -> Admission:
-        self._in_flight += 1
-        told = None if recipients is None else number("recipients", recipients, "recipients", low=0, above=True)
-        if self._by_hand:
-            admission = self._by_hand.popleft()
-            admission.cost = told or admission.cost
-            return admission
-        admission = Admission(self, told or 1)
-        admission.admitted_at = _now()
-        return admission
 
     def _bind(self) -> None:
         """Belong to the running loop; it may be another one when the former is closed."""
@@ -511,17 +447,28 @@ class Limiter:
             self._line.begin_anew()
             self._account.begin_anew(loop.time())
             self._in_flight = 0
+            if self._member is not None:
+                self._member.begin_anew()
         self._loop = loop
 
-    def _look_suspicious(self) -> None:
-        """Say once that nobody seems to tell what becomes of messages, while the rate is not known."""
-        if self.estimate is None and (len(self._by_hand) >= UNTOLD or self.rate >= SUSPICIOUS):
-            self._suspicious = False
-            logger.warning(
-                "nothing was ever refused, and the rate is not known: if an exception is caught inside `async with "
-                "limiter`, or `accepted` and `throttled` are not called after `acquire`, the limiter cannot learn, and "
-                "messages are lost without a word; let exceptions leave the block, or use `wrap`"
-            )
+    # What is shared with other processes: what there is to send, and what they tell.
+
+    def _demand(self) -> Demand:
+        if self._account.opens_at() > _now():
+            return Demand()
+        waiting, urgent = self._line.demand()
+        return Demand(waiting, urgent, self._account.ceiling)
+
+    def _wake(self) -> None:
+        if self._member is not None:
+            self._member.share.wanted(_now())
+            self._member.wake()
+
+    def _news(self) -> None:
+        before, self._told = self._told, self.estimate
+        self._line.changed()
+        if self._told != before:
+            self._tell_change(_now(), before, "shared")
 
     def places(self, count: int) -> Places:
         """Room for so many attempts at the same time, to be given to `enter`."""
@@ -553,7 +500,7 @@ class Limiter:
         if self._loop is not asyncio.get_running_loop():
             self._bind()
         if self._suspicious and patience is None:
-            self._look_suspicious()
+            self._look_suspicious(self.estimate, self.rate)
         if AROUND.get() is self:
             self._go_beside()
         admission.handed_over_at = None
@@ -567,14 +514,12 @@ class Limiter:
             refuse=lambda: self._stops.refuse(_now(), patience, admission.identity),
         )
         self._in_flight += 1
+        if self._member is not None:
+            self._member.wake()
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def _until(when: float) -> None:
-    await asyncio.sleep(when - _now())
 
 
 def _rate(name: str, rate: float, given: object) -> float:
@@ -583,13 +528,3 @@ def _rate(name: str, rate: float, given: object) -> float:
             f"{name} is {shown(given)}: it is {PER_SECOND}, from one a day (0.0000116) to {FASTEST:,.0f}."
         )
     return rate
-
-
-def _recipients(cost: object) -> int:
-    return whole("cost", cost, "the recipients of one message", low=1, high=MAX_RECIPIENTS)
-
-
-def _is_asynchronous(function: Callable[..., Any]) -> bool:
-    while isinstance(function, partial):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

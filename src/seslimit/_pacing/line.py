@@ -48,13 +48,17 @@ class Line:
 
     Args:
         account: tells the rate in force and until when it rests.
+        ask: called when somebody waits for a turn that this process has not got yet.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, ask: Callable[[], None] = lambda: None) -> None:
         self._account = account
+        self._ask = ask
         self._bucket = AsyncLimiter(DEPTH, DEPTH)
         self.queue = Queue()
         self._taken = False
+        self._head: Lane | None = None
+        """The lane of whoever is at the head."""
         self._owed = 0.0
         self._paid_at = -math.inf
         self._waited = False
@@ -75,6 +79,15 @@ class Line:
         self._taken = False  # in a fork, those who waited are in the other process
         self.queue.clear()
 
+    def demand(self) -> tuple[int, bool]:
+        """How many could go now, and whether the next goes before what waits in other lanes, here or elsewhere."""
+        waiting = self.queue.ready() + self._taken
+        if len(self.queue.lanes) == 1 or not waiting:
+            return waiting, False
+        lanes = [lane for lane in (self.queue.next_lane(), self._head) if lane is not None]
+        least = min(lane.priority for lane in self.queue.lanes.values())
+        return waiting, any(lane.priority > least for lane in lanes)
+
     def freed(self) -> None:
         """There is a place for one that may have waited for nothing else."""
         if not self._taken:
@@ -82,7 +95,7 @@ class Line:
 
     def is_open(self, now: float) -> bool:
         """Whether a newcomer would be let through at once."""
-        if self._taken or self._account.opens_at() > now:
+        if self._taken or self._account.opens_at() > now or self._account.law.turn_at(now) > now:
             return False
         seconds = self._owed_after_vacancy(now) / self._account.rate(now)
         if now - self._paid_at >= DEPTH:
@@ -122,6 +135,7 @@ class Line:
             await self._stand(seat)
         self._taken = True
         while True:
+            self._head = seat.lane
             try:
                 now = await self._pay(refuse)
             except BaseException:
@@ -159,7 +173,7 @@ class Line:
             raise
 
     def _pass_on(self) -> None:
-        self._taken = False
+        self._taken, self._head = False, None
         while seat := self.queue.pop():
             if seat.turn is not None and not seat.turn.done():
                 seat.turn.set_result(None)
@@ -178,6 +192,11 @@ class Line:
                 refuse()
                 self._waited = True
                 await self._sleep_until(opens_at)  # which pays for nothing
+                now = loop.time()
+            elif (turn_at := self._account.law.turn_at(now)) > now:
+                self._waited = True
+                self._ask()
+                await self._pay_asleep(self._account.rate(now), turn_at)
                 now = loop.time()
             elif self._owed > CRUMB:
                 rate = self._account.rate(now)

@@ -72,10 +72,12 @@ class QuotaWatch:
     async def _ask(self, transport: KnowsQuota) -> None:
         after_failures, told = waits(FIRST_RETRY, QUOTA_REFRESH), ""
         while True:
-            wait = QUOTA_REFRESH
             try:
                 async with asyncio.timeout(QUOTA_REFRESH):
-                    quota = await transport.quota()
+                    # Where other processes send for the account too, one of them asks, and tells the others.
+                    others = await self._limiter.may_ask_quota()
+                    quota = None if others else await transport.quota()
+                wait = others or QUOTA_REFRESH
                 if quota is not None:
                     self._limiter.quota_figures(quota)
             except Exception as error:  # noqa: BLE001  # a plug-in's; sending goes on without an answer

@@ -270,6 +270,7 @@ class Sender:
         finally:
             self._listen_no_more()
             await self._quota_watch.aclose()
+            await self.limiter.aclose()
             await self.transport.aclose()
 
     async def _outgoing(self, message: Message, lane: str | None) -> Outgoing | Report:

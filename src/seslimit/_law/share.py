@@ -1,0 +1,455 @@
+"""
+One process's share of an account's rate that many have in common.
+
+Decides from what the ledger grants when the next message may go, when to ask it again, and, where this process leads,
+what the pace of all is: the control law of one process, fed with what became of everybody's messages. It must not know
+how the ledger is reached, nor what time it is.
+
+While the ledger is out of reach, it is an account of its own: a law that never goes above 0.9 of the last share.
+
+Invariants: nothing goes without a slot while the ledger is in reach, and a slot is used once; when it is in reach
+again, nothing goes faster than the share until the others have found back too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from random import Random
+
+import attrs
+
+from .._model.allowance import Grant, Request
+from .ledger import SECOND
+from .rate import AdaptiveRate
+
+ALONE = 0.9
+"""Part of the last share that is used while the ledger is out of reach: others may have joined since."""
+
+RETRIES = (0.5, 1.0)
+"""Seconds until the ledger is asked again after it was out of reach, at least and at most."""
+
+RETURNS = 1.5
+"""Seconds for which nothing goes above the share after the ledger is in reach again: then the others are back too."""
+
+REPORT = 0.1
+"""Seconds that what became of messages is kept back for the next request."""
+
+LEAD = 0.085
+"""Seconds between the requests of the leader, at most."""
+
+QUIET = 1.0
+"""Seconds without a message anywhere after which the leader stops to ask."""
+
+FAR = 0.25
+"""Share of the time until its slots begin after which it is asked whether they have moved."""
+
+FARTHEST = 0.5
+"""The same in seconds, at most."""
+
+TARGET = 0.004
+"""Seconds from an answer to its first slot to aim at: less would be late, more would be reserved in vain by whoever
+ends, and be granted at a pace that has passed."""
+
+LAG = 0.01
+"""Seconds by which the timeline may be behind before a process asks for more than its part of it: somebody does not."""
+
+SOON = 0.01
+"""Seconds after slots were used up within which another message comes where there are more than slots."""
+
+ALL = 10**6
+"""Recipients to want where it is not known how many wait behind the one that does: as many as are given at once."""
+
+LATE = 0.05
+"""Seconds after its end until which a slot may be used."""
+
+CRUMB = 1e-9
+"""Recipients that are none."""
+
+
+@attrs.define
+class Lease:
+    """
+    Slots that follow one another.
+
+    Args:
+        start, ends: when the first begins and the last is over.
+        left: recipients that may still go.
+        rate: the pace of all when it was granted.
+        busy: whether others wait for slots too.
+    """
+
+    start: float
+    ends: float
+    left: float
+    rate: float
+    busy: bool
+
+
+@attrs.frozen
+class Demand:
+    """
+    What the process has to send.
+
+    Args:
+        waiting: messages that wait for a turn.
+        urgent: whether the next goes before what waits elsewhere.
+        most: recipients/s that it goes at most; infinity for no bound.
+    """
+
+    waiting: int = 0
+    urgent: bool = False
+    most: float = math.inf
+
+
+class Share:
+    """
+    The allowance of a process among others; see `seslimit._model.allowance.Allowance`.
+
+    Args:
+        member: its own name.
+        start: what it was told of the rate, recipients/s; None for nothing.
+        max_rate: recipients/s that are never exceeded.
+        random: when to ask again is drawn from it.
+    """
+
+    def __init__(self, member: str, start: float | None, max_rate: float | None, random: Random) -> None:
+        self.member = member
+        self._start, self._max_rate, self._random = start, max_rate, random
+        self._leases: deque[Lease] = deque()
+        self._owed = 0.0
+        self._ask_at = 0.0
+        self._used_up_at = -math.inf
+        self._hungry = False
+        self._log: list[str] = []
+        self._logged_at = math.inf
+        self._called_at = self._active_at = -math.inf
+        self._publish = False
+        self._offset: float | None = None
+
+        self._rate = AdaptiveRate(start, max_rate).rate(0.0)
+        self._limit = self._estimate = self._cap = self._cap_news = 0.0
+        self._alive = 1
+        self._epoch, self._epoch_since, self._congested = 0, 0.0, False
+        self._frozen = False
+
+        self._term = 0
+        self._law: AdaptiveRate | None = None
+        self._law_cap = 0.0
+
+        self._joined = False
+        self._alone: AdaptiveRate | None = None
+        self._retry_at = 0.0
+        self._returned_until, self._share = -math.inf, math.inf
+
+    # The allowance.
+
+    @property
+    def estimate(self) -> float | None:
+        """See `Allowance`."""
+        return self._known(self._estimate)
+
+    @property
+    def limit(self) -> float | None:
+        """See `Allowance`."""
+        return self._known(self._limit)
+
+    @property
+    def held_until(self) -> float:
+        """See `Allowance`."""
+        return 0.0 if self._alone is None else self._alone.held_until
+
+    @property
+    def spaced_until(self) -> float:
+        """See `Allowance`."""
+        return 0.0 if self._alone is None else self._alone.spaced_until
+
+    @property
+    def alone(self) -> bool:
+        """Whether the ledger is out of reach."""
+        return self._alone is not None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process sets the pace of all."""
+        return self._law is not None
+
+    def turn_at(self, now: float) -> float:
+        """See `Allowance`."""
+        if self._alone is not None:
+            return 0.0
+        leases = self._leases
+        while leases and (leases[0].left <= CRUMB or now > leases[0].ends + LATE):
+            if leases.popleft().left > CRUMB:
+                self._hungry = False
+        return leases[0].start if leases else math.inf
+
+    def wanted(self, now: float) -> None:
+        """Somebody waits for a turn that this process has not got yet."""
+        if not self._leases:
+            self._hungry = now <= self._used_up_at + SOON or (self._hungry and now < self._ask_at)
+
+    def rate(self, now: float) -> float:
+        """See `Allowance`."""
+        if self._alone is not None:
+            return self._alone.rate(now)
+        rate = self._leases[0].rate if self._leases else self._rate
+        return min(rate, self._share) if now < self._returned_until else rate
+
+    def steady_until(self, now: float) -> float:
+        """See `Allowance`."""
+        return math.inf if self._alone is None else self._alone.steady_until(now)
+
+    def admitted(self, now: float, cost: float, *, waited: bool) -> None:
+        """See `Allowance`."""
+        if self._alone is not None:
+            self._alone.admitted(now, cost, waited=waited)
+            return
+        busy = False
+        if self._leases:
+            lease = self._leases[0]
+            busy = lease.busy
+            lease.left -= cost
+            if lease.left <= CRUMB:
+                self._used_up_at = now
+                self._owed, lease.left = self._owed - lease.left, 0.0
+        else:
+            self._owed += cost
+        self._tell(now, f"a {cost:g} {int(waited and busy)}")
+
+    def accepted(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None:
+        """See `Allowance`."""
+        if self._alone is not None:
+            self._alone.accepted(now, cost, admitted_at=admitted_at, decided_at=decided_at)
+        elif self._offset is not None:
+            self._tell(now, f"+ {cost:g} {self._theirs(admitted_at):.0f} {self._theirs(decided_at):.0f}")
+
+    def throttled(self, now: float, cost: float, *, admitted_at: float, decided_at: float, pause: float = 0.0) -> None:
+        """See `Allowance`."""
+        if self._alone is not None:
+            self._alone.throttled(now, cost, admitted_at=admitted_at, decided_at=decided_at, pause=pause)
+        elif self._offset is not None:
+            self._tell(now, f"- {cost:g} {self._theirs(admitted_at):.0f} {self._theirs(decided_at):.0f} {pause:g}")
+            # What went before this process heard of the last congestion is part of that one.
+            self._congested = self._congested or admitted_at > self._epoch_since
+
+    def cap(self, now: float, max_send_rate: float | None) -> None:
+        """See `Allowance`."""
+        self._cap = self._cap_news = max_send_rate or 0.0
+        if self._alone is not None:
+            self._alone.cap(now, max_send_rate)
+
+    def freeze(self, now: float) -> None:
+        """See `Allowance`."""
+        self._frozen = True
+        if self._alone is not None:
+            self._alone.freeze(now)
+
+    def thaw(self, now: float) -> None:
+        """See `Allowance`."""
+        self._frozen = False
+        if self._alone is not None:
+            self._alone.thaw(now)
+
+    def begin_anew(self, member: str) -> None:
+        """Be another process, which knows what this one knows of the rate, and has nothing of what it has."""
+        self.member = member
+        self._leases.clear()
+        self._owed, self._ask_at, self._retry_at, self._offset = 0.0, 0.0, 0.0, None
+        self._taken_log()
+        self._congested, self._law = False, None
+
+    # The requests: when, with what, and what the answers mean.
+
+    @property
+    def congested(self) -> bool:
+        """Whether there is a throttle to report, before anything else."""
+        return self._congested and self._joined and self._alone is None
+
+    def due(self, now: float, demand: Demand) -> float:
+        """When the next request is due; infinity where there is nothing to ask and nothing to tell."""
+        if not (demand.waiting or self._log or self._owed or self._leads_at(now) < math.inf):
+            return math.inf
+        if self._alone is not None or now < self._retry_at:
+            return self._retry_at
+        due = min(self._leads_at(now), self._logged_at + REPORT)
+        if self._congested or self._owed > CRUMB or self._publish:
+            due = now
+        elif self._wants(demand):
+            due = min(due, now if demand.urgent and not self._leases else self._ask_at)
+        elif self._leases and self._leases[0].start > now + REPORT:
+            # The pace may change before they come.
+            due = min(due, self._called_at + max(REPORT, min(FAR * (self._leases[0].start - now), FARTHEST)))
+        return max(due, now)
+
+    def request(self, now: float, demand: Demand, *, asks: bool = False) -> Request:
+        """What to ask and tell now."""
+        wants = self._wants(demand) and (now >= self._ask_at or (demand.urgent and not self._leases))
+        law = self._law
+        request = Request(
+            member=self.member,
+            sent=0.0 if self._offset is None else self._theirs(now),
+            want=0 if not wants else ALL if self._hungry else demand.waiting,
+            owed=self._owed,
+            most=0.0 if math.isinf(demand.most) else demand.most,
+            urgent=wants and demand.urgent,
+            hungry=self._hungry,
+            log=self._taken_log(),
+            term=self._term if law is not None else 0,
+            epoch=self._epoch,
+            rate=self._rate if law is None else law.rate(now),
+            limit=self._limit if law is None else law.limit or 0.0,
+            estimate=self._estimate if law is None else law.estimate or 0.0,
+            hold=0.0 if law is None else max(0.0, law.held_until - now) * SECOND,
+            single=law is not None and law.closed,
+            cap=self._cap_news,
+            asks=asks,
+        )
+        self._owed, self._cap_news, self._called_at, self._publish = 0.0, 0.0, now, False
+        return request
+
+    def congestion(self) -> tuple[str, int, str]:
+        """What to report of a throttle: who, the epoch it was under, and the log."""
+        self._congested = False
+        return self.member, self._epoch, self._taken_log()
+
+    def heard_epoch(self, now: float, epoch: int) -> None:
+        """The ledger's epoch, as a report of a throttle was answered."""
+        if epoch != self._epoch:
+            self._epoch, self._epoch_since = epoch, now
+            self._publish = self._law is not None
+
+    def granted(self, sent_at: float, now: float, grant: Grant) -> None:
+        """
+        The answer to a request.
+
+        Args:
+            sent_at: when it was sent.
+            now: when the answer came.
+            grant: the answer, not a stale one.
+        """
+        middle = (sent_at + now) / 2.0
+        self._offset = grant.now / SECOND - middle
+        self._find_back(now)
+        if grant.fresh:
+            self._cap_news = self._cap
+        self.heard_epoch(now, grant.epoch)
+        self._move(now, grant.rate)
+        self._rate, self._limit, self._estimate = grant.rate, grant.limit, grant.estimate
+        self._cap, self._alive = grant.cap or self._cap, max(1, grant.alive)
+        if grant.slots:
+            self._lease(now, middle, grant)
+        elif grant.lead > 0.0:
+            self._ask_at = now + grant.lead / SECOND
+        self._lead(now, grant)
+
+    def lost(self, now: float) -> None:
+        """A request was not answered in time: go on alone."""
+        self._retry_at = now + self._random.uniform(*RETRIES)
+        if self._alone is not None:
+            return
+        self._leases.clear()
+        self._owed, self._log, self._congested, self._law = 0.0, [], False, None
+        self._logged_at = math.inf
+        if self._joined:
+            known = [rate for rate in (self._rate, self._estimate, self._cap) if rate]
+            self._share = min(known) / self._alive
+            self._alone = AdaptiveRate(ALONE * self._share, ALONE * self._share)
+        else:  # nothing is known of the others, and what was told is for all of them
+            self._alone = AdaptiveRate(None, self._max_rate)
+        if self._frozen:
+            self._alone.freeze(now)
+
+    def _find_back(self, now: float) -> None:
+        if self._alone is not None and self._joined:
+            self._returned_until = now + RETURNS
+        self._alone, self._joined = None, True
+
+    def _move(self, now: float, rate: float) -> None:
+        """The pace of all is another one, and what is still to come moves with it."""
+        shift = self._rate / rate
+        for lease in self._leases:
+            if lease.start > now:
+                lease.start, lease.ends = now + (lease.start - now) * shift, now + (lease.ends - now) * shift
+                lease.rate = rate
+        if self._ask_at > now:
+            self._ask_at = now + (self._ask_at - now) * shift
+
+    def _lease(self, now: float, middle: float, grant: Grant) -> None:
+        start = middle + grant.lead / SECOND
+        length = grant.slots * grant.slot / SECOND
+        self._leases.append(Lease(start, start + length, grant.slots, grant.rate, grant.busy))
+        # Asked so that its slots begin as the answer comes: the later, the less is reserved in vain.
+        turns = max(1, grant.hungry) if self._hungry and grant.lead / SECOND > -LAG else 1
+        self._ask_at = start + turns * length - TARGET
+
+    def _wants(self, demand: Demand) -> bool:
+        """Whether there is somebody for more slots than it has; who uses up all that comes looks a lease ahead."""
+        left = sum(lease.left for lease in self._leases)
+        return demand.waiting > left or (self._hungry and demand.waiting > 0 and len(self._leases) < 2)
+
+    # Leading: one law, and everybody's evidence.
+
+    def _leads_at(self, now: float) -> float:
+        if self._law is None or now > self._active_at + QUIET:
+            return math.inf
+        return self._called_at + LEAD
+
+    def _lead(self, now: float, grant: Grant) -> None:
+        if not grant.term:
+            self._law = None
+            return
+        if self._law is None or grant.term != self._term:
+            known = grant.limit or grant.estimate
+            self._law, self._term, self._law_cap = AdaptiveRate(known or self._start, self._max_rate), grant.term, 0.0
+            self._active_at, self._publish = now, True
+        if self._cap != self._law_cap:
+            self._law_cap = self._cap
+            self._law.cap(now, self._cap)
+            self._publish = True
+        if grant.log:
+            self._active_at = now
+            self._publish = self._feed(self._law, now, grant.log) or self._publish
+
+    def _feed(self, law: AdaptiveRate, now: float, log: str) -> bool:
+        """Tell the law what became of everybody's messages; whether there was a throttle among it."""
+        outcomes: list[tuple[float, float, str, float, float]] = []
+        for line in log.split("\n"):
+            for entry in line.split(";"):
+                kind, cost, *rest = entry.split()
+                if kind == "a":
+                    law.admitted(now, float(cost), waited=rest[0] == "1")
+                else:
+                    admitted_at, decided_at = (min(now, self._ours(float(moment))) for moment in rest[:2])
+                    pause = float(rest[2]) if kind == "-" else 0.0
+                    outcomes.append((decided_at, admitted_at, kind, float(cost), pause))
+        throttled = False
+        for decided_at, admitted_at, kind, paid, pause in sorted(outcomes):
+            if kind == "+":
+                law.accepted(now, paid, admitted_at=admitted_at, decided_at=decided_at)
+            else:
+                throttled = True
+                law.throttled(now, paid, admitted_at=admitted_at, decided_at=decided_at, pause=pause)
+        return throttled
+
+    def _tell(self, now: float, entry: str) -> None:
+        self._active_at = now
+        if self._frozen:
+            return
+        if not self._log:
+            self._logged_at = now
+        self._log.append(entry)
+
+    def _taken_log(self) -> str:
+        log, self._log, self._logged_at = ";".join(self._log), [], math.inf
+        return log
+
+    def _known(self, rate: float) -> float | None:
+        known = min((one for one in (rate, self._cap) if one), default=0.0)
+        return known or None
+
+    def _theirs(self, moment: float) -> float:
+        return (moment + (self._offset or 0.0)) * SECOND
+
+    def _ours(self, moment: float) -> float:
+        return moment / SECOND - (self._offset or 0.0)
