@@ -22,6 +22,7 @@ from ._ending import Status
 from ._event_options import event_options
 from ._output import View, complain, say, write_lines
 from ._suppression import suppression
+from ._warm_up import warm_up
 from ._web import WEB
 
 RATE = click.FloatRange(min=0, min_open=True)
@@ -88,6 +89,18 @@ def seslimit(context: click.Context) -> None:
     type=click.Choice(["wait", "stop"]),
     help="Wait when nothing is left of the daily quota, or stop.  [default: wait]",
 )
+@click.option(
+    "--warm-up",
+    metavar="PLAN",
+    help="Raise the volume day by day: 14d, 14d:200-50000, or a table; seslimit warm-up show shows it.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Remember the rate that was found, and the warm-up, for the next run.",
+)
+@click.option("--guard", is_flag=True, help="Slow down, and hold, before SES pauses the account (ses:// only).")
 @click.option("--suppress", metavar="LIST", help="Do not send to the addresses of a list: a file, or ses://REGION.")
 @WEB
 @_JSON
@@ -412,6 +425,7 @@ def feedback(**options: Any) -> int:
 
 
 seslimit.add_command(suppression)
+seslimit.add_command(warm_up)
 
 
 def _show(console: Console, text: str, style: str = "") -> None:

@@ -16,7 +16,7 @@ from contextlib import aclosing
 
 from .._law.retry import RetryPolicy
 from .._model import events
-from .._model.clearance import Suppresses
+from .._model.clearance import Guards, Suppresses
 from .._model.endings import SendingStopped
 from .._model.errors import SESLimitError, printable
 from .._model.outcome import Outcome
@@ -50,6 +50,7 @@ class Run:
         choice: which messages of the input are to be sent; all when left out.
         retry: the retry policy.
         suppression: knows addresses that are not sent to.
+        guard: knows messages that are not sent now.
         hooks: hear every event of the run.
     """
 
@@ -64,6 +65,7 @@ class Run:
         choice: Choice = EVERYTHING,
         retry: RetryPolicy | None = None,
         suppression: Suppresses | None = None,
+        guard: Guards | None = None,
         hooks: Sequence[Hook] = (),
     ) -> None:
         self.tally = Tally()
@@ -78,7 +80,12 @@ class Run:
         self._limiter = limiter
         recorded = RecordedTransport(transport, report) if report.is_kept else transport
         self._sender = Sender(
-            recorded, limiter=limiter, retry=retry, hooks=[self.tally, *hooks], suppression=suppression
+            recorded,
+            limiter=limiter,
+            retry=retry,
+            hooks=[self.tally, *hooks],
+            suppression=suppression,
+            guard=guard,
         )
         self._stopping = False
         self._closing: asyncio.Task[None] | None = None

@@ -14,12 +14,12 @@ from rich.console import Console
 
 from .._law.retry import RetryPolicy
 from .._model.errors import ConfigurationError
-from .._pacing.limiter import Limiter
 from ..transports import transport_from_url
 from ._ending import Status, shown
 from ._inputs import STREAM, open_input
 from ._past import Choice, State
 from ._reporting import ReportFile
+from ._reputation import CareOptions, careful
 from ._run import Run
 from ._signals import stop_signals
 from ._summary import Summary
@@ -44,6 +44,9 @@ class SendOptions:
             run before has left.
         on_quota: "wait" or "stop" when nothing is left of the daily quota.
         suppress: a list of addresses that are not sent to; None for none.
+        warm_up: a plan, or the file of one; None for none.
+        state: the file that remembers the warm-up and the rate.
+        guard: whether SES's own figures of the account slow and hold.
         web: where the live page is; None for none.
     """
 
@@ -56,11 +59,20 @@ class SendOptions:
     on_unknown: Literal["resend", "hold"] | None = None
     on_quota: Literal["wait", "stop"] = "wait"
     suppress: str | None = None
+    warm_up: str | None = None
+    state: Path | None = None
+    guard: bool = False
     web: str | None = None
 
     def retry(self) -> RetryPolicy:
         """The retry policy."""
         return RetryPolicy(on_unknown=self.on_unknown or "resend", on_quota_exceeded=self.on_quota)
+
+    def care(self) -> CareOptions:
+        """What concerns the rate and the account's reputation."""
+        return CareOptions(
+            rate=self.rate, max_rate=self.max_rate, warm_up=self.warm_up, state=self.state, guard=self.guard
+        )
 
     def choice(self, report: ReportFile) -> Choice:
         """Which messages are to be sent."""
@@ -83,7 +95,6 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
     """
     if options.inputs.count(STREAM) > 1:
         raise ConfigurationError("standard input is given twice: give - once.")
-    limiter = Limiter(options.rate, max_rate=options.max_rate)
     observers = observer(options.web, title := f"send to {shown(options.to)}")
     inputs = [open_input(name) for name in options.inputs]
     transport = transport_from_url(options.to)
@@ -91,25 +102,27 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
     with Notes() as notes:
         async with AsyncExitStack() as stack:
             suppression = await stack.enter_async_context(suppressing(options.suppress))
+            care = await stack.enter_async_context(careful(transport, options.to, options.care()))
             stack.enter_context(report)
             _check_that_it_is_no_input(report, options.inputs)
             choice, retry = options.choice(report), options.retry()
             run = Run(
-                transport,
+                care.transport,
                 options.to,
                 inputs,
-                limiter,
+                care.limiter,
                 report,
                 choice=choice,
                 retry=retry,
                 suppression=suppression,
-                hooks=observers,
+                guard=care.guard,
+                hooks=[*observers, *care.hooks],
             )
             for each in observers:
                 each.total = lambda: run.tally.total
             with stop_signals(run.stop, Status.REMAINING, lambda: report.unwritten):
                 async with (
-                    Watch(title, run.tally, limiter, console) as watch,
+                    Watch(title, run.tally, care.limiter, console) as watch,
                     shown_live(options.web, observers, run, watch.say),
                 ):
                     status = await run.execute(watch)

@@ -32,9 +32,12 @@ from ._guard import ReputationGuard
 from ._reading import event_of, read
 from ._reputation import Figures, Level, Verdict
 from ._seen import Memory, Seen, SeenFile
+from ._state_file import StateFile
 from ._suppression import SuppressedAddress, Suppressing, Suppression, suppressed_by
 from ._suppression_file import SuppressionFile
 from ._suppression_lists import suppression_from_url
+from ._warm_up import WarmUp
+from ._warm_up_plan import Plan
 
 if TYPE_CHECKING:
     from ._destinations import JSONLines, Listmonk, Webhook
@@ -76,6 +79,7 @@ __all__ = [
     "NotTaken",
     "Open",
     "Part",
+    "Plan",
     "Recipient",
     "Refused",
     "Reject",
@@ -87,6 +91,7 @@ __all__ = [
     "Seen",
     "SeenFile",
     "Sent",
+    "StateFile",
     "Subscription",
     "Suppressed",
     "SuppressedAddress",
@@ -96,6 +101,7 @@ __all__ = [
     "SuppressionUnavailable",
     "Unavailable",
     "Verdict",
+    "WarmUp",
     "Webhook",
     "event_of",
     "read",

@@ -10,12 +10,16 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
+
+from .._model.errors import printable
 
 if TYPE_CHECKING:
     from ..transports.ses._transport import SESTransport
@@ -27,6 +31,39 @@ BACK = timedelta(hours=6)
 
 PERIOD = 300
 """Seconds that one value is about."""
+
+
+LOOK_EVERY = 300.0
+"""Seconds between two looks."""
+
+logger = logging.getLogger("seslimit")
+
+
+async def watch_account(
+    transport: SESTransport,
+    told: Sequence[Callable[[float, float, str], object]],
+    *,
+    every: float = LOOK_EVERY,
+    cloudwatch: Any = None,
+) -> None:
+    """
+    Look at the figures until cancelled, and tell them; a look that fails is logged, and made again.
+
+    Args:
+        transport: names the account.
+        told: get the share of bounces, that of complaints, and the enforcement status.
+        every: seconds between two looks.
+        cloudwatch: as for `account_figures`.
+    """
+    while True:
+        try:
+            figures = await account_figures(transport, cloudwatch)
+        except OSError as error:
+            logger.warning("SES's figures of the account's reputation are not known: %s", printable(str(error)))
+        else:
+            for tell in told:
+                tell(*figures)
+        await asyncio.sleep(every)
 
 
 async def account_figures(transport: SESTransport, cloudwatch: Any = None) -> tuple[float, float, str]:

@@ -10,7 +10,6 @@ Invariants: a hold ends by hand; a message that is refused is unsent, and may be
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -43,9 +42,6 @@ CAMPAIGNS = 1000
 
 REMEMBERED = 100_000
 """Messages whose campaign is remembered, for events that come without the message's headers."""
-
-LOOK_EVERY = 300.0
-"""Seconds between two looks at SES's own figures."""
 
 ACCOUNT = "the account"
 CEILING = "reputation"
@@ -185,7 +181,7 @@ class ReputationGuard:
             self._campaigns.pop(campaign, None)
             self._decide(campaign, Verdict(), by_hand=True)
 
-    async def watch(self, transport: SESTransport, *, every: float = LOOK_EVERY, cloudwatch: Any = None) -> None:
+    async def watch(self, transport: SESTransport, *, cloudwatch: Any = None) -> None:
         """
         Look at SES's own figures until cancelled: `EnforcementStatus`, and the rates that CloudWatch has.
 
@@ -193,17 +189,11 @@ class ReputationGuard:
 
         Args:
             transport: names the account.
-            every: seconds between two looks.
             cloudwatch: a client of CloudWatch; one with the transport's Region and profile when left out.
         """
-        from ._account_figures import account_figures
+        from ._account_figures import watch_account
 
-        while True:
-            try:
-                self.told(*await account_figures(transport, cloudwatch))
-            except OSError as error:
-                logger.warning("SES's figures of the account's reputation are not known: %s", printable(str(error)))
-            await asyncio.sleep(every)
+        await watch_account(transport, [self.told], cloudwatch=cloudwatch)
 
     def _count(self, campaign: str | None, figures: Figures) -> None:
         self._account.add(figures)
