@@ -14,7 +14,7 @@ nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["lint", "types", "tests", "docs", "build"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-EXTRAS = "smtp,sim,cli,relay,listmonk,feedback,outbox,redis,prometheus,otel,django"
+EXTRAS = "smtp,sim,cli,relay,listmonk,feedback,outbox,redis,prometheus,otel,django,template"
 SUPPORTED = ("3.11", "3.12", "3.13")
 
 

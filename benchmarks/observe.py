@@ -24,7 +24,7 @@ from seslimit.observe import LogHook, Observer, OpenTelemetryHook, PrometheusHoo
 from seslimit.testing import FakeTransport
 
 MESSAGE = Message("news@example.org", ("reader@example.net",), b"Subject: Hello\r\n\r\nHi\r\n", 1)
-IN_MEMORY, OVER_THE_DOOR = 20_000, 3_000
+IN_MEMORY, OVER_THE_DOOR = 4_000, 1_500
 
 
 def hooks() -> dict[str, Callable[[], list[Any]]]:

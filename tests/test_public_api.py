@@ -98,7 +98,7 @@ def test_the_core_needs_four_packages() -> None:
 def test_the_promised_extras_are_there() -> None:
     """As the documentation names them, each with code that uses what it installs."""
     extras = set(metadata("seslimit").get_all("Provides-Extra") or [])
-    promised = "smtp sim cli relay listmonk feedback outbox redis prometheus otel django all"
+    promised = "smtp sim cli relay listmonk feedback outbox redis prometheus otel django template all"
     assert extras == set(promised.split())
 
 

@@ -101,6 +101,15 @@ def seslimit(context: click.Context) -> None:
     help="Remember the rate that was found, and the warm-up, for the next run.",
 )
 @click.option("--guard", is_flag=True, help="Slow down, and hold, before SES pauses the account (ses:// only).")
+@click.option(
+    "--template",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Each row of a CSV as INPUT becomes a message by this template (Jinja2).",
+)
+@click.option("--preview", is_flag=True, help="Show the first three messages, and send nothing.")
+@click.option("--dry-run", is_flag=True, help="Check the whole input and count it, and send nothing.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send so many messages at most.")
 @click.option("--suppress", metavar="LIST", help="Do not send to the addresses of a list: a file, or ses://REGION.")
 @WEB
 @_JSON
@@ -109,7 +118,7 @@ def send(as_json: bool, **options: Any) -> int:
     Send the messages of each INPUT.
 
     INPUT is a .jsonl (one object a line: key, from, to, cc, bcc, subject, text, html, headers, attachments; or raw in
-    base64), an .eml, a folder of them, an mbox, or - for JSON lines on standard input.
+    base64), an .eml, a folder of them, an mbox, - for JSON lines on standard input, or with --template a .csv.
 
     Files are checked as a whole first: if one line is bad, nothing is sent. Standard input cannot be; its bad lines are
     reported as failed and the rest is sent.
@@ -121,10 +130,12 @@ def send(as_json: bool, **options: Any) -> int:
     with messages remaining. In --json, "attempts" counts every attempt made, the throttled ones included.
     """
     from ._lines import STANDARD_OUTPUT
-    from ._send import SendOptions
+    from ._send import SendOptions, rehearse
     from ._send import send as run_send
 
     asked = SendOptions(**_given(options))
+    if asked.preview or asked.dry_run:
+        return asyncio.run(rehearse(asked, say, as_json=as_json))
     lines_on_output = asked.report == STANDARD_OUTPUT
     status, summary = asyncio.run(run_send(asked, _console(as_json=as_json or lines_on_output)))
     if as_json:
@@ -426,6 +437,29 @@ def feedback(**options: Any) -> int:
 
 seslimit.add_command(suppression)
 seslimit.add_command(warm_up)
+
+
+@seslimit.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
+def examples(folder: Path | None) -> int:
+    """Write the examples into FOLDER, which is made; without it, list them."""
+    from ._examples import listed, written
+
+    for line in listed() if folder is None else written(folder):
+        say(line)
+    return Status.ALL_ACCEPTED
+
+
+@seslimit.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print what makes SHELL complete commands and options: eval "$(seslimit completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is not None:
+        say(kind(seslimit, {}, "seslimit", "_SESLIMIT_COMPLETE").source())
+    return Status.ALL_ACCEPTED
 
 
 def _show(console: Console, text: str, style: str = "") -> None:

@@ -142,6 +142,10 @@ def _file(path: Path) -> Input:
         return Input(str(path), lambda reading: Ready(_json_lines(reading, path)))
     if suffix == ".mbox" or begin.startswith(b"From "):
         return Input(str(path), lambda reading: Ready(_mbox(reading, path)))
+    if suffix == ".csv":
+        raise ConfigurationError(
+            f"{printable(str(path))} is a table: give --template FILE, a message with places for its columns."
+        )
     raise ConfigurationError(
         f"{printable(str(path))} is of no known kind: give a .jsonl, an .eml, an mbox, a folder of .eml, or - for JSON "
         "lines on standard input."

@@ -142,15 +142,18 @@ class Choice:
         report: its name, for what is said.
         resume: whether to pass over what has come to its end; otherwise such a message is an error.
         again: states that are sent once more all the same.
+        limit: so many messages at most; None for all.
     """
 
     past: Past
     report: str = ""
     resume: bool = False
     again: frozenset[State] = frozenset({State.OPEN})
+    limit: int | None = None
     before: dict[State, int] = attrs.field(factory=dict, init=False)
     """Messages of the input that were passed over, by their state."""
     _passed: set[object] = attrs.field(factory=set, init=False)
+    _taken: int = attrs.field(default=0, init=False)
 
     def takes(self, entry: Message | Name) -> bool:
         """
@@ -161,15 +164,19 @@ class Choice:
         """
         state = self.past.state(entry.key)
         if state is None or state in self.again:
-            return True
+            return self._is_within_limit()
         if isinstance(entry, Name):
             if not self.resume:
-                return True
+                return self._is_within_limit()
         else:
             self._check(entry)
         self._passed.add(entry.key)
         self.before[state] = self.before.get(state, 0) + 1
         return False
+
+    def _is_within_limit(self) -> bool:
+        self._taken += 1
+        return self.limit is None or self._taken <= self.limit
 
     def _check(self, message: Message) -> None:
         shown = printable(str(message.key))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Literal
@@ -16,8 +16,9 @@ from .._law.retry import RetryPolicy
 from .._model.errors import ConfigurationError
 from ..transports import transport_from_url
 from ._ending import Status, shown
-from ._inputs import STREAM, open_input
+from ._inputs import STREAM, Input, open_input
 from ._past import Choice, State
+from ._preview import dry_run, preview
 from ._reporting import ReportFile
 from ._reputation import CareOptions, careful
 from ._run import Run
@@ -48,6 +49,10 @@ class SendOptions:
         state: the file that remembers the warm-up and the rate.
         guard: whether SES's own figures of the account slow and hold.
         web: where the live page is; None for none.
+        template: makes a message of each row of a CSV; None where the inputs are messages.
+        limit: so many messages at most; None for all.
+        preview: whether to show the first messages instead of sending.
+        dry_run: whether to check and count instead of sending.
     """
 
     inputs: tuple[str, ...]
@@ -63,6 +68,10 @@ class SendOptions:
     state: Path | None = None
     guard: bool = False
     web: str | None = None
+    template: Path | None = None
+    limit: int | None = None
+    preview: bool = False
+    dry_run: bool = False
 
     def retry(self) -> RetryPolicy:
         """The retry policy."""
@@ -79,7 +88,36 @@ class SendOptions:
         if self.resume and not report.is_kept:
             raise ConfigurationError("--resume reads what was sent from the report: give --report FILE.")
         again = {State.OPEN, State.UNKNOWN} if self.on_unknown == "resend" else {State.OPEN}
-        return Choice(report.past, report.name, self.resume, frozenset(again))
+        return Choice(report.past, report.name, self.resume, frozenset(again), self.limit)
+
+    def open_inputs(self) -> list[Input]:
+        """What is to be sent: with a template, a CSV's rows."""
+        if self.template is None:
+            return [open_input(name) for name in self.inputs]
+        from ._template import Template, table_input
+
+        template = Template.read(self.template)
+        return [table_input(name, template) for name in self.inputs]
+
+
+async def rehearse(options: SendOptions, say: Callable[[str], None], *, as_json: bool) -> Status:
+    """
+    Show the first messages, or check and count all; nothing is sent.
+
+    Raises:
+        ConfigurationError: an option or a message is wrong.
+    """
+    inputs = options.open_inputs()
+    await transport_from_url(options.to).aclose()  # for what is wrong with the URL
+    with ReportFile(options.report if options.resume else None) as report:
+        choice = options.choice(report)
+    if options.preview:
+        async for text in preview(inputs, choice):
+            say(text)
+        return Status.ALL_ACCEPTED
+    status, sentence = await dry_run(inputs, choice, as_json=as_json)
+    say(sentence)
+    return status
 
 
 async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]:
@@ -96,7 +134,7 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
     if options.inputs.count(STREAM) > 1:
         raise ConfigurationError("standard input is given twice: give - once.")
     observers = observer(options.web, title := f"send to {shown(options.to)}")
-    inputs = [open_input(name) for name in options.inputs]
+    inputs = options.open_inputs()
     transport = transport_from_url(options.to)
     report = ReportFile(options.report)
     with Notes() as notes:
