@@ -71,7 +71,7 @@ class Tab:
 
     async def picture(self) -> bytes:
         """A picture of the whole page, as PNG."""
-        size = (await self.call("Page.getLayoutMetrics"))["cssContentSize"]
+        size = await self.value("(({width, height}) => ({width, height}))(document.body.getBoundingClientRect())")
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         taken = await self.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
         return base64.b64decode(taken["data"])

@@ -1,8 +1,9 @@
 """
-The API door: SendEmail and GetAccount of the SES API v2, over HTTP without TLS.
+The API door, over HTTP without TLS: SendEmail, SendBulkEmail, CreateEmailTemplate and GetAccount of the SES API v2, and
+SendEmail, SendRawEmail and GetSendQuota of version 1.
 
-Reads requests, hands messages to the service, and answers in the JSON that the AWS SDKs read. It knows nothing of
-signatures: whether credentials are good is a rule.
+Reads requests, hands messages to the service, and answers in the JSON or XML that the AWS SDKs read. Whether
+credentials are good is a rule, and signatures are looked at where the rules name a secret.
 
 Invariants: a message is decided when its request has been read, before the reply's latency; of a request beyond the
 limit nothing is kept.
@@ -15,23 +16,36 @@ import json
 import socket
 import struct
 import uuid
-from typing import Final, NoReturn
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
 
 import attrs
 from aiohttp import HttpVersion11, web
 
 from ._account import SimulatedAccount, Verdict
-from ._api_request import Malformed, submission
+from ._api_request import Malformed, bulk, submission, template_of
 from ._faults import APIReply, End, Fault, Stage
+from ._query import Query
 from ._rules import APIRules
 from ._service import Service
+from ._signed import signature_fault
 from ._texts import QUOTA_EXCEEDED, RATE_EXCEEDED, REQUEST_RATE_EXCEEDED
+
+BULK: Final = "/v2/email/outbound-bulk-emails"
+TEMPLATES: Final = ("POST", "/v2/email/templates")
+VERSION_1: Final = ("POST", "/")
 
 STAGES: Final = {
     ("POST", "/v2/email/outbound-emails"): Stage.SEND,
+    ("POST", BULK): Stage.SEND,
     ("GET", "/v2/email/account"): Stage.ACCOUNT,
 }
-UNKNOWN: Final = APIReply(404, "UnknownOperationException", "The simulator has SendEmail and GetAccount only.")
+UNKNOWN: Final = APIReply(
+    404,
+    "UnknownOperationException",
+    "The simulator has SendEmail, SendBulkEmail, CreateEmailTemplate and GetAccount; of version 1 SendEmail, "
+    "SendRawEmail and GetSendQuota.",
+)
 
 BESIDE_CONTENT: Final = 2 * 1024 * 1024
 """Bytes of a request beside its message in base64: addresses, labels, and the slashes that some clients escape."""
@@ -46,6 +60,18 @@ TOO_MANY: Final = "TooManyRequestsException"
 THROTTLED: Final = {
     Verdict.RATE_EXCEEDED: APIReply(429, TOO_MANY, RATE_EXCEEDED),
     Verdict.QUOTA_EXCEEDED: APIReply(429, TOO_MANY, QUOTA_EXCEEDED),
+}
+IN_BULK: Final = {
+    Verdict.RATE_EXCEEDED: "ACCOUNT_THROTTLED",
+    Verdict.QUOTA_EXCEEDED: "ACCOUNT_DAILY_QUOTA_EXCEEDED",
+}
+"""Source: SES API v2 reference, BulkEmailEntryResult; read 2026-11."""
+
+SIGNATURES: Final = {
+    "MissingAuthenticationTokenException": "Missing Authentication Token",
+    "UnrecognizedClientException": "The security token included in the request is invalid.",
+    "SignatureDoesNotMatch": "The request signature we calculated does not match the signature you provided. Check "
+    "your AWS Secret Access Key and signing method. Consult the service documentation for details.",
 }
 CREDENTIALS: Final = {
     "unknown": APIReply(403, "UnrecognizedClientException", "The security token included in the request is invalid."),
@@ -73,6 +99,7 @@ class APIDoor:
     _runner: web.ServerRunner | None = attrs.field(default=None, init=False)
     _account_calls: SimulatedAccount = attrs.field(init=False)
     _told: tuple[float, float] | None = attrs.field(default=None, init=False)
+    _templates: dict[str, Mapping[str, Any]] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._account_calls = SimulatedAccount(self.rules.get_account_rate)
@@ -100,46 +127,85 @@ class APIDoor:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.service.ledger.counts.api_requests += 1
         content = await _read(request, self._longest_request)
-        stage = STAGES.get((request.method, request.path))
+        query = Query.read(content) if (request.method, request.path) == VERSION_1 else None
+        stage = query.stage if query else STAGES.get((request.method, request.path))
         fault = None if stage is None else self.service.faults.draw(stage)
         if fault is not None and not fault.decided:
             if fault.replaces:
                 await asyncio.sleep(self.service.wait())
             await asyncio.sleep(fault.delay)
             if fault.replaces:
-                return await _struck(request, fault)
-        reply = self._reply(stage, content)
+                return await _struck(request, fault, query)
+        reply = self._refusal(request, content) or self._reply(request, stage, content, query)
         if wait := self.service.wait():
             await asyncio.sleep(wait)
         if fault is not None and fault.decided:
             await asyncio.sleep(fault.delay)
             if fault.replaces:
-                return await _struck(request, fault)
-        return _response(reply)
+                return await _struck(request, fault, query)
+        return _response(reply, query)
 
     @property
     def _longest_request(self) -> int:
         return (self.rules.max_size + 2) // 3 * 4 + BESIDE_CONTENT
 
-    def _reply(self, stage: Stage | None, content: bytes | None) -> APIReply:
-        if stage is None:
-            return UNKNOWN
+    def _refusal(self, request: web.BaseRequest, content: bytes | None) -> APIReply | None:
+        """What is said to whoever has no good credentials."""
         if self.rules.credentials != "accepted":
             return CREDENTIALS[self.rules.credentials]
+        if self.rules.key is None or content is None:
+            return None
+        path, _, query = request.raw_path.partition("?")
+        headers = request.headers
+        fault = signature_fault(
+            self.rules.key, request.method, path, query, lambda name: ",".join(headers.getall(name, [])), content
+        )
+        return None if fault is None else APIReply(403, fault, SIGNATURES[fault])
+
+    def _reply(
+        self, request: web.BaseRequest, stage: Stage | None, content: bytes | None, query: Query | None
+    ) -> APIReply:
         if stage is Stage.ACCOUNT:
             return self._account()
+        is_template = (request.method, request.path) == TEMPLATES
+        if stage is None and not is_template:
+            return UNKNOWN
         if content is None:
             self.service.ledger.counts.invalid += 1
             return TOO_LARGE
         try:
-            asked = submission(content, self.rules.max_size, strict=self.service.strict)
+            if is_template:
+                name, self._templates[name] = template_of(content)
+                return APIReply(200, body=b"{}")
+            if request.path == BULK:
+                return self._bulk(content)
+            return self._send(query.as_version_2() if query else content)
         except Malformed as error:
             self.service.ledger.counts.invalid += 1
             return APIReply(400, "BadRequestException", str(error))
+
+    def _send(self, content: bytes) -> APIReply:
+        asked = submission(content, self.rules.max_size, strict=self.service.strict, templates=self._templates)
         decision = self.service.decide(asyncio.get_running_loop().time(), asked)
         if decision.verdict is Verdict.ACCEPTED:
             return APIReply(200, body=json.dumps({"MessageId": decision.message_id}).encode())
         return THROTTLED[decision.verdict]
+
+    def _bulk(self, content: bytes) -> APIReply:
+        """Each entry has a result of its own inside a 200, the throttled ones too."""
+        asked = bulk(content, self.rules.max_size, strict=self.service.strict, templates=self._templates)
+        results: list[dict[str, str]] = []
+        for entry in asked:
+            if isinstance(entry, Malformed):
+                self.service.ledger.counts.invalid += 1
+                results.append({"Status": "INVALID_PARAMETER", "Error": str(entry)})
+                continue
+            decision = self.service.decide(asyncio.get_running_loop().time(), entry)
+            if decision.verdict is Verdict.ACCEPTED:
+                results.append({"Status": "SUCCESS", "MessageId": decision.message_id})
+            else:
+                results.append({"Status": IN_BULK[decision.verdict], "Error": THROTTLED[decision.verdict].message})
+        return APIReply(200, body=json.dumps({"BulkEmailEntryResults": results}).encode())
 
     def _account(self) -> APIReply:
         now = asyncio.get_running_loop().time()
@@ -185,11 +251,11 @@ async def _read(request: web.BaseRequest, limit: int) -> bytes | None:
     return bytes(content)
 
 
-async def _struck(request: web.BaseRequest, fault: Fault) -> web.StreamResponse:
+async def _struck(request: web.BaseRequest, fault: Fault, query: Query | None) -> web.StreamResponse:
     """Carry out a fault that replaces the reply."""
     if not isinstance(fault.reply, APIReply):
         return await _unanswered(request, fault.end)
-    response = _response(fault.reply)
+    response = _response(fault.reply, query)
     if fault.end is End.KEEP:
         return response
     response.force_close()
@@ -216,8 +282,11 @@ def _break_off(request: web.BaseRequest, end: End) -> None:
     transport.abort()
 
 
-def _response(reply: APIReply) -> web.Response:
-    headers = {"x-amzn-RequestId": str(uuid.uuid4())}
+def _response(reply: APIReply, query: Query | None) -> web.Response:
+    headers = {"x-amzn-RequestId": (request_id := str(uuid.uuid4()))}
+    if query is not None:
+        written = query.written(reply, request_id)
+        return web.Response(status=written.status, body=written.payload(), headers=headers, content_type="text/xml")
     if reply.error is not None:
         headers["x-amzn-ErrorType"] = reply.error
     return web.Response(status=reply.status, body=reply.payload(), headers=headers, content_type="application/json")

@@ -53,6 +53,7 @@ class APIRules:
 
     Args:
         credentials: `accepted` lets every signature in; `unknown` and `expired` refuse all of them, with 403.
+        key: the access key id and the secret that every request has to be signed with; None where nobody looks.
         get_account: `allowed`; `denied` (AccessDeniedException); `throttled` (always TooManyRequestsException).
         get_account_rate: GetAccount requests/s that are answered, above 0; the rest gets 429.
         max_send_rate: the MaxSendRate that GetAccount tells; None tells the true rate in force.
@@ -64,6 +65,7 @@ class APIRules:
     """
 
     credentials: Literal["accepted", "unknown", "expired"] = "accepted"
+    key: tuple[str, str] | None = attrs.field(default=None, repr=False)
     get_account: Literal["allowed", "denied", "throttled"] = "allowed"
     get_account_rate: float = 1.0
     max_send_rate: float | None = None
