@@ -26,8 +26,11 @@ from .._model.errors import ConfigurationError, printable
 from .._model.journal import JournalError, JournalUnavailable
 from ._files import Files
 
-BUSY = 2.0
-"""Seconds that SQLite waits for another program's lock, in its own thread, before it is tried again."""
+BUSY = 1.0
+"""Seconds that SQLite waits for another program's lock, in its own thread, before it is tried again; at most."""
+
+CONNECTS_WITHIN = 10.0
+"""Seconds after which a PostgreSQL that takes no connection counts as away."""
 
 SLOWEST = 60.0
 """Seconds after which a PostgreSQL that does not answer counts as away."""
@@ -56,16 +59,18 @@ class Database:
         url: where it is.
         files: what belongs to it in the file system; None for a server.
         shown: its name in sentences, without a password.
+        busy: seconds for which SQLite waits for another program's lock, in its own thread.
     """
 
     url: sa.URL
     files: Files | None
     shown: str
+    busy: float = BUSY
     _writing: AsyncEngine = attrs.field(init=False)
     _reading: AsyncEngine = attrs.field(init=False)
 
     @classmethod
-    def of(cls, url: str | Path) -> Database:
+    def of(cls, url: str | Path, busy: float = BUSY) -> Database:
         """
         The database that a URL, or the name of a file, means.
 
@@ -91,18 +96,18 @@ class Database:
         if parsed.database in (None, "", ":memory:"):
             raise ConfigurationError("an outbox in memory is seslimit.outbox.MemoryOutbox(): give the name of a file.")
         path = Path(str(parsed.database))
-        return cls(parsed.set(drivername="sqlite+aiosqlite"), Files(path), str(path))
+        return cls(parsed.set(drivername="sqlite+aiosqlite"), Files(path), str(path), min(busy, BUSY))
 
     def __attrs_post_init__(self) -> None:
         if self.files is None:
-            arguments = {"timeout": BUSY * 5, "command_timeout": SLOWEST}
+            arguments = {"timeout": CONNECTS_WITHIN, "command_timeout": SLOWEST}
             self._writing = create_async_engine(self.url, pool_size=4, max_overflow=4, connect_args=arguments)
             self._reading = self._writing
             return
         if sqlite3.sqlite_version_info < LEAST_SQLITE:
             wanted = ".".join(map(str, LEAST_SQLITE))
             raise ConfigurationError(f"this Python has SQLite {sqlite3.sqlite_version}: an outbox needs {wanted}.")
-        arguments = {"timeout": BUSY}
+        arguments = {"timeout": self.busy}
         self._writing = create_async_engine(self.url, pool_size=1, max_overflow=0, connect_args=arguments)
         self._reading = create_async_engine(self.url, poolclass=NullPool, connect_args=arguments)
         event.listen(self._writing.sync_engine, "connect", _writes)
@@ -133,7 +138,7 @@ class Database:
     async def shrink_log(self) -> None:
         """Write what is in SQLite's log into its file, so that the log can begin anew; as far as that goes now."""
         if self.files:
-            with contextlib.suppress(exc.DBAPIError):
+            with contextlib.suppress(exc.DBAPIError, sqlite3.Error):
                 async with self._writing.connect() as connection:
                     raw = await connection.get_raw_connection()
                     await raw.driver_connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]

@@ -26,6 +26,9 @@ if sys.platform != "win32":
 RESERVE = 512 * 1024
 """Bytes kept free for results when the disk is full: those of a thousand messages, with the pages that they touch."""
 
+SPARE = 256 * 1024
+"""Bytes that are free beside the reserve where a disk is not full any more: to begin with a few results at least."""
+
 SMALL = 64 * 1024 * 1024
 """Bytes of a file that is looked at as a whole when it is opened: within half a second."""
 
@@ -111,6 +114,22 @@ class Files:
             self.free_reserve()
             return False
         return True
+
+    def is_reserved(self) -> bool:
+        """Whether there is a reserve that can be freed."""
+        try:
+            return self.reserve.stat().st_size > 0
+        except OSError:
+            return False
+
+    def has_space(self) -> bool:
+        """Whether the disk that was full has space again, beside the reserve, which is taken up."""
+        if not self.take_reserve():
+            return False
+        if sys.platform == "win32":
+            return True
+        disk = os.statvfs(self.path.parent)
+        return disk.f_bavail * disk.f_frsize >= SPARE
 
     def free_reserve(self) -> None:
         """Give the reserve's space to whoever writes next."""

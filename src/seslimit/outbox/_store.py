@@ -105,8 +105,9 @@ class Outbox:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._lease = number("lease", lease, "seconds", low=1)
-        self._database = Database.of(url)
-        self._writer = Writer(self._database, number("patience", patience, "seconds", low=0), self._in_doubt)
+        patience = number("patience", patience, "seconds", low=0)
+        self._database = Database.of(url, busy=patience)
+        self._writer = Writer(self._database, patience, self._in_doubt)
         self._clock = clock
         self._behind = 0.0
         self._owner = secrets.token_hex(8)
@@ -143,21 +144,27 @@ class Outbox:
             JournalError: it is damaged, or of a newer version, or it is gone.
         """
         async with self._opening:
-            if self._open:
-                return
-            files = self._database.files
-            await self._database.check()
-            async with self._database.writing() as connection:
-                await connection.run_sync(migrate)
-                if files is None:
-                    clock = await connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())"))
-                    self._behind = float(clock.scalar_one()) - time.time()
-            if files is not None:
-                files.remember()
-                if not await asyncio.to_thread(files.take_reserve):
-                    logger.warning("the disk of the outbox %s has hardly any space left", self._database.shown)
-            self._writer.start()
-            self._open = True
+            if not self._open:
+                try:
+                    await self._make_ready()
+                except BaseException:
+                    await self._database.aclose()
+                    raise
+                self._writer.start()
+                self._open = True
+
+    async def _make_ready(self) -> None:
+        files = self._database.files
+        await self._database.check()
+        async with self._database.writing() as connection:
+            await connection.run_sync(migrate)
+            if files is None:
+                clock = await connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())"))
+                self._behind = float(clock.scalar_one()) - time.time()
+        if files is not None:
+            files.remember()
+            if not await asyncio.to_thread(files.take_reserve):
+                logger.warning("the disk of the outbox %s has hardly any space left", self._database.shown)
 
     async def aclose(self) -> None:
         """Give back what is leased and was not handed over, write what is pending, and close the database."""
@@ -304,7 +311,8 @@ class Outbox:
 
     async def check(self) -> None:
         """Return if results can be recorded, by recording something; otherwise it raises, as the others do."""
-        await self._write_one(partial(_statements.renew, me=self._owner, until=self._until()))
+        await self._begin_leasing()
+        await self._renew()
 
     # Looking, and changing by hand
 

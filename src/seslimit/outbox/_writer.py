@@ -171,12 +171,12 @@ class Writer:
         was_full, self._full = self._full, True
         results = [work for work in works if work.is_result]
         _fail([work for work in works if not work.is_result], error)
-        if was_full and len(results) == len(works):
+        if self.database.files and not self.database.files.is_reserved() and len(results) == len(works):
             _fail(results, error)
             return []
         if not was_full:
             logger.warning("%s Results are still recorded.", error)
-        if self.database.files:
+        if results and self.database.files:
             await asyncio.to_thread(self.database.files.free_reserve)
         await self.database.shrink_log()
         return results
@@ -189,7 +189,7 @@ class Writer:
     async def _has_space(self) -> bool:
         """Whether there is space again, the reserve's included."""
         files = self.database.files
-        if files is None or await asyncio.to_thread(files.take_reserve):
+        if files is None or await asyncio.to_thread(files.has_space):
             self._full = False
             logger.warning("there is space for the outbox %s again", self.database.shown)
         return not self._full
