@@ -210,8 +210,8 @@ class Database:
 
 def _writes(connection: Any, _: object) -> None:
     connection.isolation_level = None  # the driver begins no transaction by itself
-    cursor = connection.cursor()
-    for pragma in (
+    _set(
+        connection,
         "auto_vacuum = INCREMENTAL",  # says something only to a new file
         "journal_mode = WAL",
         "synchronous = FULL",
@@ -219,17 +219,24 @@ def _writes(connection: Any, _: object) -> None:
         f"cache_size = -{CACHE}",
         "journal_size_limit = 4194304",
         "temp_store = MEMORY",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    )
+
+
+def _reads(connection: Any, _: object) -> None:
+    _set(connection, "mmap_size = 0", "query_only = ON")
+
+
+def _set(connection: Any, *pragmas: str) -> None:
+    cursor = connection.cursor()
+    try:
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()  # nobody else would: it never came into the pool
+        raise
+    finally:
+        cursor.close()
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _reads(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA mmap_size = 0")
-    cursor.execute("PRAGMA query_only = ON")
-    cursor.close()
