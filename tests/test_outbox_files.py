@@ -113,7 +113,7 @@ def test_a_password_is_not_shown() -> None:
 
 async def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     """A sentence, and no directory is made."""
-    assert "unable to open" in await refused(tmp_path / "none" / "mail.db")
+    assert "there is no directory" in await refused(tmp_path / "none" / "mail.db")
 
 
 # Versions of the tables

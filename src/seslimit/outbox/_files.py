@@ -58,6 +58,8 @@ class Files:
         Raises:
             JournalError: there is none, or an empty one, and others beside it show that there was.
         """
+        if not self.path.parent.is_dir():
+            raise JournalError(f"the outbox {self.path} cannot be opened: there is no directory {self.path.parent}.")
         try:
             size = self.path.stat().st_size
         except FileNotFoundError:

@@ -213,6 +213,21 @@ def cancelled_columns(at: float) -> dict[str, Any]:
     return {"state": State.CANCELLED.value, "owner": None, "ended_at": at, "not_before": 0.0}
 
 
+def is_done(row: Mapping[Any, Any], begun: int, columns: Mapping[str, Any]) -> bool:
+    """
+    Whether what is to be recorded of a message is on record already: whoever repeats a call did not hear the answer.
+
+    Args:
+        row: the message's.
+        begun: how often it was handed over, as the caller knows.
+        columns: what is to be recorded.
+    """
+    if row["owner"] is not None or row["begun"] != begun:
+        return False
+    same = (row["state"], row["ended_at"]) == (columns["state"], columns["ended_at"])
+    return same or (row["state"] == State.QUEUED and columns["state"] == State.LATER)  # due since
+
+
 LOST = "the message is not leased to this sender any more: another has it, or it was cancelled."
 """What is said of a message that is another's."""
 

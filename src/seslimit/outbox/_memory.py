@@ -307,19 +307,21 @@ class MemoryOutbox:
 
     def _settle(self, queued: Queued, columns: dict[str, Any], accepted: int = 0, *, keep: bool = False) -> None:
         begun, _ = self._lease_of(queued)
-        row = self._memory.rows.get(int(queued.id))
+        id_ = int(queued.id)
+        row = self._memory.rows.get(id_)
         mine = row is not None and row["owner"] == self._owner and row["state"] in (State.CLAIMED, State.SENDING)
         late = accepted > 0 and row is not None and row["state"] not in (State.SENDING, State.ACCEPTED)
+        known = mine or (row is not None and _forms.is_done(row, begun, columns))
         if row is not None and (mine or late):
             self._change(row, columns)
             if accepted:
                 minute = math.floor(self._clock() / 60)
                 self._memory.days[minute] = self._memory.days.get(minute, 0) + accepted
-        if keep and mine:
-            self._held[int(queued.id)] = (begun, columns["not_before"])
+        if keep and known:
+            self._held[id_] = (begun, columns["not_before"])
         else:
-            del self._held[int(queued.id)]
-        if not mine:
+            del self._held[id_]
+        if not known:
             raise _lost()
 
     def _change(self, row: dict[str, Any], columns: dict[str, Any]) -> None:

@@ -351,29 +351,26 @@ def settle(connection: sa.Connection, me: str, now: float, changes: Sequence[Cha
         for each one that is not leased to `me` that it is not. An acceptance is recorded all the same, unless another
         is sending the message now.
     """
-    rows: dict[int, Any] = {}
+    rows: dict[int, Fields] = {}
     for chunk in _chunks([change.id for change in changes]):
-        rows.update({row.id: row for row in connection.execute(_LOCKED, {"ids": chunk})})
+        rows.update({row["id"]: row for row in connection.execute(_LOCKED, {"ids": chunk}).mappings()})
     results: list[LeaseLost | None] = []
     applied: dict[int, Change] = {}
     for change in changes:
         row = rows.get(change.id)
-        mine = row is not None and row.owner == me and row.state in (State.CLAIMED, State.SENDING)
-        late = change.accepted > 0 and row is not None and row.state not in (State.SENDING, State.ACCEPTED)
+        if row is None:
+            results.append(lost())
+            continue
+        mine = row["owner"] == me and row["state"] in (State.CLAIMED, State.SENDING)
+        late = change.accepted > 0 and row["state"] not in (State.SENDING, State.ACCEPTED)
         if mine or late:
             applied[change.id] = change
-        done_before = row is not None and (row.owner, row.begun) == (None, change.begun) and _is_done(row, change)
-        results.append(None if mine or done_before else lost())
+        known = mine or _forms.is_done(row, change.begun, change.columns)
+        results.append(None if known else lost())
     _update(connection, [{"row": change.id, **change.columns} for change in applied.values()])
     if accepted := sum(change.accepted for change in applied.values()):
         _count(connection, me, now, accepted)
     return results
-
-
-def _is_done(row: Any, change: Change) -> bool:
-    """Whether a change was made before, and the answer was not heard."""
-    wanted = (change.columns["state"], change.columns.get("ended_at"))
-    return wanted == (row.state, row.ended_at) or (wanted[0] == State.LATER and row.state == State.QUEUED)
 
 
 def _update(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
