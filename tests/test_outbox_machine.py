@@ -263,10 +263,11 @@ async def _rows(outbox: Outbox | MemoryOutbox) -> list[Row]:
 
 async def _abandon(outbox: Outbox) -> None:
     """Do what the end of a process does: nothing is given back."""
-    if outbox._leasing is not None:
-        outbox._leasing.cancel()
-        await asyncio.wait([outbox._leasing])
-    await outbox._writer.aclose()
+    leases = outbox._leases
+    if leases._task is not None:
+        leases._task.cancel()
+        await asyncio.wait([leases._task])
+    await leases.writer.aclose()
     await outbox._database.aclose()
 
 

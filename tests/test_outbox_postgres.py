@@ -153,7 +153,7 @@ async def test_what_a_claim_did_unheard_is_given_back(postgres_url: str) -> None
     async with Outbox(postgres_url) as outbox:
         await outbox.add([message("a"), message("b")])
         await outbox.claim(1)
-        outbox._held.clear()
-        outbox._in_doubt()
+        outbox._leases._held.clear()
+        outbox._leases._in_doubt()
         claimed = await outbox.claim(2)
         assert [each.message.key for each in claimed] == ["a", "b"]

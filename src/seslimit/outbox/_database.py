@@ -170,6 +170,8 @@ class Database:
             yield
         except exc.DBAPIError as error:
             raise self._meaning(error) from error
+        except sqlite3.Error as error:  # raised while a connection was set up
+            raise self._sqlite_meaning(error) from error
         except (OSError, TimeoutError, exc.TimeoutError) as error:
             raise self._away(error) from error
 
@@ -227,15 +229,16 @@ def _reads(connection: Any, _: object) -> None:
 
 
 def _set(connection: Any, *pragmas: str) -> None:
-    cursor = connection.cursor()
     try:
-        for pragma in pragmas:
-            cursor.execute(f"PRAGMA {pragma}")
+        cursor = connection.cursor()
+        try:
+            for pragma in pragmas:
+                cursor.execute(f"PRAGMA {pragma}")
+        finally:
+            cursor.close()
     except BaseException:
         connection.close()  # nobody else would: it never came into the pool
         raise
-    finally:
-        cursor.close()
 
 
 def _begin_immediate(connection: sa.Connection) -> None:

@@ -1,11 +1,11 @@
 """
 The outbox: messages in a database, and what became of them.
 
-Puts together what is kept (`_forms`), the statements (`_statements`), group commit (`_writer`) and the database
-(`_database`), and leases messages to itself. It must not know how a message is sent.
+Start reading here. What is kept of a message is in `_forms`, what a database is asked in `_adding`, `_leasing`,
+`_settling`, `_looking` and `_housekeeping`, how many writes become one commit in `_writer`, and who has leased what in
+`_leases`. It must not know how a message is sent.
 
-Invariants: what a call returned from is on the disk; a message is leased to one at a time, and given back when that one
-is gone; how often a message was handed over is known for each, so that nothing is recorded for an attempt of another.
+Invariant: what a call returned from is on the disk.
 """
 
 from __future__ import annotations
@@ -13,33 +13,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import attrs
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .._model.history import History
-from .._model.journal import JournalError, KeyReused, LeaseLost, Queued
+from .._model.journal import Queued
 from .._model.message import Message
 from .._model.options import number
 from .._model.report import Report
-from . import _forms, _statements
+from . import _adding, _forms, _housekeeping, _looking
+from ._adding import Addition
 from ._database import Database
+from ._leases import Leases
+from ._rows import Fields
 from ._schema import migrate
-from ._statements import Addition, Change, Fields
 from ._suppression import Suppression
 from ._taking import moment, prepared
-from ._values import ENDS, WAITING, Feedback, Filter, Row, State, Status
-from ._writer import Writer
+from ._values import ENDS, WAITING, Filter, Row, State, Status
+from ._writer import alone
 
 logger = logging.getLogger("seslimit")
 
@@ -53,28 +52,6 @@ PATIENCE = 1.0
 
 POLL = 1.0
 """Seconds after which somebody who waits looks for what other programs added."""
-
-CLAIMED_AT_ONCE = 16 * 1024 * 1024
-"""Bytes of content that one claim takes into memory, at most, beside one message."""
-
-CACHED = 8 * 1024 * 1024
-"""Bytes of contents that are kept for the next messages that have the same."""
-
-
-@attrs.frozen
-class _Held:
-    """What is known of a message that is leased here."""
-
-    begun: int
-    not_before: float
-
-
-@attrs.frozen
-class _Claimed:
-    """Messages that were leased, and the contents that they have, by id."""
-
-    rows: Sequence[Fields]
-    contents: Mapping[int, bytes]
 
 
 class Outbox:
@@ -104,21 +81,14 @@ class Outbox:
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._lease = number("lease", lease, "seconds", low=1)
+        lease = number("lease", lease, "seconds", low=1)
         patience = number("patience", patience, "seconds", low=0)
         self._database = Database.of(url, busy=patience)
-        self._writer = Writer(self._database, patience, self._in_doubt)
         self._clock = clock
-        self._behind = 0.0
-        self._owner = secrets.token_hex(8)
-        self._held: dict[int, _Held] = {}
-        self._doubt = False
-        self._contents: OrderedDict[int, bytes] = OrderedDict()
-        self._news = asyncio.Event()
+        self._leases = Leases(self._database, clock, lease, patience)
         self._opening = asyncio.Lock()
         self._open = False
-        self._leasing: asyncio.Task[None] | None = None
-        self.suppression = Suppression(self._read, self._write_one)
+        self.suppression = Suppression(self._read, self._write)
         """Addresses that nothing is sent to."""
 
     def __repr__(self) -> str:
@@ -145,22 +115,25 @@ class Outbox:
         """
         async with self._opening:
             if not self._open:
-                try:
-                    await self._make_ready()
-                except BaseException:
-                    await self._database.aclose()
-                    raise
-                self._writer.start()
+                await self._leases.writer.patiently(self._make_ready)
+                self._leases.writer.start()
                 self._open = True
 
     async def _make_ready(self) -> None:
+        try:
+            await self._set_up()
+        except BaseException:
+            await self._database.aclose()
+            raise
+
+    async def _set_up(self) -> None:
         files = self._database.files
         await self._database.check()
         async with self._database.writing() as connection:
             await connection.run_sync(migrate)
             if files is None:
                 clock = await connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())"))
-                self._behind = float(clock.scalar_one()) - time.time()
+                self._leases.behind = float(clock.scalar_one()) - time.time()
         if files is not None:
             files.remember()
             if not await asyncio.to_thread(files.take_reserve):
@@ -168,17 +141,7 @@ class Outbox:
 
     async def aclose(self) -> None:
         """Give back what is leased and was not handed over, write what is pending, and close the database."""
-        if self._leasing is not None:
-            self._leasing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._leasing
-            try:
-                await self._write_one(partial(_statements.leave, me=self._owner))
-            except JournalError as error:
-                logger.warning("what was leased goes back when the lease runs out: %s", error)
-        await self._writer.aclose()
-        if self._leasing is not None and self._database.files:
-            self._database.files.die(self._owner)
+        await self._leases.aclose()
         await self._database.aclose()
 
     # Adding
@@ -216,10 +179,10 @@ class Outbox:
         )
         if connection is None:
             await self.open()
-            return await self._writer.write(_statements.add, addition, committed=self._news_of)
+            return await self._leases.writer.write(_adding.add, addition, committed=self._added)
         if isinstance(connection, sa.Connection):
-            return add_within(connection, addition)
-        return await connection.run_sync(add_within, addition)
+            return _adding.add_within(connection, addition)
+        return await connection.run_sync(_adding.add_within, addition)
 
     # Leasing
 
@@ -234,9 +197,9 @@ class Outbox:
             KeyReused: it has the key of another message.
             LeaseLost: it is there, and another is sending it.
         """
-        await self._begin_leasing()
         addition = Addition(await prepared([message]), self._clock())
-        row = await self._writer.write(self._take, addition, committed=self._hold)
+        await self._lease()
+        row = await self._leases.take(addition)
         return _forms.report_of(message, row) if row["state"] in ENDS else _forms.queued_of(row, message)
 
     async def claim(self, most: int) -> Sequence[Queued]:
@@ -245,22 +208,20 @@ class Outbox:
 
         A lease lasts until `ends`, `returns`, or `postpones` without `keep`, as long as the process lives.
         """
-        await self._begin_leasing()
-        self._news.clear()
-        claimed = await self._writer.write(self._claim, most, committed=self._hold_all)
-        self._remember(claimed.contents)
+        await self._lease()
+        claimed = await self._leases.claim(most)
         return [_forms.queued_of(row, _forms.message_of(row, claimed.contents[row["content"]])) for row in claimed.rows]
 
     async def wait(self, timeout: float) -> None:
         """Return when there may be something to claim that there was not, and after `timeout` seconds at most."""
-        due = await self._read(_statements.next_due)
+        due = await self._read(_looking.next_due)
         longest = min(timeout, POLL, POLL if due is None else max(0.0, due - self._clock()))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), longest)
+            await asyncio.wait_for(self._leases.news.wait(), longest)
 
     async def queued(self) -> int:
         """How many messages are in the queue, due or not, and leased to nobody."""
-        return await self._read(_statements.waiting)
+        return await self._read(_looking.waiting)
 
     # One attempt
 
@@ -271,9 +232,7 @@ class Outbox:
         Raises:
             LeaseLost: it is not the caller's any more.
         """
-        id_, held = self._lease_of(queued)
-        begun = attrs.evolve(held, begun=held.begun + 1)
-        await self._writer.write(self._begin, id_, committed=lambda _: self._held.__setitem__(id_, begun))
+        await self._leases.hand_over(queued)
 
     async def ends(self, queued: Queued, report: Report) -> None:
         """
@@ -284,7 +243,7 @@ class Outbox:
         """
         unknowns = max(queued.history.unknowns, _forms.unknowns_of(report))
         accepted = 0 if report.receipt is None else report.message.cost - len(report.refused)
-        await self._settle(queued, {"owner": None, **_forms.end_columns(report, unknowns)}, accepted)
+        await self._leases.settle(queued, _forms.end_columns(report, unknowns), accepted)
 
     async def postpones(self, queued: Queued, history: History, not_before: float, *, keep: bool = False) -> None:
         """
@@ -300,25 +259,24 @@ class Outbox:
             LeaseLost: it is not the caller's any more.
         """
         state = State.CLAIMED if keep else self._waiting(not_before)
-        columns = _forms.open_columns(queued, history, state, not_before)
-        await self._settle(queued, {"owner": self._owner if keep else None, **columns}, keep=keep)
+        await self._leases.settle(queued, _forms.open_columns(queued, history, state, not_before), keep=keep)
 
     async def returns(self, queued: Queued) -> None:
         """Give back a lease, with `queued.history`: the message keeps its place, and its not-before if it has one."""
-        _, held = self._lease_of(queued)
-        columns = _forms.open_columns(queued, queued.history, self._waiting(held.not_before), held.not_before)
-        await self._settle(queued, {"owner": None, **columns})
+        not_before = self._leases.of(queued).not_before
+        state = self._waiting(not_before)
+        await self._leases.settle(queued, _forms.open_columns(queued, queued.history, state, not_before))
 
     async def check(self) -> None:
         """Return if results can be recorded, by recording something; otherwise it raises, as the others do."""
-        await self._begin_leasing()
-        await self._renew()
+        await self._lease()
+        await self._leases.renew()
 
     # Looking, and changing by hand
 
     async def status(self) -> Status:
         """How much there is of everything."""
-        return await self._read(partial(_status, day_ago=self._clock() - 86_400.0))
+        return await self._read(partial(_looking.status, day_ago=self._clock() - 86_400.0))
 
     async def used_since(self, at: float) -> int:
         """Recipients that were accepted since a moment (seconds since the epoch), to the minute."""
@@ -326,12 +284,12 @@ class Outbox:
 
     async def used_by_minute(self, since: float) -> list[tuple[float, int]]:
         """When, by the minute in seconds since the epoch, how many recipients were accepted; of the last 48 hours."""
-        return await self._read(partial(_statements.used_by_minute, since=since))
+        return await self._read(partial(_looking.used_by_minute, since=since))
 
     async def rows(self, wanted: Filter | None = None) -> AsyncIterator[Row]:
         """What became of each recipient of the messages that are meant; of all when left out. In order of adding."""
         after = 0
-        while page := await self._read(partial(_page, wanted=wanted or Filter(), after=after)):
+        while page := await self._read(partial(_looking.page_heard, wanted=wanted or Filter(), after=after)):
             for row, heard in page:
                 for each in _forms.recipient_rows(row, heard):
                     yield each
@@ -348,7 +306,7 @@ class Outbox:
         """
         columns = _forms.again_columns(self._clock())
         moved = await self._move(wanted, (State.FAILED, State.UNKNOWN, State.CANCELLED), columns)
-        self._news.set()
+        self._leases.news.set()
         return moved
 
     async def cancel(self, wanted: Filter | None = None) -> int:
@@ -371,13 +329,13 @@ class Outbox:
             how many messages that were.
         """
         purged = 0
-        while some := await self._write_one(partial(_statements.purge_messages, before=before)):
+        while some := await self._write(partial(_housekeeping.purge_messages, before=before)):
             purged += some
-        unused = self._clock() if self._database.files else self._clock() - _statements.CONTENT_IN_USE
+        unused = self._clock() if self._database.files else self._clock() - _adding.CONTENT_IN_USE
         after: int | None = 0
         while after is not None:
-            after = await self._write_one(partial(_statements.purge_contents, after=after, unused_since=unused))
-        await self._write_one(partial(_statements.purge_rest, before=before, now=self._clock()))
+            after = await self._write(partial(_housekeeping.purge_contents, after=after, unused_since=unused))
+        await self._write(partial(_housekeeping.purge_rest, before=before, now=self._clock()))
         return purged
 
     async def feedback(self, message_id: str, recipient: str, kind: str, at: float, detail: str = "") -> None:
@@ -394,186 +352,32 @@ class Outbox:
         await self.open()
         row = {"message_id": message_id, "recipient": recipient.lower(), "kind": kind, "at": at, "detail": detail}
         row.update({name: _forms.kept_text(value) for name, value in row.items() if isinstance(value, str)})
-        await self._writer.write(_hear, row)
+        await self._leases.writer.write(_housekeeping.hear, row)
 
-    # What the above stands on
+    async def _lease(self) -> None:
+        await self.open()
+        await self._leases.begin()
 
     async def _read(self, look: Callable[[sa.Connection], T]) -> T:
         await self.open()
         async with self._database.reading() as connection:
             return await connection.run_sync(look)
 
-    async def _write_one(self, change: Callable[[sa.Connection], T]) -> T:
+    async def _write(self, change: Callable[[sa.Connection], T]) -> T:
         await self.open()
-        return await self._writer.write(partial(_alone, change), None)
+        return await self._leases.writer.write(partial(alone, change), None)
 
     async def _move(self, wanted: Filter | None, sources: Collection[State], columns: Fields) -> int:
         moved, after = 0, 0
-        move = partial(_statements.move, wanted=wanted or Filter(), sources=sources, columns=columns)
-        while ids := await self._write_one(partial(move, after=after)):
+        move = partial(_housekeeping.move, wanted=wanted or Filter(), sources=sources, columns=columns)
+        while ids := await self._write(partial(move, after=after)):
             moved += len(ids)
             after = ids[-1]
         return moved
 
-    def _lease_of(self, queued: Queued) -> tuple[int, _Held]:
-        held = self._held.get(queued.id) if isinstance(queued.id, int) else None
-        if held is None or not isinstance(queued.id, int):
-            raise _statements.lost()
-        return queued.id, held
-
-    async def _settle(self, queued: Queued, columns: dict[str, Any], accepted: int = 0, *, keep: bool = False) -> None:
-        id_, held = self._lease_of(queued)
-
-        def settled(_: object) -> None:
-            if keep:
-                self._held[id_] = attrs.evolve(held, not_before=columns["not_before"])
-            else:
-                self._held.pop(id_, None)
-                self._news_of(columns["state"] in WAITING)
-
-        change = Change(id_, held.begun, columns, accepted)
-        try:
-            await self._writer.write(self._settle_all, change, is_result=True, committed=settled)
-        except LeaseLost:
-            self._held.pop(id_, None)
-            raise
-
     def _waiting(self, not_before: float) -> State:
         return State.LATER if not_before > self._clock() else State.QUEUED
 
-    def _news_of(self, some: object) -> None:
-        if some:
-            self._news.set()
-
-    def _hold(self, row: Fields) -> None:
-        if row["state"] in WAITING:
-            self._held[row["id"]] = _Held(row["begun"], row["not_before"])
-
-    def _hold_all(self, claimed: _Claimed) -> None:
-        self._doubt = False
-        for row in claimed.rows:
-            self._hold(row)
-
-    def _in_doubt(self) -> None:
-        self._doubt = True
-
-    # Batches, as the writer takes them
-
-    def _begin(self, connection: sa.Connection, ids: Sequence[int]) -> Sequence[LeaseLost | None]:
-        return _statements.begin(connection, self._owner, ids)
-
-    def _settle_all(self, connection: sa.Connection, changes: Sequence[Change]) -> Sequence[LeaseLost | None]:
-        return _statements.settle(connection, self._owner, self._clock(), changes)
-
-    def _take(self, connection: sa.Connection, additions: Sequence[Addition]) -> Sequence[Fields | Exception]:
-        results: list[Any] = list(_statements.add(connection, additions))
-        names = {each.messages[0].name for each, new in zip(additions, results, strict=True) if isinstance(new, int)}
-        found = _statements.take(connection, self._owner, names)
-        for place, (addition, added) in enumerate(zip(additions, results, strict=True)):
-            if not isinstance(added, KeyReused):
-                row = found.pop(addition.messages[0].name, None)  # the second of two in one transaction gets none
-                leased_to_another = row is None or row["owner"] is not None
-                results[place] = _statements.lost() if leased_to_another else row
-        return results
-
-    def _claim(self, connection: sa.Connection, most: Sequence[int]) -> Sequence[_Claimed]:
-        if self._doubt:
-            _statements.give_back(connection, self._owner, self._held)
-        claimed = []
-        for each in most:
-            rows = _statements.claim(connection, self._owner, self._clock(), each, CLAIMED_AT_ONCE)
-            wanted = {row["content"] for row in rows}
-            found = _statements.contents_of(connection, wanted - self._contents.keys())
-            found.update((id_, self._contents[id_]) for id_ in wanted & self._contents.keys())
-            claimed.append(_Claimed(rows, found))
-        return claimed
-
-    def _remember(self, contents: Mapping[int, bytes]) -> None:
-        """Keep contents for the next messages that have the same; those that were used last."""
-        for id_, content in contents.items():
-            self._contents[id_] = content
-            self._contents.move_to_end(id_)
-        kept = sum(map(len, self._contents.values()))
-        while kept > CACHED:
-            kept -= len(self._contents.popitem(last=False)[1])
-
-    # Leases
-
-    async def _begin_leasing(self) -> None:
-        await self.open()
-        if self._leasing is None:
-            async with self._opening:
-                if self._leasing is None:
-                    if self._database.files:
-                        self._database.files.live(self._owner)
-                    await self._renew()
-                    self._leasing = asyncio.create_task(self._keep_leases(), name="outbox leases")
-
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self._lease / 3)
-            try:
-                await self._renew()
-            except JournalError as error:
-                logger.warning("the leases of messages could not be renewed: %s", error)
-
-    async def _renew(self) -> None:
-        back = await self._writer.write(partial(_alone, self._renew_and_recover), None)
-        if back:
-            logger.info("%d messages of somebody who is gone are in the queue again", back)
-            self._news.set()
-
-    def _renew_and_recover(self, connection: sa.Connection) -> int:
-        _statements.renew(connection, self._owner, self._until())
-        known, alive = _statements.holders(connection, self._clock() + self._behind)
-        if self._database.files:
-            alive -= self._database.files.dead(alive - {self._owner})
-        gone = known - alive - {self._owner}
-        return _statements.recover(connection, gone, self._clock()) if gone else 0
-
-    def _until(self) -> float:
-        return self._clock() + self._behind + self._lease
-
-
-def add_within(connection: sa.Connection, addition: Addition) -> int:
-    """Add messages inside the connection's transaction; see `Outbox.add`."""
-    while True:
-        try:
-            if connection.dialect.name == "postgresql":
-                with connection.begin_nested():
-                    (added,) = _statements.add(connection, [addition])
-            else:
-                (added,) = _statements.add(connection, [addition])
-        except _statements.Overtaken:
-            continue
-        if isinstance(added, KeyReused):
-            raise added
-        return added
-
-
-def _alone(change: Callable[[sa.Connection], T], connection: sa.Connection, items: Sequence[None]) -> Sequence[T]:
-    return [change(connection) for _ in items]
-
-
-def _hear(connection: sa.Connection, rows: Sequence[Fields]) -> Sequence[None]:
-    _statements.hear(connection, rows)
-    return [None] * len(rows)
-
-
-def _status(connection: sa.Connection, day_ago: float) -> Status:
-    return Status(
-        _statements.counts(connection),
-        _statements.oldest(connection),
-        _statements.next_due(connection),
-        sum(recipients for _, recipients in _statements.used_by_minute(connection, day_ago)),
-    )
-
-
-def _page(
-    connection: sa.Connection, wanted: Filter, after: int
-) -> list[tuple[Fields, dict[tuple[str, str], list[Feedback]]]]:
-    rows = _statements.page(connection, wanted, after)
-    heard: dict[tuple[str, str], list[Feedback]] = {}
-    for each in _statements.heard(connection, {row["message_id"] for row in rows if row["message_id"]}):
-        heard.setdefault((each.message_id, each.recipient), []).append(Feedback(each.kind, each.at, each.detail))
-    return [(row, heard) for row in rows]
+    def _added(self, new: int) -> None:
+        if new:
+            self._leases.news.set()

@@ -14,15 +14,15 @@ import asyncio
 import copy
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
 import sqlalchemy as sa
 
 from .._model.journal import JournalError, JournalUnavailable
+from ._adding import Overtaken
 from ._database import Database, DiskFull
-from ._statements import Overtaken
 
 logger = logging.getLogger("seslimit")
 
@@ -73,6 +73,15 @@ class Writer:
     def start(self) -> None:
         """Begin to write."""
         self._task = asyncio.create_task(self._run(), name="outbox writer")
+
+    async def patiently(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Make a call, and again where it fails for a passing reason, until that has lasted too long."""
+        pause = self._pause()
+        while True:
+            try:
+                return await call()
+            except JournalUnavailable as error:
+                await pause(error)
 
     async def write(
         self,
@@ -125,8 +134,7 @@ class Writer:
                 _fail(works, error)
 
     async def _write(self, works: list[_Work[Any, Any]]) -> None:
-        deadline = asyncio.get_running_loop().time() + self.patience
-        wait = FIRST_WAIT
+        pause = self._pause()
         if self._full and not await self._has_space():
             works = self._results_only(works)
         while works:
@@ -138,11 +146,7 @@ class Writer:
                 works = await self._make_room(works, error)
             except JournalUnavailable as error:
                 self.doubt()
-                if self._closing or asyncio.get_running_loop().time() + wait > deadline:
-                    raise
-                logger.info("%s: trying again", error)
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
+                await pause(error)
             except Exception:
                 if len(works) == 1:
                     raise
@@ -151,6 +155,22 @@ class Writer:
             else:
                 _tell(works, results)
                 return
+
+    def _pause(self) -> Callable[[JournalUnavailable], Awaitable[None]]:
+        """What waits before something is tried again; it raises where it was tried for long enough."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.patience
+        wait = FIRST_WAIT
+
+        async def pause(error: JournalUnavailable) -> None:
+            nonlocal wait
+            if self._closing or loop.time() + wait > deadline:
+                raise error
+            logger.info("%s: trying again", error)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+        return pause
 
     async def _commit(self, works: Sequence[_Work[Any, Any]]) -> list[Any]:
         async with self.database.writing() as connection:
@@ -193,6 +213,11 @@ class Writer:
             self._full = False
             logger.warning("there is space for the outbox %s again", self.database.shown)
         return not self._full
+
+
+def alone(change: Callable[[sa.Connection], R], connection: sa.Connection, items: Sequence[None]) -> Sequence[R]:
+    """A batch of one change that has nothing to do with others."""
+    return [change(connection) for _ in items]
 
 
 def _apply(connection: sa.Connection, works: Sequence[_Work[Any, Any]]) -> list[Any]:

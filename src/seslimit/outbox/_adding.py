@@ -1,0 +1,146 @@
+"""
+Adding messages: each once, by its name, with each content once.
+
+Invariants: all of an addition is there or nothing; what is there already is never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import attrs
+import sqlalchemy as sa
+
+from .._model.journal import KeyReused
+from . import _forms
+from ._rows import MOST_AT_ONCE, chunks, insert_into
+from ._schema import contents, messages
+from ._values import Prepared
+
+CONTENT_IN_USE = 3600.0
+"""Seconds that a content is kept after it was last added: longer than a transaction that adds messages may take."""
+
+_m = messages.c
+
+
+@attrs.frozen
+class Addition:
+    """
+    Messages that are added together or not at all.
+
+    Args:
+        messages: the messages.
+        at: the moment, seconds since the epoch.
+        not_before: when they may be tried, seconds since the epoch; 0 for at once.
+        priority: of two that are due, the one with the higher priority goes first.
+    """
+
+    messages: Sequence[Prepared] = attrs.field(repr=False)
+    at: float
+    not_before: float = 0.0
+    priority: float = 0.0
+
+    def row(self, new: Prepared, content: int) -> dict[str, Any]:
+        """A message's first row."""
+        return {**_forms.first_columns(new, self.at, self.not_before, self.priority), "content": content}
+
+
+class Overtaken(Exception):
+    """Another transaction added one of the same messages meanwhile: what was read before is not true any more."""
+
+
+_IDENTITY = (
+    sa.select(_m.name, _m.mail_from, _m.recipients, contents.c.digest)
+    .join(contents, contents.c.id == _m.content)
+    .where(_m.name.in_(sa.bindparam("names", expanding=True)))
+)
+
+
+def _known(connection: sa.Connection, names: Collection[str]) -> dict[str, tuple[str, str, bytes]]:
+    known = {}
+    for chunk in chunks(names):
+        for name, mail_from, recipients, digest in connection.execute(_IDENTITY, {"names": chunk}):
+            known[name] = (mail_from, recipients, bytes(digest))
+    return known
+
+
+def add(connection: sa.Connection, additions: Sequence[Addition]) -> list[int | KeyReused]:
+    """
+    Add messages that are not there yet.
+
+    Returns:
+        for each addition how many were new, or why nothing of it was added.
+
+    Raises:
+        Overtaken: to be done again, in a new transaction.
+    """
+    known = _known(connection, {new.name for addition in additions for new in addition.messages})
+    results: list[int | KeyReused] = []
+    chosen: dict[str, tuple[Addition, Prepared]] = {}
+    for addition in additions:
+        fresh: dict[str, tuple[str, str, bytes]] = {}
+        refusal = None
+        for new in addition.messages:
+            before = known.get(new.name) or fresh.get(new.name)
+            if before is None:
+                fresh[new.name] = (new.message.mail_from, new.recipients, new.digest)
+            elif refusal := _forms.differs(new, *before):
+                break
+        results.append(refusal or len(fresh))
+        if refusal is None:
+            known.update(fresh)
+            chosen.update((new.name, (addition, new)) for new in addition.messages if new.name in fresh)
+    if chosen:
+        _insert_messages(connection, list(chosen.values()))
+    return results
+
+
+def _insert_messages(connection: sa.Connection, chosen: list[tuple[Addition, Prepared]]) -> None:
+    dialect = connection.dialect.name
+    stored = _insert_contents(connection, chosen)
+    insert = insert_into(dialect, messages).on_conflict_do_nothing(index_elements=["name"]).returning(_m.name)
+    for begin in range(0, len(chosen), MOST_AT_ONCE):
+        rows = [addition.row(new, stored[new.digest]) for addition, new in chosen[begin : begin + MOST_AT_ONCE]]
+        if len(connection.execute(insert, rows).all()) != len(rows):
+            raise Overtaken
+
+
+def _insert_contents(connection: sa.Connection, chosen: list[tuple[Addition, Prepared]]) -> dict[bytes, int]:
+    # One that is there is locked even where it is not changed, so that nobody takes it away for not being used.
+    insert = insert_into(connection.dialect.name, contents)
+    insert = insert.on_conflict_do_update(
+        index_elements=["digest"],
+        set_={"used_at": insert.excluded.used_at},
+        where=contents.c.used_at < insert.excluded.used_at - CONTENT_IN_USE / 2,
+    )
+    distinct = {new.digest: (addition, new) for addition, new in chosen}
+    rows = [
+        {"digest": digest, "size": len(new.content), "used_at": addition.at, "content": new.content}
+        for digest, (addition, new) in sorted(distinct.items())
+    ]
+    for begin in range(0, len(rows), MOST_AT_ONCE):
+        connection.execute(insert, rows[begin : begin + MOST_AT_ONCE])
+    stored = {}
+    select = sa.select(contents.c.digest, contents.c.id).where(
+        contents.c.digest.in_(sa.bindparam("digests", expanding=True))
+    )
+    for chunk in chunks(list(distinct)):
+        stored.update({bytes(digest): id_ for digest, id_ in connection.execute(select, {"digests": chunk})})
+    return stored
+
+
+def add_within(connection: sa.Connection, addition: Addition) -> int:
+    """Add messages inside the connection's transaction; see `Outbox.add`."""
+    while True:
+        try:
+            if connection.dialect.name == "postgresql":
+                with connection.begin_nested():
+                    (added,) = add(connection, [addition])
+            else:
+                (added,) = add(connection, [addition])
+        except Overtaken:
+            continue
+        if isinstance(added, KeyReused):
+            raise added
+        return added

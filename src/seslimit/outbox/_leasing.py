@@ -1,0 +1,149 @@
+"""
+Who may send a message: what is due goes to one at a time, and comes back when that one is gone.
+
+Invariants: order is that of priority, then of adding; what was being sent by somebody who is gone comes back with an
+attempt whose outcome is unknown, everything else as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+
+from . import _forms
+from ._rows import IDS, MOST_AT_ONCE, Fields, change, chunks, insert_into
+from ._schema import contents, messages, owners, state_is
+from ._values import State
+
+_m = messages.c
+
+_PROMOTE = (
+    sa.update(messages)
+    .where(
+        _m.id.in_(
+            sa.select(_m.id)
+            .where(state_is(State.LATER), _m.not_before <= sa.bindparam("now"))
+            .order_by(_m.not_before)
+            .limit(sa.bindparam("most"))
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(state=State.QUEUED.value)
+)
+
+_DUE = (
+    sa.select(messages, contents.c.size)
+    .join(contents, contents.c.id == _m.content)
+    .where(state_is(State.QUEUED))
+    .order_by(_m.priority.desc(), _m.id)
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True, of=messages)
+)
+
+_CLAIM = sa.update(messages).where(_m.id.in_(IDS)).values(state=State.CLAIMED.value, owner=sa.bindparam("me"))
+
+
+def claim(connection: sa.Connection, me: str, now: float, most: int, size: int) -> list[Fields]:
+    """
+    Lease what is due, in order.
+
+    Args:
+        connection: to the database.
+        me: who leases it.
+        now: the moment, seconds since the epoch.
+        most: how many messages at most.
+        size: bytes of content after which it is enough.
+    """
+    connection.execute(_PROMOTE, {"now": now, "most": 2 * max(most, MOST_AT_ONCE)})
+    taken: list[Fields] = []
+    for row in connection.execute(_DUE, {"most": most}).mappings():
+        if taken and size < row["size"]:
+            break
+        size -= row["size"]
+        taken.append(row)
+    for chunk in chunks([row["id"] for row in taken]):
+        connection.execute(_CLAIM, {"ids": chunk, "me": me})
+    return taken
+
+
+_NAMED = (
+    sa.select(messages)
+    .where(_m.name.in_(sa.bindparam("names", expanding=True)))
+    .order_by(_m.id)
+    .with_for_update(of=messages)
+)
+
+
+def take(connection: sa.Connection, me: str, names: Collection[str]) -> dict[str, Fields]:
+    """
+    Lease messages by their names, due or not.
+
+    Returns:
+        each one's row as it was before; what another holds, or what has come to its end, is not leased.
+    """
+    found: dict[str, Fields] = {}
+    for chunk in chunks(names):
+        found.update({row["name"]: row for row in connection.execute(_NAMED, {"names": chunk}).mappings()})
+    free = [row["id"] for row in found.values() if row["state"] in (State.QUEUED, State.LATER)]
+    for chunk in chunks(free):
+        connection.execute(_CLAIM, {"ids": chunk, "me": me})
+    return found
+
+
+_CONTENTS = sa.select(contents.c.id, contents.c.content).where(contents.c.id.in_(IDS))
+
+
+def contents_of(connection: sa.Connection, ids: Collection[int]) -> dict[int, bytes]:
+    """Contents by their ids."""
+    found = {}
+    for chunk in chunks(ids):
+        found.update({id_: bytes(content) for id_, content in connection.execute(_CONTENTS, {"ids": chunk})})
+    return found
+
+
+def renew(connection: sa.Connection, me: str, until: float) -> None:
+    """Say that one who leases messages is alive."""
+    insert = insert_into(connection.dialect.name, owners).values(owner=me, until=until)
+    connection.execute(insert.on_conflict_do_update(index_elements=["owner"], set_={"until": until}))
+
+
+def holders(connection: sa.Connection, now: float) -> tuple[set[str], set[str]]:
+    """Those that have leased messages: all that are named, and of them those whose time is not up."""
+    held = set(connection.execute(sa.select(_m.owner).where(_m.owner.is_not(None)).distinct()).scalars())
+    rows = connection.execute(sa.select(owners.c.owner, owners.c.until)).all()
+    return held | {owner for owner, _ in rows}, {owner for owner, until in rows if until >= now}
+
+
+def recover(connection: sa.Connection, gone: Collection[str], now: float) -> int:
+    """
+    Put what somebody who is gone had leased into the queue again: what was being sent with an attempt that is unknown.
+
+    Returns:
+        how many messages that was.
+    """
+    who = _m.owner.in_(sorted(gone))
+    free = {"state": State.QUEUED.value, "owner": None}
+    claimed = connection.execute(sa.update(messages).where(who, state_is(State.CLAIMED)).values(free))
+    sending = sa.select(messages).where(who, state_is(State.SENDING)).with_for_update(skip_locked=True)
+    rows = connection.execute(sending).mappings().all()
+    change(connection, [{"row": row["id"], **free, **_forms.interrupted(row, now)} for row in rows])
+    connection.execute(sa.delete(owners).where(owners.c.owner.in_(sorted(gone))))
+    return claimed.rowcount + len(rows)
+
+
+def give_back(connection: sa.Connection, me: str, held: Collection[int]) -> None:
+    """Put what is leased to somebody who does not know of it into the queue: its claim was made, and not heard of."""
+    leased = connection.execute(sa.select(_m.id).where(_m.owner == me, state_is(State.CLAIMED))).scalars().all()
+    forgotten = set(leased) - set(held)
+    free = sa.update(messages).where(_m.id.in_(IDS)).values(state=State.QUEUED.value, owner=None)
+    for chunk in chunks(forgotten):
+        connection.execute(free, {"ids": chunk})
+
+
+def leave(connection: sa.Connection, me: str) -> None:
+    """Put what is leased to somebody who goes into the queue, and forget him: what he was sending is unknown then."""
+    connection.execute(
+        sa.update(messages).where(_m.owner == me, state_is(State.CLAIMED)).values(state=State.QUEUED.value, owner=None)
+    )
+    connection.execute(sa.delete(owners).where(owners.c.owner == me))
