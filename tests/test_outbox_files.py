@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from seslimit import ConfigurationError, Outcome
-from seslimit.outbox import JournalError, JournalUnavailable, Outbox, Queued, State
+from seslimit.outbox import Filter, JournalError, JournalUnavailable, Outbox, Queued, State
 from seslimit.outbox._schema import MIGRATIONS, metadata, migrate
 from tests.outbox_engines import accepted, message
 
@@ -194,6 +194,28 @@ async def test_an_outbox_is_at_home_among_other_tables(path: Path) -> None:
     await filled(path)
     with contextlib.closing(sqlite3.connect(path)) as own:
         assert own.execute("SELECT count(*) FROM orders").fetchone() == (0,)
+
+
+async def test_what_is_forgotten_gives_its_space_back(path: Path) -> None:
+    """To the disk, and contents that no message has any more with it."""
+    async with Outbox(path) as outbox:
+        await outbox.add([message(key, content=b"\r\n%d" % key * 1000) for key in range(300)])
+        await outbox.add([message("stays", content=b"\r\nstays")])
+        await outbox.cancel(Filter(recipient="reader@example.com", until=time.time() + 1))
+        await outbox.retry(Filter(key="stays"))
+        assert await outbox.purge(time.time() + 1) == 300
+        (queued,) = await outbox.claim(2)
+        assert queued.message.content == b"\r\nstays"
+    assert path.stat().st_size < 150_000
+
+
+async def test_a_locked_file_can_be_looked_at(path: Path) -> None:
+    """`status` writes nothing where the tables are those that are known."""
+    await filled(path, 3)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with Outbox(path, patience=0) as outbox:
+            assert (await outbox.status())[State.QUEUED].messages == 3
 
 
 # The caller's own transaction

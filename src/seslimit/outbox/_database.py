@@ -11,6 +11,7 @@ changed.
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -37,6 +38,9 @@ SLOWEST = 60.0
 
 CACHE = 16 * 1024
 """KiB of a SQLite file that are kept in memory: what the indexes of a million messages need at a time."""
+
+PAGES = 500
+"""Pages of a SQLite file that are given back at a time, while nothing else is written: a few milliseconds."""
 
 LEAST_SQLITE = (3, 35)
 """The first SQLite whose UPDATE returns what it changed."""
@@ -139,25 +143,42 @@ class Database:
         """Write what is in SQLite's log into its file, so that the log can begin anew; as far as that goes now."""
         if self.files:
             with contextlib.suppress(exc.DBAPIError, sqlite3.Error):
-                async with self._writing.connect() as connection:
-                    raw = await connection.get_raw_connection()
-                    await raw.driver_connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+                await self._run("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    async def check(self) -> None:
+    async def shrink(self) -> None:
+        """Give space of a SQLite file that is not used any more back to the disk, a little at a time."""
+        before = math.inf
+        while self.files:
+            with self._translated():
+                await self._run(f"PRAGMA incremental_vacuum({PAGES})")
+            async with self.reading() as connection:
+                unused = (await connection.exec_driver_sql("PRAGMA freelist_count")).scalar_one()
+            if unused == 0 or unused >= before:  # a file of another program may not be made to shrink
+                return
+            before = unused
+
+    async def _run(self, pragma: str) -> None:
+        """Run a pragma to its end, outside of a transaction."""
+        async with self._writing.connect() as connection:
+            raw = await connection.get_raw_connection()
+            await raw.driver_connection.executescript(pragma)  # type: ignore[union-attr]
+
+    async def check(self) -> bool:
         """
-        Look whether the file is sound; a large one only as far as the tables' definitions.
+        Look whether the file is sound, a large one only as far as the tables' definitions; and whether there is one.
 
         Raises:
             JournalError: it is damaged, or it is gone.
         """
-        if self.files and self.files.is_old():
-            with self._translated():
-                async with self._reading.connect() as connection:
-                    await connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
-                    if self.files.is_small():
-                        found = (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar()
-                        if found != "ok":
-                            raise self._damaged(str(found))
+        if self.files is None or not self.files.is_old():
+            return False
+        async with self.reading() as connection:
+            await connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+            if self.files.is_small():
+                found = (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar()
+                if found != "ok":
+                    raise self._damaged(str(found))
+        return True
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -34,7 +34,7 @@ from ._adding import Addition
 from ._database import Database
 from ._leases import Leases
 from ._rows import Fields
-from ._schema import migrate
+from ._schema import is_current, migrate
 from ._suppression import Suppression
 from ._taking import moment, prepared
 from ._values import ENDS, WAITING, Filter, Row, State, Status
@@ -128,12 +128,16 @@ class Outbox:
 
     async def _set_up(self) -> None:
         files = self._database.files
-        await self._database.check()
-        async with self._database.writing() as connection:
-            await connection.run_sync(migrate)
-            if files is None:
-                clock = await connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())"))
-                self._leases.behind = float(clock.scalar_one()) - time.time()
+        current = False
+        if files is None or await self._database.check():
+            async with self._database.reading() as connection:
+                current = await connection.run_sync(is_current)
+                if files is None:
+                    clock = await connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())"))
+                    self._leases.behind = float(clock.scalar_one()) - time.time()
+        if not current:
+            async with self._database.writing() as connection:
+                await connection.run_sync(migrate)
         if files is not None:
             files.remember()
             if not await asyncio.to_thread(files.take_reserve):
@@ -336,6 +340,7 @@ class Outbox:
         while after is not None:
             after = await self._write(partial(_housekeeping.purge_contents, after=after, unused_since=unused))
         await self._write(partial(_housekeeping.purge_rest, before=before, now=self._clock()))
+        await self._database.shrink()
         return purged
 
     async def feedback(self, message_id: str, recipient: str, kind: str, at: float, detail: str = "") -> None:

@@ -111,7 +111,7 @@ class Writer:
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._pending.append(_Work(batch, item, is_result, committed, done))
         self._some.set()
-        return await asyncio.shield(done)
+        return await done
 
     async def aclose(self) -> None:
         """Write what is pending, and end."""
