@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import seslimit
 from seslimit import (
     AccountBlocked,
+    CampaignHeld,
     ConfigurationError,
     EndpointUnreachable,
     IdentityBlocked,
@@ -26,6 +27,8 @@ from seslimit import (
     SendFailed,
     SendingStopped,
     SESLimitError,
+    Suppressed,
+    SuppressionUnavailable,
     TransportError,
 )
 from seslimit._model.errors import MAX_REPLY_LENGTH, printable
@@ -35,6 +38,7 @@ from seslimit._model.outcome import Door, Reply, Stage
 MESSAGE = Message("a@example.com", ["b@example.org"], b"x", "key")
 ERRORS = [
     AccountBlocked("535 Authentication Credentials Invalid", [MESSAGE]),
+    CampaignHeld("held, too many bounced", [MESSAGE]),
     ConfigurationError("rate is 0"),
     EndpointUnreachable("no connection", [MESSAGE]),
     InvalidMessage("recipients is empty"),
@@ -45,6 +49,8 @@ ERRORS = [
     SESLimitError("anything"),
     SendFailed(Report(MESSAGE, Outcome.PERMANENT, attempts=1, error=TransportError(Outcome.PERMANENT, "554 no"))),
     SendingStopped("stopped"),
+    Suppressed({"b@example.org": "suppressed: bounce"}),
+    SuppressionUnavailable("no such file", [MESSAGE]),
     IdentityBlocked("554 not verified", [MESSAGE]),
     QuotaExceeded("nothing left", [MESSAGE], retry_after=60.0),
     TransportError(

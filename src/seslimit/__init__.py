@@ -5,6 +5,7 @@ import typing as _typing
 from ._law.retry import RetryPolicy
 from ._meaning.classify import classify
 from ._model.addresses import check_address
+from ._model.clearance import CampaignHeld, Guards, Suppressed, Suppresses, SuppressionUnavailable
 from ._model.endings import (
     AccountBlocked,
     EndpointUnreachable,
@@ -32,9 +33,11 @@ __all__ = [
     "Admission",
     "Attempt",
     "Attempted",
+    "CampaignHeld",
     "ConfigurationError",
     "EndpointUnreachable",
     "Event",
+    "Guards",
     "History",
     "IdentityBlocked",
     "InvalidMessage",
@@ -63,6 +66,9 @@ __all__ = [
     "Sender",
     "SendingStopped",
     "State",
+    "Suppressed",
+    "Suppresses",
+    "SuppressionUnavailable",
     "Transport",
     "TransportError",
     "check_address",

@@ -372,6 +372,15 @@ def relay(**options: Any) -> int:
     default=True,
     help="Whether List-Unsubscribe is added to campaigns, as listmonk's own setting has it.  [default: added]",
 )
+@click.option("--topic", multiple=True, metavar="ARN", help="Take what SNS posts to /sns for this topic; repeatable.")
+@click.option("--queue", metavar="URL", help="Take the events in sqs://NAME?region=REGION.")
+@click.option("--seen", metavar="FILE", help="Remember over restarts which events were recorded.")
+@click.option("--suppression", metavar="LIST", help="Do not send to who bounced or complained; events fill the list.")
+@click.option("--guard", is_flag=True, help="Hold a campaign that bounces too much, before SES pauses the account.")
+@click.option(
+    "--sns-certificate", metavar="FILE", help="Believe this certificate alone: for seslimit simulate --events."
+)
+@click.option("--allow-sha1", is_flag=True, help="Believe SignatureVersion 1 as well, which rests on SHA-1.")
 @click.option("--allow-ses-headers", is_flag=True, help="Let campaigns set X-SES-CONFIGURATION-SET and its like.")
 @WEB
 @_TAKEOVER
@@ -384,6 +393,9 @@ def listmonk(**options: Any) -> int:
     which of listmonk's settings cannot work with the account's rate, and which do.
 
     On any address but loopback it needs SESLIMIT_LISTMONK_USER and SESLIMIT_LISTMONK_PASSWORD in the environment.
+
+    With --topic or --queue it records bounces and complaints in listmonk (--root-url), and needs
+    SESLIMIT_LISTMONK_API_USER and SESLIMIT_LISTMONK_API_TOKEN.
 
     Ctrl-C or SIGTERM: no new message is taken, those under way are finished (at most 10 s). A second one ends at once.
 
@@ -407,6 +419,7 @@ def listmonk(**options: Any) -> int:
 @click.option(
     "--suppression", metavar="LIST", help="Who bounced for good or complained is put there: a file, or ses://REGION."
 )
+@click.option("--outbox", metavar="FILE|URL", help="The outbox of these messages: its export then says who bounced.")
 @click.option("--seen", metavar="FILE", help="Remembers over restarts what was delivered: nothing is twice.")
 @click.option(
     "--sns-certificate",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from rich.console import Console
@@ -21,8 +21,7 @@ from ._signals import stop_signals
 from ._web import observer, shown_live
 
 if TYPE_CHECKING:
-    from ..feedback import Counts, Destination, Feed, SQSSource
-    from ..observe import Observer
+    from ..feedback import Counts, Destination, Feed, SNSEndpoint, SQSSource
 
 API_USER = "SESLIMIT_LISTMONK_API_USER"
 API_TOKEN = "SESLIMIT_LISTMONK_API_TOKEN"  # noqa: S105  # a variable's name
@@ -42,6 +41,7 @@ class FeedbackCommand:
         webhook: URL of the user's.
         file: JSON lines.
         suppression: a list that gets the addresses which bounced for good or complained.
+        outbox: the outbox whose messages they are about; it writes down what came back.
         seen: remembers over restarts what was delivered.
         sns_certificate: file with the certificate that is believed, and no other.
         allow_sha1: whether signatures of version 1 are believed.
@@ -56,6 +56,7 @@ class FeedbackCommand:
     webhook: str | None = None
     file: str | None = None
     suppression: str | None = None
+    outbox: str | None = None
     seen: str | None = None
     sns_certificate: str | None = None
     allow_sha1: bool = False
@@ -82,13 +83,13 @@ async def feedback(command: FeedbackCommand, console: Console) -> int:
     stopped = asyncio.Event()
     async with AsyncExitStack() as stack:
         observers = observer(command.web, "feedback")
-        feed = await stack.enter_async_context(_feed(command, observers))
+        feed = await stack.enter_async_context(feed_of(command, [each.on_feedback for each in observers]))
         with stop_signals(stopped.set, Status.ALL_ACCEPTED):
             if command.listen is not None:
                 await _listen(command, command.listen, feed, stack, console)
             told = None if command.as_json else lambda line: print_line(console, line)
             await stack.enter_async_context(shown_live(command.web, observers, None, told))
-            reading = _read(command, feed, stopped)
+            reading = read_queue(command.queue, feed, stopped)
             try:
                 await serve(stopped, lambda: _told(feed.counts), told, before=_told(feed.counts))
             finally:
@@ -105,11 +106,21 @@ def _check(command: FeedbackCommand) -> None:
         raise ConfigurationError("--listen needs --topic: the ARN of the SNS topic whose events are to be believed.")
     if command.topic and command.listen is None:
         raise ConfigurationError("--topic goes with --listen: a queue's own policy says who may write to it.")
-    if not (command.listmonk or command.webhook or command.file or command.suppression):
-        raise ConfigurationError("nowhere to go: give --listmonk, --webhook, --file or --suppression.")
+    if not (command.listmonk or command.webhook or command.file or command.suppression or command.outbox):
+        raise ConfigurationError("nowhere to go: give --listmonk, --webhook, --file, --suppression or --outbox.")
 
 
-def _feed(command: FeedbackCommand, observers: Sequence[Observer]) -> Feed:
+def feed_of(command: FeedbackCommand, hooks: Iterable[Callable[[Any], Awaitable[object]]]) -> Feed:
+    """
+    Where the events of a command go.
+
+    Args:
+        command: names the destinations.
+        hooks: hear every event as well.
+
+    Raises:
+        ConfigurationError: a destination is wrong, or the extra `seslimit[feedback]` is not installed.
+    """
     try:
         import cryptography  # noqa: F401  # only whether it is there
 
@@ -132,28 +143,41 @@ def _feed(command: FeedbackCommand, observers: Sequence[Observer]) -> Feed:
         destinations.append(JSONLines(command.file))
     if command.suppression is not None:
         destinations.append(Suppressing(suppression_from_url(command.suppression)))
-    hooks = [each.on_feedback for each in observers]
+    if command.outbox is not None:
+        from ..feedback import OutboxLedger
+        from ..outbox import Outbox
+
+        destinations.append(OutboxLedger(Outbox(command.outbox)))
     return Feed(destinations, hooks=hooks, seen=None if command.seen is None else SeenFile(command.seen))
 
 
 async def _listen(command: FeedbackCommand, listen: str, feed: Feed, stack: AsyncExitStack, console: Console) -> None:
-    from ..feedback import SNSEndpoint
-
     address = Address.parse(listen)
-    endpoint = SNSEndpoint(
-        feed,
-        command.topic,
-        host=address.host,
-        port=address.port,
-        signature_versions=("1", "2") if command.allow_sha1 else ("2",),
-        fetch=None if command.sns_certificate is None else fixed_certificate(command.sns_certificate),
-    )
+    endpoint = endpoint_of(command, feed, host=address.host, port=address.port)
     await stack.enter_async_context(endpoint)
     at = attrs.evolve(address, port=endpoint.port)
     if command.as_json:
         print_line(console, json.dumps({"listen": str(at), "url": f"http://{at}/sns"}))
     else:
         print_line(console, f"SNS posts to http://{at}/sns, through a proxy with HTTPS; Ctrl-C ends it.")
+
+
+def endpoint_of(command: FeedbackCommand, feed: Feed, **address: Any) -> SNSEndpoint:
+    """
+    What takes the posts of SNS for a command.
+
+    Raises:
+        ConfigurationError: a topic is none, or the certificate cannot be read.
+    """
+    from ..feedback import SNSEndpoint
+
+    return SNSEndpoint(
+        feed,
+        command.topic,
+        **address,
+        signature_versions=("1", "2") if command.allow_sha1 else ("2",),
+        fetch=None if command.sns_certificate is None else fixed_certificate(command.sns_certificate),
+    )
 
 
 def fixed_certificate(file: str) -> Callable[[str], Awaitable[bytes]]:
@@ -174,15 +198,15 @@ def fixed_certificate(file: str) -> Callable[[str], Awaitable[bytes]]:
     return fetch
 
 
-def _read(command: FeedbackCommand, feed: Feed, stopped: asyncio.Event) -> asyncio.Future[None]:
+def read_queue(queue: str | None, feed: Feed, stopped: asyncio.Event) -> asyncio.Future[None]:
     """Begin to read the queue, where there is one; a queue that cannot be read ends the command."""
-    if command.queue is None:
+    if queue is None:
         nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         nothing.set_result(None)
         return nothing
     from ..feedback import SQSOptions, SQSSource
 
-    source = SQSSource(feed, SQSOptions.from_url(command.queue))
+    source = SQSSource(feed, SQSOptions.from_url(queue))
     return asyncio.ensure_future(_until(source, stopped))
 
 

@@ -17,6 +17,7 @@ from .._pacing.limiter import Limiter
 from ..companion._address import Address
 from ..transports import transport_from_url
 from ._ending import Status, shown
+from ._listmonk_feedback import Back, coming_back
 from ._serving import Line, allow_connections, print_line, serve
 from ._signals import stop_signals
 from ._view import duration, per_second
@@ -49,6 +50,12 @@ class ListmonkCommand:
         allow_ses_headers: whether campaigns may set the service's own headers.
         web: where the live page is; None for none.
         takeover: Unix socket by which the listening socket goes from one process to the next; None for none.
+        topic: ARNs of the topics of SNS whose posts to `/sns` are believed.
+        queue: sqs:// URL of a queue of events.
+        seen: remembers over restarts which events were recorded.
+        sns_certificate, allow_sha1: as for `seslimit feedback`.
+        suppression: a list of addresses that are not sent to; events fill it.
+        guard: whether a campaign that bounces too much is held.
         as_json: whether the address and the end are JSON.
     """
 
@@ -65,6 +72,13 @@ class ListmonkCommand:
     allow_ses_headers: bool = False
     web: str | None = None
     takeover: Path | None = None
+    topic: Sequence[str] = ()
+    queue: str | None = None
+    seen: str | None = None
+    sns_certificate: str | None = None
+    allow_sha1: bool = False
+    suppression: str | None = None
+    guard: bool = False
     as_json: bool = False
 
 
@@ -84,35 +98,41 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
             one, or the extra `seslimit[listmonk]` is not installed.
     """
     observers = observer(command.web, f"listmonk to {shown(command.to)}")
-    messenger = _messenger(command, observers)
+    limiter = Limiter(command.rate, max_rate=command.max_rate)
     allow_connections(MAX_CONNECTIONS)
     stopped = asyncio.Event()
-    line = Line(command.takeover, messenger, stopped)
+    async with coming_back(command, limiter, observers, stopped) as back:
+        messenger = _messenger(command, observers, limiter, back)
+        line = Line(command.takeover, messenger, stopped)
 
-    def tell(line: str) -> None:
-        print_line(console, f"{line}{_state(messenger)}")
+        def tell(line: str) -> None:
+            print_line(console, f"{line}{_state(messenger)}")
 
-    def say(line: str) -> None:
-        print_line(console, line)
+        def say(line: str) -> None:
+            print_line(console, line)
 
-    with stop_signals(stopped.set, Status.ALL_ACCEPTED):
-        try:
-            await line.open()
-            print_line(console, _address(command, messenger.port))
-            before = _told(messenger.counts)
-            async with shown_live(command.web, observers, messenger, None if command.as_json else say):
-                await serve(stopped, lambda: _told(messenger.counts), None if command.as_json else tell, before=before)
-            if messenger.held and not command.as_json:
-                print_line(console, f"Stopping: {_messages(messenger.held)} held, for at most {DRAIN:.0f} s.")
-        finally:
-            await line.aclose()
-            await messenger.aclose(DRAIN)
+        with stop_signals(stopped.set, Status.ALL_ACCEPTED):
+            try:
+                await line.open()
+                print_line(console, _address(command, messenger.port))
+                before = _told(messenger.counts)
+                async with shown_live(command.web, observers, messenger, None if command.as_json else say):
+                    await serve(
+                        stopped, lambda: _told(messenger.counts), None if command.as_json else tell, before=before
+                    )
+                if messenger.held and not command.as_json:
+                    print_line(console, f"Stopping: {_messages(messenger.held)} held, for at most {DRAIN:.0f} s.")
+            finally:
+                await line.aclose()
+                await messenger.aclose(DRAIN)
     counts = messenger.counts
     print_line(console, json.dumps(attrs.asdict(counts)) if command.as_json else _told(counts))
     return Status.ALL_ACCEPTED
 
 
-def _messenger(command: ListmonkCommand, observers: Sequence[Observer]) -> ListmonkMessenger:
+def _messenger(
+    command: ListmonkCommand, observers: Sequence[Observer], limiter: Limiter, back: Back
+) -> ListmonkMessenger:
     try:
         from ..companion.listmonk import ListmonkMessenger, ListmonkOptions, Settings
     except ModuleNotFoundError as error:
@@ -132,8 +152,15 @@ def _messenger(command: ListmonkCommand, observers: Sequence[Observer]) -> Listm
         service_headers=command.allow_ses_headers,
         **_given(command, "max_size"),
     )
-    limiter = Limiter(command.rate, max_rate=command.max_rate)
-    return ListmonkMessenger(transport_from_url(command.to), options, limiter=limiter, hooks=observers)
+    return ListmonkMessenger(
+        transport_from_url(command.to),
+        options,
+        limiter=limiter,
+        hooks=[*observers, *back.hooks],
+        suppression=back.suppression,
+        guard=back.guard,
+        others=back.others,
+    )
 
 
 def _given(command: ListmonkCommand, *names: str) -> dict[str, Any]:

@@ -155,9 +155,13 @@ async def _opened(where: str) -> AsyncIterator[Suppression]:
 
 
 @asynccontextmanager
-async def suppressing(where: str | None) -> AsyncIterator[Suppression | None]:
+async def suppressing(where: str | None, *, make: bool = False) -> AsyncIterator[Suppression | None]:
     """
     A suppression list for a sender; None where none is named.
+
+    Args:
+        where: its name.
+        make: whether a file that is not there is made, because this process fills it as well.
 
     Raises:
         ConfigurationError: the name is wrong, or an extra is not installed.
@@ -167,5 +171,7 @@ async def suppressing(where: str | None) -> AsyncIterator[Suppression | None]:
         yield None
         return
     async with _opened(where) as opened:
+        if make:
+            await opened.add(())
         await opened.suppressed(())
         yield opened

@@ -42,6 +42,7 @@ from ._warm_up_plan import Plan
 if TYPE_CHECKING:
     from ._destinations import JSONLines, Listmonk, Webhook
     from ._endpoint import SNSEndpoint
+    from ._outbox import OutboxLedger, OutboxSuppression
     from ._sqs import SQSOptions, SQSSource, read_message
     from ._suppression_account import AccountSuppression
 
@@ -49,6 +50,8 @@ _LATER = {
     "AccountSuppression": "_suppression_account",
     "JSONLines": "_destinations",
     "Listmonk": "_destinations",
+    "OutboxLedger": "_outbox",
+    "OutboxSuppression": "_outbox",
     "SNSEndpoint": "_endpoint",
     "SQSOptions": "_sqs",
     "SQSSource": "_sqs",
@@ -78,6 +81,8 @@ __all__ = [
     "Memory",
     "NotTaken",
     "Open",
+    "OutboxLedger",
+    "OutboxSuppression",
     "Part",
     "Plan",
     "Recipient",

@@ -105,7 +105,7 @@ class SNSEndpoint:
         Raises:
             ConfigurationError: the address cannot be had.
         """
-        server = web.Server(self._answer, access_log=None, logger=_SILENT, auto_decompress=False)
+        server = web.Server(self.answer, access_log=None, logger=_SILENT, auto_decompress=False)
         runner = web.ServerRunner(server, shutdown_timeout=15.0)
         await runner.setup()
         try:
@@ -125,7 +125,8 @@ class SNSEndpoint:
             await self._client.close()
             self._client = None
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request: for a server of your own, where this endpoint is not opened."""
         if request.path == HEALTH and request.method in ("GET", "HEAD"):
             return _said(200, "ok")
         if request.path != PATH:

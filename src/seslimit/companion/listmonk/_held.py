@@ -16,7 +16,17 @@ import math
 
 import attrs
 
-from seslimit import Message, Outcome, QuotaExceeded, Report, RetryPolicy, Sender, SendFailed, SendingStopped
+from seslimit import (
+    Message,
+    Outcome,
+    QuotaExceeded,
+    Report,
+    RetryPolicy,
+    Sender,
+    SendFailed,
+    SendingStopped,
+    Suppressed,
+)
 
 from ._http import Answer
 from ._memory import Memory, Runs, key_of
@@ -57,6 +67,7 @@ class Counts:
         repeated: posted again, and answered with the first one's message id.
         refused: refused by the service for good, or given up.
         invalid: not taken, because the request was malformed.
+        suppressed: not sent, since the recipient is suppressed.
         unsent: given back, because nothing could be sent.
         late: of the accepted ones, those that listmonk had given up on.
         throttled: attempts that the service refused for the rate.
@@ -69,6 +80,7 @@ class Counts:
     repeated: int = 0
     refused: int = 0
     invalid: int = 0
+    suppressed: int = 0
     unsent: int = 0
     late: int = 0
     throttled: int = 0
@@ -197,6 +209,10 @@ class Held:
         return _accepted(message_id)
 
     def _refuse(self, post: Post, report: Report) -> Answer:
+        if isinstance(report.error, Suppressed):
+            # Not an error of listmonk's campaign, which enough of them would pause.
+            self._counts.suppressed += 1
+            return Answer(200, {"suppressed": str(report.error)})
         self._counts.refused += 1
         logger.warning("not sent, %s: %s: %s", post.label, report.outcome, report.error)
         status = 422 if report.outcome is Outcome.PERMANENT else 502

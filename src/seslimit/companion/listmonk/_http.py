@@ -17,7 +17,7 @@ import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 from aiohttp import web
@@ -50,6 +50,10 @@ ANSWER_TIME = 1.0
 MESSAGES: Final = "/"
 HEALTH: Final = "/health"
 METHODS: Final = {MESSAGES: ("POST",), HEALTH: ("GET", "HEAD")}
+
+
+Other: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""What answers at a path that is not the messenger's own."""
 
 
 @attrs.frozen
@@ -157,6 +161,7 @@ class Door:
         post: answers a body.
         health: answers whether all is well.
         left: called for each body whose sender had gone when the answer came.
+        others: what answers at other paths; it sees to it by itself who may ask.
     """
 
     def __init__(
@@ -168,6 +173,7 @@ class Door:
         post: Callable[[bytes], Awaitable[Answer]],
         health: Callable[[], Answer],
         left: Callable[[Answer], None],
+        others: Mapping[str, Other] | None = None,
     ) -> None:
         self.port = address.port
         self.was_handed_over = False
@@ -181,6 +187,7 @@ class Door:
         self._post = post
         self._health = health
         self._left = left
+        self._others = others or {}
         self._logins = FailedLogins(logging.getLogger("seslimit.listmonk"))
         self._reading = 0
         self._server: _Server | None = None
@@ -222,6 +229,8 @@ class Door:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._server is not None:
             self._server.spoke(request.protocol)
+        if (other := self._others.get(request.path)) is not None:
+            return await other(request)
         answer = self._misdirected(request) or await self._shut_out(request) or self._unreadable(request)
         if answer is None and request.path == HEALTH:
             answer = self._health()

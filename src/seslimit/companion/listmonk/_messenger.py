@@ -11,18 +11,18 @@ import asyncio
 import logging
 import math
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from types import TracebackType
 
-from seslimit import Limiter, Report, Sender, State, Transport
+from seslimit import Guards, Limiter, Report, Sender, State, Suppresses, Transport
 
 from .._listener import Listener
 from .._listening import not_listening
 from ._advice import Adviser
 from ._content import Composed, compose
 from ._held import REST, RETRY, Counts, Held
-from ._http import Answer, Door
+from ._http import Answer, Door, Other
 from ._options import ListmonkOptions
 from ._post import BadPost, Post, parse
 
@@ -60,6 +60,9 @@ class ListmonkMessenger:
         options: how it is set up.
         limiter: the account's limiter; a new one that finds the rate when left out.
         hooks: hear every event of the messenger's sender.
+        suppression, guard: as for `Sender`. A recipient who is suppressed counts as dealt with, and costs listmonk no
+            error.
+        others: what answers at other paths than the messenger's own, such as `/sns`.
     """
 
     def __init__(
@@ -69,14 +72,30 @@ class ListmonkMessenger:
         *,
         limiter: Limiter | None = None,
         hooks: Iterable[Listener] = (),
+        suppression: Suppresses | None = None,
+        guard: Guards | None = None,
+        others: Mapping[str, Other] | None = None,
     ) -> None:
         self.limiter = limiter or Limiter()
         self.counts = Counts()
         """What became of the messages so far."""
         self._options = options
-        self._sender = Sender(transport, limiter=self.limiter, retry=RETRY, hooks=[self._count, *hooks])
+        self._sender = Sender(
+            transport,
+            limiter=self.limiter,
+            retry=RETRY,
+            hooks=[self._count, *hooks],
+            suppression=suppression,
+            guard=guard,
+        )
         self._door = Door(
-            options.listen, options.login, options.max_size, post=self._posted, health=self._health, left=self._left
+            options.listen,
+            options.login,
+            options.max_size,
+            post=self._posted,
+            health=self._health,
+            left=self._left,
+            others=others,
         )
         self._held = Held(self._sender, self.counts, options.settings.timeout)
         self._told: set[str] = set()
