@@ -127,7 +127,7 @@ def damaged(count: int, seed: int = 14) -> tuple[int, int]:
     for _ in range(count):
         told = document(chance.choice(list(PARTICULARS)))
         for _ in range(chance.randint(1, 4)):
-            told = mutated(told, chance)
+            told = mutated(told, chance) if told else told  # everything may have been removed from it
         with suppress(InvalidFeedback):
             event = read(json.dumps(told))
             events += 1

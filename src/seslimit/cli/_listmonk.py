@@ -17,7 +17,7 @@ from .._pacing.limiter import Limiter
 from ..companion._address import Address
 from ..transports import transport_from_url
 from ._ending import Status, shown
-from ._listmonk_feedback import Back, coming_back
+from ._listmonk_feedback import Back, BackOptions, coming_back
 from ._serving import Line, allow_connections, print_line, serve
 from ._signals import stop_signals
 from ._view import duration, per_second
@@ -81,6 +81,11 @@ class ListmonkCommand:
     guard: bool = False
     as_json: bool = False
 
+    def back(self) -> BackOptions:
+        """What concerns that which comes back."""
+        names = ("topic", "queue", "seen", "sns_certificate", "allow_sha1", "suppression", "guard")
+        return BackOptions(listmonk=self.root_url, **{name: getattr(self, name) for name in names})
+
 
 async def listmonk(command: ListmonkCommand, console: Console) -> int:
     """
@@ -101,7 +106,7 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
     limiter = Limiter(command.rate, max_rate=command.max_rate)
     allow_connections(MAX_CONNECTIONS)
     stopped = asyncio.Event()
-    async with coming_back(command, limiter, observers, stopped) as back:
+    async with coming_back(command.back(), limiter, observers, stopped) as back:
         messenger = _messenger(command, observers, limiter, back)
         line = Line(command.takeover, messenger, stopped)
 

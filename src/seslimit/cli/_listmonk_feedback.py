@@ -18,9 +18,33 @@ from ._suppression import suppressing
 if TYPE_CHECKING:
     from ..feedback import ReputationGuard
     from ..observe import Observer
-    from ._listmonk import ListmonkCommand
 
 SNS = "/sns"
+
+
+@attrs.frozen(kw_only=True)
+class BackOptions:
+    """
+    What is asked for.
+
+    Args:
+        listmonk: listmonk's root URL, where bounces are recorded.
+        topic: ARNs of the topics of SNS that are believed.
+        queue: sqs:// URL of a queue.
+        seen: remembers over restarts which events were recorded.
+        sns_certificate, allow_sha1: as for `seslimit feedback`.
+        suppression: a list of addresses that are not sent to; events fill it.
+        guard: whether a campaign that bounces too much is held.
+    """
+
+    listmonk: str
+    topic: Sequence[str] = ()
+    queue: str | None = None
+    seen: str | None = None
+    sns_certificate: str | None = None
+    allow_sha1: bool = False
+    suppression: str | None = None
+    guard: bool = False
 
 
 @attrs.frozen
@@ -46,13 +70,13 @@ class Back:
 
 @asynccontextmanager
 async def coming_back(
-    command: ListmonkCommand, limiter: Limiter, observers: Sequence[Observer], stopped: asyncio.Event
+    options: BackOptions, limiter: Limiter, observers: Sequence[Observer], stopped: asyncio.Event
 ) -> AsyncIterator[Back]:
     """
     Take events for as long as the block lasts: posts of SNS at the messenger's own address, and those of a queue.
 
     Args:
-        command: what was asked for.
+        options: what is asked for.
         limiter: is slowed and held by the guard.
         observers: hear every event.
         stopped: set where a queue cannot be read any more.
@@ -61,29 +85,29 @@ async def coming_back(
         ConfigurationError: an option is wrong or needs another one, or an extra is not installed.
         SuppressionUnavailable: the list cannot be used.
     """
-    comes = bool(command.topic) or command.queue is not None
-    if command.guard and not comes:
+    comes = bool(options.topic) or options.queue is not None
+    if options.guard and not comes:
         raise ConfigurationError("--guard needs the events of SES: give --topic or --queue.")
     async with AsyncExitStack() as stack:
-        suppression = await stack.enter_async_context(suppressing(command.suppression, make=comes))
-        guard = _guard(limiter) if command.guard else None
+        suppression = await stack.enter_async_context(suppressing(options.suppression, make=comes))
+        guard = _guard(limiter) if options.guard else None
         others: dict[str, Any] = {}
         if comes:
             asked = FeedbackCommand(
-                listmonk=command.root_url,
-                topic=command.topic,
-                suppression=command.suppression,
-                seen=command.seen,
-                sns_certificate=command.sns_certificate,
-                allow_sha1=command.allow_sha1,
+                listmonk=options.listmonk,
+                topic=options.topic,
+                suppression=options.suppression,
+                seen=options.seen,
+                sns_certificate=options.sns_certificate,
+                allow_sha1=options.allow_sha1,
             )
             hooks = [each.on_feedback for each in observers]
             feed = await stack.enter_async_context(feed_of(asked, [*hooks, *([guard.hear] if guard else [])]))
-            if command.topic:
+            if options.topic:
                 endpoint = endpoint_of(asked, feed)
                 stack.push_async_callback(endpoint.aclose)
                 others[SNS] = endpoint.answer
-            stack.push_async_callback(_ended, read_queue(command.queue, feed, stopped), stopped)
+            stack.push_async_callback(_ended, read_queue(options.queue, feed, stopped), stopped)
         yield Back(suppression, guard, others)
 
 
