@@ -26,6 +26,7 @@ LAYERS = (
         "edge",
         (
             "_portal",
+            "_sqs",
             "_pacing",
             "_pacing.*",
             "shared",

@@ -40,10 +40,11 @@ from ._warm_up import WarmUp
 from ._warm_up_plan import Plan
 
 if TYPE_CHECKING:
+    from .._sqs import SQSOptions
     from ._destinations import JSONLines, Listmonk, Webhook
     from ._endpoint import SNSEndpoint
     from ._outbox import OutboxLedger, OutboxSuppression
-    from ._sqs import SQSOptions, SQSSource, read_message
+    from ._sqs import SQSSource, read_message
     from ._suppression_account import AccountSuppression
 
 _LATER = {

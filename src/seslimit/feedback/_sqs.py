@@ -11,16 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-import attrs
-from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .._model.errors import ConfigurationError, printable
-from ..transports._url import TransportURL
+from .._model.errors import printable
+from .._sqs import AT_ONCE, SQSOptions, opened
 from ._envelope import NOTIFICATION
 from ._events import Event, InvalidFeedback
 from ._feed import Feed, NotTaken
@@ -30,15 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 logger = logging.getLogger("seslimit")
-
-AT_ONCE = 10
-"""Messages of one request, the most that SQS gives."""
-
-LONG_POLL = 20
-"""Seconds that a request waits for a message, the longest that SQS waits."""
-
-VISIBILITY = 60
-"""Seconds for which a message that was given is nobody else's: longer than destinations are tried."""
 
 AFTER_ERROR = 5.0
 """Seconds until the queue is asked again after it could not be."""
@@ -59,40 +46,6 @@ def read_message(body: str) -> Event:
     return event_of(document)
 
 
-@attrs.frozen(kw_only=True)
-class SQSOptions:
-    """
-    Which queue, and how it is reached.
-
-    Args:
-        queue: its name.
-        region: its Region; that of the AWS configuration when left out.
-        endpoint_url: instead of AWS's own.
-        wait: seconds that a request waits for a message, 0 to 20.
-    """
-
-    queue: str
-    region: str | None = None
-    endpoint_url: str | None = None
-    wait: int = LONG_POLL
-
-    @classmethod
-    def from_url(cls, url: str) -> SQSOptions:
-        """
-        The queue that `sqs://QUEUE?region=…&endpoint_url=…` names.
-
-        Raises:
-            ConfigurationError: it names none, or has an option that is unknown.
-        """
-        parsed = TransportURL.parse(url)
-        # Not `parsed.host`, which has no capitals: names of queues do.
-        queue = url.partition("://")[2].partition("?")[0].strip("/")
-        if parsed.scheme != "sqs" or not queue:
-            raise ConfigurationError("a queue is named as sqs://NAME?region=eu-west-1.")
-        options = parsed.take("region", "endpoint_url")
-        return cls(queue=queue, region=options.get("region"), endpoint_url=options.get("endpoint_url"))
-
-
 class SQSSource:
     """
     Takes events from a queue until it is stopped.
@@ -103,10 +56,10 @@ class SQSSource:
         session: credentials and configuration; aiobotocore's own when left out.
     """
 
-    def __init__(self, feed: Feed, options: SQSOptions, *, session: AioSession | None = None) -> None:
+    def __init__(self, feed: Feed, options: SQSOptions, *, session: Any = None) -> None:
         self._feed = feed
         self._options = options
-        self._session: Any = session or AioSession()  # its annotations know the services whose stubs are installed
+        self._session = session
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -120,29 +73,11 @@ class SQSSource:
         Raises:
             ConfigurationError: there is no such queue, or it may not be read with these credentials.
         """
-        async with AsyncExitStack() as stack:
-            client, url = await self._opened(stack)
+        async with opened(self._options, self._session) as (client, url):
             while not self._stopping.is_set():
                 messages = await self._received(client, url)
                 if messages:
                     await self._worked_off(client, url, messages)
-
-    async def _opened(self, stack: AsyncExitStack) -> tuple[Any, str]:
-        config = AioConfig(read_timeout=LONG_POLL + 15, connect_timeout=10, retries={"total_max_attempts": 3})
-        try:
-            client = await stack.enter_async_context(
-                self._session.create_client(
-                    "sqs",
-                    region_name=self._options.region,
-                    endpoint_url=self._options.endpoint_url,
-                    config=config,
-                )
-            )
-            return client, (await client.get_queue_url(QueueName=self._options.queue))["QueueUrl"]
-        except (BotoCoreError, ClientError) as error:
-            raise ConfigurationError(
-                f"the queue {self._options.queue} cannot be used: {printable(str(error))}"
-            ) from error
 
     async def _received(self, client: Any, url: str) -> list[Mapping[str, Any]]:
         asking = asyncio.ensure_future(
@@ -150,7 +85,7 @@ class SQSSource:
                 QueueUrl=url,
                 MaxNumberOfMessages=AT_ONCE,
                 WaitTimeSeconds=self._options.wait,
-                VisibilityTimeout=VISIBILITY,
+                VisibilityTimeout=self._options.visibility,
             )
         )
         stopping = asyncio.ensure_future(self._stopping.wait())

@@ -2,7 +2,8 @@
 The outbox: nothing lost, nothing sent twice, and an exact account of who got it.
 
 `Outbox` keeps messages, and what became of each recipient, in a SQLite file or a PostgreSQL database; `MemoryOutbox`
-does as it does, for tests. Both are what `Sender(outbox=…)` takes. Needs the extra: `pip install 'seslimit[outbox]'`.
+does as it does, for tests; `SQSQueue` is a queue that others fill. Each is what `Sender(outbox=…)` takes. `Outbox`
+needs the extra: `pip install 'seslimit[outbox]'`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ._memory import MemoryOutbox
 from ._values import Count, Feedback, Filter, Row, State, Status, Suppressed
 
 if TYPE_CHECKING:
+    from ._sqs import SQSQueue
     from ._store import Outbox
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Outbox",
     "Queued",
     "Row",
+    "SQSQueue",
     "State",
     "Status",
     "Suppressed",
@@ -37,7 +40,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The outbox itself, which needs what the extra brings."""
+    """The outbox itself, which needs what the extra brings, and the queue, which needs an AWS client's 0.2 s."""
+    if name == "SQSQueue":
+        from ._sqs import SQSQueue
+
+        return SQSQueue
     if name != "Outbox":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
