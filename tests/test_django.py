@@ -6,7 +6,9 @@ import subprocess
 import sys
 import textwrap
 import threading
+import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -19,6 +21,7 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.test import override_settings
 
 from seslimit import AccountBlocked, InvalidMessage, SendFailed
+from seslimit.blocking import Limiter, Sender
 from seslimit.testing import APIReply, Fault, Simulator
 
 if not settings.configured:
@@ -183,6 +186,29 @@ def test_options_of_mailers_are_taken_as_django_gives_them(simulator: Simulator)
     """Django 6.1 makes a backend by `EmailBackend(alias=…, **OPTIONS)`."""
     backend = EmailBackend(alias="default", url=simulator.smtp_url, rate=40, max_rate=50)
     assert backend.send_messages([message()]) == 1
+
+
+def test_with_an_outbox_nothing_waits_and_a_worker_sends(simulator: Simulator, tmp_path: Path) -> None:
+    """Messages are on the disk when the call returns; the process that sends is another one."""
+    file = str(tmp_path / "mail.db")
+    backend = EmailBackend(outbox=file)
+    assert backend.send_messages([message(), message(bcc=[f"r{number}@example.net" for number in range(60)])]) == 2
+    assert EmailBackend(outbox=file).send_messages([]) == 0
+    assert simulator.counts.accepted == 0
+    with Sender(simulator.smtp_url, limiter=Limiter(500), outbox=file) as sender:
+        assert len(list(sender.drain())) == 3
+    assert simulator.counts.recipients == 62
+    with pytest.raises(ImproperlyConfigured, match="SESLIMIT_OUTBOX"):
+        EmailBackend(outbox="mysql://host/database").send_messages([message()])
+
+
+def test_processes_of_a_host_share_the_rate(ses_simulator: Callable[..., Simulator]) -> None:
+    """`SESLIMIT_SHARED`; a wrong address is a sentence."""
+    started = ses_simulator(1000)
+    with override_settings(SESLIMIT_URL=started.smtp_url, SESLIMIT_RATE=100, SESLIMIT_SHARED=f"host:{uuid.uuid4()}"):
+        assert EmailBackend().send_messages([message()]) == 1
+    with pytest.raises(ImproperlyConfigured, match="nothing that keeps a rate"):
+        EmailBackend(url=started.smtp_url, shared="pigeon:").send_messages([message()])
 
 
 def stand_in() -> tuple[dict[str, ModuleType], list[tuple[str, Any]]]:

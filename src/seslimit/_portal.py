@@ -169,6 +169,10 @@ class Portal:
         self._at_end = {}
 
 
+PORTAL = Portal()
+"""The process's. It has no thread before something is called."""
+
+
 class Caller:
     """
     A thread as the loop sees it: it waits for its calls, and meanwhile does what they ask of it.
@@ -297,4 +301,4 @@ if hasattr(os, "register_at_fork"):
         after_in_child=_each(Portal.after_fork_in_child),
     )
 
-__all__ = ["Caller", "Portal"]
+__all__ = ["PORTAL", "Caller", "Portal"]

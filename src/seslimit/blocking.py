@@ -41,7 +41,7 @@ from ._pacing import limiter as _pacing
 from ._pacing.gate import Admission as _Admission
 from ._pacing.hooks import EventHook, Hook
 from ._pacing.wrapping import Wrapper as _Wrapper
-from ._portal import Caller, Portal
+from ._portal import PORTAL, Caller
 from ._sending import sender as _sending
 from .transports import Transport, transport_from_url
 
@@ -55,9 +55,6 @@ Q = ParamSpec("Q")
 A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)
 T = TypeVar("T")
-
-_PORTAL = Portal("seslimit")
-"""The one of the process. It has no thread before something is called."""
 
 
 class Wrapper(Protocol):
@@ -89,7 +86,7 @@ class _Value(Generic[A, T]):
     def __get__(self, bridge: _Bridge[A] | None, owner: type) -> _Value[A, T] | T:
         if bridge is None:
             return self
-        return _PORTAL.do(lambda: self._read(bridge._behind()))  # noqa: SLF001
+        return PORTAL.do(lambda: self._read(bridge._behind()))  # noqa: SLF001
 
     def __set__(self, bridge: _Bridge[A], value: Never) -> None:
         raise AttributeError("it is read, and not set")
@@ -111,7 +108,7 @@ def _awaited(method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Cal
         async def run() -> T:
             return await method(bridge._behind(), *args, **kwargs)  # noqa: SLF001
 
-        return _PORTAL.call(run)
+        return PORTAL.call(run)
 
     return called
 
@@ -121,7 +118,7 @@ def _done(method: Callable[Concatenate[A, P], T]) -> Callable[Concatenate[_Bridg
 
     @wraps(method)
     def called(bridge: _Bridge[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return _PORTAL.do(lambda: method(bridge._behind(), *args, **kwargs))  # noqa: SLF001
+        return PORTAL.do(lambda: method(bridge._behind(), *args, **kwargs))  # noqa: SLF001
 
     return called
 
@@ -133,7 +130,7 @@ def _streamed(
 
     @wraps(method)
     def called(bridge: _Bridge[A], messages: Iterable[Message]) -> Generator[T, None, None]:
-        caller = Caller(_PORTAL)
+        caller = Caller(PORTAL)
         pulled = messages if isinstance(messages, AsyncIterable) else _pulled(messages, caller)
         return _given(caller, lambda: method(bridge._behind(), pulled))  # noqa: SLF001
 
@@ -147,14 +144,14 @@ def _reported(
 
     @wraps(method)
     def called(bridge: _Bridge[A]) -> Generator[T, None, None]:
-        return _given(Caller(_PORTAL), lambda: method(bridge._behind()))  # noqa: SLF001
+        return _given(Caller(PORTAL), lambda: method(bridge._behind()))  # noqa: SLF001
 
     return called
 
 
 def _given(caller: Caller, begin: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, None]:
     """What an asynchronous generator gives, to the thread that waits for it."""
-    stream, loop = _PORTAL.do(begin), _PORTAL.loop
+    stream, loop = PORTAL.do(begin), PORTAL.loop
 
     async def step() -> T | None:
         return await anext(stream, None)
@@ -163,8 +160,8 @@ def _given(caller: Caller, begin: Callable[[], AsyncGenerator[T, None]]) -> Gene
         while (given := caller.call(step)) is not None:
             yield given
     finally:
-        if loop is _PORTAL.loop:  # otherwise it is in the process that this one was forked from
-            _PORTAL.call(stream.aclose)
+        if loop is PORTAL.loop:  # otherwise it is in the process that this one was forked from
+            PORTAL.call(stream.aclose)
 
 
 async def _pulled(messages: Iterable[Message], caller: Caller) -> AsyncIterator[Message]:
@@ -209,7 +206,7 @@ def _wrapped(
 
             @wraps(function)
             def paced(*args: Q.args, **kwargs: Q.kwargs) -> T:
-                caller = Caller(_PORTAL)
+                caller = Caller(PORTAL)
 
                 async def attempt(*args: Q.args, **kwargs: Q.kwargs) -> T:
                     # In the context of the attempt: the function may ask the same limiter for another message.
@@ -240,25 +237,26 @@ class Admission:
 
     def handed_over(self) -> None:
         """Say that the service has the whole message now; see `seslimit.Admission.handed_over`."""
-        _PORTAL.do(self._admission.handed_over)
+        PORTAL.do(self._admission.handed_over)
 
     def __enter__(self) -> Admission:
-        _PORTAL.call(self._admission.__aenter__)
-        self._loop = _PORTAL.loop
+        PORTAL.call(self._admission.__aenter__)
+        self._loop = PORTAL.loop
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._loop is _PORTAL.loop:  # otherwise it is settled in the process that this one was forked from
-            _PORTAL.call(self._admission.__aexit__, exc_type, exc, traceback)
+        if self._loop is PORTAL.loop:  # otherwise it is settled in the process that this one was forked from
+            PORTAL.call(self._admission.__aexit__, exc_type, exc, traceback)
 
 
 class Limiter(_Bridge[_pacing.Limiter]):
     """
     `seslimit.Limiter` for synchronous code: any number of threads share one.
 
-    Takes what `seslimit.Limiter` takes. Hooks are called in the background thread.
+    Takes what `seslimit.Limiter` takes, and for `shared` an address as well, as `seslimit.shared.shared_from_url` does.
+    Hooks are called in the background thread.
     """
 
     def __init__(
@@ -268,9 +266,13 @@ class Limiter(_Bridge[_pacing.Limiter]):
         *,
         max_rate: float | None = None,
         headroom: float = 0.0,
-        shared: Store | None = None,
+        shared: Store | str | None = None,
         hooks: Iterable[EventHook] = (),
     ) -> None:
+        if isinstance(shared, str):
+            from .shared import shared_from_url
+
+            shared = shared_from_url(shared)
         self._limiter = _pacing.Limiter(
             rate, time_period, max_rate=max_rate, headroom=headroom, shared=shared, hooks=hooks
         )
@@ -301,9 +303,9 @@ class Limiter(_Bridge[_pacing.Limiter]):
     hold = _done(_pacing.Limiter.hold)
     release = _done(_pacing.Limiter.release)
     state = _done(_pacing.Limiter.state)
+    close = _awaited(_pacing.Limiter.aclose)
     admit = _admitted(_pacing.Limiter.admit)
     wrap = _wrapped(_pacing.Limiter.wrap)
-    close = _awaited(_pacing.Limiter.aclose)
 
     def __enter__(self) -> None:
         admission = self.admit()
@@ -393,7 +395,7 @@ class Sender(_Bridge[_sending.Sender]):
 
         What could not be finished is in `unfinished`, and logged.
         """
-        _PORTAL.call(self._close, deadline)
+        PORTAL.call(self._close, deadline)
 
     def __enter__(self) -> Sender:
         self.ask_quota()
@@ -415,7 +417,7 @@ class Sender(_Bridge[_sending.Sender]):
                     )
                 self._make()
             self._loop = loop
-            _PORTAL.at_end(self, self._close)
+            PORTAL.at_end(self, self._close)
         return self._sender
 
     def _make(self) -> None:
@@ -432,7 +434,7 @@ class Sender(_Bridge[_sending.Sender]):
 
     async def _close(self, deadline: float = _sending.DRAIN) -> None:
         sender = self._behind()
-        _PORTAL.at_end(self, None)
+        PORTAL.at_end(self, None)
         await sender.aclose(deadline)
         if self._opened is not None:
             await self._opened.aclose()

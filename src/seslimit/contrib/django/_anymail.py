@@ -18,9 +18,9 @@ ESP_NAME = "Amazon SES"
 def _anymail() -> Any:
     """The package with its modules; None where it is not installed."""
     try:
-        import anymail.exceptions
-        import anymail.message
-        import anymail.signals
+        import anymail.exceptions  # pyright: ignore[reportMissingImports]  # not one of ours
+        import anymail.message  # pyright: ignore[reportMissingImports]  # not one of ours
+        import anymail.signals  # pyright: ignore[reportMissingImports]  # not one of ours
     except ModuleNotFoundError:
         return None
     return anymail

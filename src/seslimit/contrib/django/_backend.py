@@ -17,6 +17,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from ..._model.endings import SendFailed, SendingStopped
 from ..._model.errors import InvalidMessage, SESLimitError, printable
+from ..._model.journal import JournalError
 from ..._model.message import MAX_RECIPIENTS, Message
 from ..._model.report import Report
 from ...companion._header import read_mailbox
@@ -62,6 +63,10 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django is not typ
         url: where to; `SESLIMIT_URL` when left out. It and the rates are `OPTIONS` of Django's `MAILERS` as well.
         rate: recipients/s to start with; `SESLIMIT_RATE` when left out.
         max_rate: recipients/s that are never exceeded; `SESLIMIT_MAX_RATE` when left out.
+        shared: where the account's rate is shared with other processes, for example "redis://…" or "host:mail";
+            `SESLIMIT_SHARED` when left out.
+        outbox: the file or URL of an outbox that messages are put into, for `seslimit work` to send; `SESLIMIT_OUTBOX`
+            when left out. Nothing is sent by this process then.
 
     Raises:
         ImproperlyConfigured: there is no URL, or something of it is wrong.
@@ -74,25 +79,30 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django is not typ
         url: str | None = None,
         rate: float | None = None,
         max_rate: float | None = None,
+        shared: str | None = None,
+        outbox: str | None = None,
         **kwargs: Any,
     ) -> None:
         # Not handed on: from Django 6.1 on, `BaseEmailBackend` takes an unknown option as a mistake in MAILERS.
         super().__init__(**kwargs)
         self.fail_silently = fail_silently
-        self._account = Account.told(url=url, rate=rate, max_rate=max_rate)
+        self._account = Account.told(url=url, rate=rate, max_rate=max_rate, shared=shared, outbox=outbox)
 
     def send_messages(self, email_messages: Sequence[Any]) -> int:
         """
-        Send messages; returns how many the service accepted.
+        Send messages; returns how many the service accepted, or the outbox has.
 
         All of them are tried. Where one was not accepted, its error is raised at the end, the first one of several.
 
         Raises:
             SendFailed: a message was given up.
             AccountBlocked, QuotaExceeded, EndpointUnreachable: sending had to stop; the rest is unsent.
+            JournalError: the outbox cannot be written; none of the messages is in it.
             InvalidMessage: an address or a header is malformed; nothing was sent.
         """
         mails = list(filter(None, map(self._mail, email_messages)))
+        if self._account.outbox is not None:
+            return self._add(mails)
         stopped = self._send(mails)
         for mail in mails:
             receipts = [report.receipt for report in mail.reports if report.receipt is not None]
@@ -103,6 +113,17 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django is not typ
         if error is not None and not self.fail_silently:
             raise error
         return sum(mail.accepted for mail in mails)
+
+    def _add(self, mails: list[_Mail]) -> int:
+        """Put messages into the outbox: what becomes of them is known there."""
+        try:
+            if mails:
+                self._account.add([part for mail in mails for part in mail.parts])
+        except JournalError:
+            if not self.fail_silently:
+                raise
+            return 0
+        return len(mails)
 
     def _send(self, mails: list[_Mail]) -> SendingStopped | None:
         """Send what there is; returns why it had to stop, if it had."""
