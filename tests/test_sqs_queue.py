@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,6 @@ from typing import Any
 import attrs
 import pytest
 from aiobotocore.session import AioSession
-from moto.server import ThreadedMotoServer
 
 from seslimit import (
     ConfigurationError,
@@ -28,9 +28,9 @@ from seslimit import (
 )
 from seslimit._sqs import Batches, EntryFailed, SQSOptions
 from seslimit.outbox import SQSQueue
-from seslimit.testing import FakeTransport
+from seslimit.testing import FakeTransport, Simulator
 
-AWS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
+from .sqs_server import AWS, sqs_server
 
 FREE = 1e5
 """Recipients/s at which nothing waits for the rate."""
@@ -39,11 +39,8 @@ FREE = 1e5
 @pytest.fixture(scope="module")
 def sqs() -> Iterator[str]:
     """A server that speaks SQS; its URL."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with sqs_server() as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)
@@ -413,3 +410,43 @@ async def test_a_queue_that_goes_away_holds_the_sender_and_ends_nothing(
         await until(all_sent)
         sender.stop()
         await running
+
+
+async def test_killed_workers_lose_nothing_and_double_what_was_in_flight(sqs: str) -> None:
+    """
+    Four workers, two of them ended by SIGKILL; `benchmarks/sqs_workers.py` has the figure, with 2,000 messages.
+
+    SQS gives what they had to the others when its visibility time-out ends.
+    """
+    count, rate, in_flight = 200, 100.0, 100
+    async with filled(
+        sqs, "killed", *(body(number, headers={"X-Seslimit-Key": str(number)}) for number in range(count))
+    ) as given:
+        with Simulator(rate * 2).in_thread() as simulator:
+            workers = [
+                await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "tests.sqs_worker"),
+                    *(f"{given.url}&visibility=3", simulator.smtp_url, str(rate / 4)),
+                )
+                for _ in range(4)
+            ]
+
+            async def begun() -> bool:
+                return simulator.counts.accepted >= count // 5
+
+            async def empty() -> bool:
+                return await given.left() == (0, 0)
+
+            try:
+                await until(begun, 60)
+                for worker in workers[:2]:
+                    worker.kill()
+                await until(empty, 90)
+            finally:
+                for worker in workers[2:]:
+                    worker.terminate()
+                await asyncio.gather(*(worker.wait() for worker in workers))
+            assert [worker.returncode for worker in workers[2:]] == [0, 0]
+            assert simulator.missing(map(str, range(count))) == []
+            assert sum(simulator.duplicates().values()) <= 2 * in_flight
+            assert simulator.counts.throttled == 0

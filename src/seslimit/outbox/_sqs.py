@@ -188,7 +188,7 @@ class SQSQueue:
         accepted = report.outcome is Outcome.ACCEPTED
         self._remember(lease.message_id, accepted=accepted)
         await self._done(self._over(lease, accepted=accepted))
-        del self._leases[str(queued.id)]
+        self._leases.pop(str(queued.id), None)
 
     async def postpones(self, queued: Queued, history: History, not_before: float, *, keep: bool = False) -> None:
         """Keep the message for a short wait; otherwise let SQS keep it from everybody until then."""
@@ -230,9 +230,13 @@ class SQSQueue:
         for received in answer.get("Messages", ()):
             lease = _Lease(received["MessageId"], received["ReceiptHandle"], until, until - self._options.visibility)
             sent_at = int(received.get("Attributes", {}).get("SentTimestamp", time.time() * 1000)) / 1000
+            if (mine := self._leases.get(lease.message_id)) is not None:
+                # SQS gives a message twice now and then. Only the latest receipt deletes it for sure.
+                mine.handle, mine.until = lease.handle, lease.until
+                continue
             queued = self._queued(lease, received.get("Body", ""), sent_at)
             if queued is not None:
-                self._leases[lease.handle] = lease
+                self._leases[lease.message_id] = lease
                 self._ready.append(queued)
             else:
                 # Beside the others, which can be sent.
@@ -249,7 +253,7 @@ class SQSQueue:
             self._remember(lease.message_id, accepted=False)
             return None
         history = self._histories.pop(lease.message_id, None) or History(sent_at)
-        return Queued(message, history, lease.handle)
+        return Queued(message, history, lease.message_id)
 
     def _message(self, body: str, key: str) -> Message:
         line = body.encode("utf-8", "surrogatepass")
@@ -290,7 +294,7 @@ class SQSQueue:
                 await self._hide(lease, 0 if self._has_dead_letters else LONGEST)
 
     async def _let_go(self, lease: _Lease, seconds: float) -> None:
-        self._leases.pop(lease.handle, None)
+        self._leases.pop(lease.message_id, None)
         await self._done(self._hide(lease, seconds))
 
     async def _hide(self, lease: _Lease, seconds: float) -> None:
