@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import re
 import sys
 import threading
@@ -39,7 +40,31 @@ def _transports_page(names: dict[str, Any]) -> None:
     asyncio.run(opened())
 
 
+def _queues_page(names: dict[str, Any]) -> None:
+    """Work a queue off."""
+    import logging
+    import os
+
+    import boto3
+
+    from .sqs_server import AWS, sqs_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    os.environ.update(AWS)
+    with sqs_server() as url:
+        client = boto3.client("sqs", region_name="eu-west-1", endpoint_url=url)
+        client.create_queue(QueueName="dead")
+        dead = {"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:123456789012:dead", "maxReceiveCount": 5}
+        attributes = {"RedrivePolicy": json.dumps(dead)}
+        queue = client.create_queue(QueueName="mail", Attributes=attributes)["QueueUrl"]
+        record = {"from": "news@example.com", "to": ["ada@example.net"], "subject": "Hello", "text": "Hi!"}
+        client.send_message(QueueUrl=queue, MessageBody=json.dumps(record))
+        client.close()
+        asyncio.run(names["work"](f"sqs://mail?region=eu-west-1&endpoint_url={url}", "sim://"))
+
+
 CALLS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "queues.md": _queues_page,
     "simulator.md": _simulator_page,
     "transports.md": _transports_page,
 }

@@ -31,7 +31,8 @@ REST = 5.0
 
 _PORTALS: weakref.WeakSet[Portal] = weakref.WeakSet()
 _ABANDONED: list[object] = []
-"""Loops of the process that this one was forked from: closing one here would close it there, by the poll they share."""
+"""Loops of the process that this one was forked from, and their tasks. To close one here would close it there, by the
+poll that they share; a task of one that is let go of complains of its end, and has none here."""
 
 
 class Portal:
@@ -163,7 +164,7 @@ class Portal:
         """Have no loop in the process that was forked."""
         if self._loop is not None:
             self._loop.abandoned = True
-            _ABANDONED.append(self._loop)
+            _ABANDONED.extend((self._loop, *asyncio.all_tasks(self._loop)))
         self._lock = threading.Lock()
         self._loop = self._thread = None
         self._at_end = {}
