@@ -604,3 +604,14 @@ async def test_recording_can_be_tried(place: Place) -> None:
     outbox = await place.open()
     await outbox.check()
     assert await rows(outbox) == []
+
+
+async def test_what_is_there_is_known_before_anything_is_added(place: Place) -> None:
+    """By key or by digest; one that differs is refused, as adding it would be."""
+    outbox = await place.open()
+    await outbox.add([message("a"), message("b")])
+    await sent(outbox, (await leased(outbox, 1))[0])
+    assert await outbox.known([message("a"), message("c"), message("b")]) == [State.ACCEPTED, None, State.QUEUED]
+    with pytest.raises(KeyReused):
+        await outbox.known([message("a", "other@example.com")])
+    assert await outbox.queued() == 1

@@ -30,6 +30,7 @@ from .._pacing.hooks import Hearing, tell
 from .._pacing.lanes import Lane, Places
 from .._pacing.limiter import Limiter
 from ..transports import Transport
+from .reserve import DailyReserve
 
 
 @attrs.frozen
@@ -67,6 +68,14 @@ class Outgoing(Attempts[Receipt]):
             if self.setup.suppression is not None:
                 await self._spare(self.setup.suppression)
         return await super().admit()
+
+    async def _begins(self) -> bool:
+        reserve = self.setup.reserve
+        if reserve is None or reserve.begins(self.cost):
+            return True
+        self._give_turn_back()
+        await reserve.changes()
+        return False
 
     @property
     def over(self) -> bool:
@@ -168,6 +177,7 @@ class Setup:
         listeners: hear of every attempt, beside the gate's own hooks.
         suppression: knows recipients that are not sent to.
         guard: knows messages that are not sent now.
+        reserve: keeps a part of the day for others.
     """
 
     transport: Transport
@@ -178,6 +188,7 @@ class Setup:
     listeners: tuple[Hearing, ...]
     suppression: Suppresses | None = None
     guard: Guards | None = None
+    reserve: DailyReserve | None = None
     transport_name: str = attrs.field(
         default=attrs.Factory(lambda self: type(self.transport).__name__, takes_self=True), init=False
     )

@@ -12,9 +12,10 @@ import asyncio
 import logging
 
 from .._law.retry import waits
-from .._model.errors import words_of
+from .._model.errors import ConfigurationError, words_of
 from .._pacing.limiter import Limiter
 from ..transports import KnowsQuota, Transport
+from .reserve import DailyReserve
 
 logger = logging.getLogger("seslimit")
 
@@ -35,12 +36,18 @@ class QuotaWatch:
     Args:
         transport: is asked, where it knows the quota.
         limiter: is told.
+        reserve: is told as well; None where nothing is kept of the day.
     """
 
-    def __init__(self, transport: Transport, limiter: Limiter) -> None:
+    def __init__(self, transport: Transport, limiter: Limiter, reserve: DailyReserve | None = None) -> None:
         # Asked once, not for every message: whether an object has the methods of a protocol takes 20 µs to find out.
         self._transport = transport if isinstance(transport, KnowsQuota) else None
         self._limiter = limiter
+        self._reserve = reserve
+        if reserve is not None and self._transport is None:
+            raise ConfigurationError(
+                "a part of the daily quota can be kept only where the quota is known: use ses://, or keep_daily=0."
+            )
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -80,6 +87,8 @@ class QuotaWatch:
                 wait = others or QUOTA_REFRESH
                 if quota is not None:
                     self._limiter.quota_figures(quota)
+                    if self._reserve is not None:
+                        self._reserve.figures(quota)
             except Exception as error:  # noqa: BLE001  # a plug-in's; sending goes on without an answer
                 # A network that is not up yet, or a service that is busy: five minutes at 1/s would be the price.
                 wait = next(after_failures)

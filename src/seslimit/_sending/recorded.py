@@ -95,13 +95,19 @@ class Recorded(Outgoing):
         return result
 
     async def _begins(self) -> bool:
+        if not await super()._begins():
+            return False
+        is_on_record = False
         try:
             await self.recording.journal.begins(self._now_queued())
+            is_on_record = True
         except JournalUnavailable as error:
             self._give_turn_back()  # others go when it is back, and this one in its turn
             await self.recording.back(error)
-            return False
-        return True
+        finally:
+            if not is_on_record and self.setup.reserve is not None:
+                self.setup.reserve.refund(self.cost)
+        return is_on_record
 
     async def _requeued(self) -> None:
         await self.recording.postpones(self._now_queued(), self.history, 0.0, keep=True)

@@ -38,6 +38,7 @@ from .outgoing import Outgoing, Setup
 from .quota_watch import QuotaWatch
 from .recorded import recorded
 from .recording import Recording
+from .reserve import DailyReserve
 from .stream import Stream, each
 
 logger = logging.getLogger("seslimit")
@@ -77,6 +78,8 @@ class Sender:
         outbox: keeps messages and what becomes of them: an `Outbox`, or another `Journal`. Everything that is to be
             sent is put there first, and each step is on record before the next one, so that whatever ends the program,
             the next one goes on. Closed by whoever opened it, after the sender.
+        keep_daily: recipients of the rolling 24 hours that are left to others: as soon as nothing else is left, sending
+            waits until there is. Needs a transport that knows the quota.
 
     Raises:
         ConfigurationError: `max_in_flight` is below 1, or a hook is asynchronous.
@@ -93,21 +96,25 @@ class Sender:
         suppression: Suppresses | None = None,
         guard: Guards | None = None,
         outbox: Journal | None = None,
+        keep_daily: int = 0,
     ) -> None:
         max_in_flight = whole("max_in_flight", max_in_flight, "a number of attempts", low=1)
         self.transport = transport
         self.limiter = limiter or Limiter()
         self.unfinished: Sequence[Message] = ()
         """After closing: messages whose attempts had not ended within the deadline; they may have been accepted."""
+        kept = whole("keep_daily", keep_daily, "a number of recipients", low=0)
+        reserve = DailyReserve(self.limiter, kept) if kept else None
         self._setup = Setup(
             transport,
             self.limiter,
             retry or RetryPolicy(),
             self.limiter.places(max_in_flight),
             report_hooks(hooks := tuple(hooks)),
-            listeners(hooks),
+            listeners(hooks if reserve is None else (*hooks, reserve)),
             suppression,
             guard,
+            reserve,
         )
         self._listen_no_more = self.limiter.listen(self._setup.listeners)
         self._later = Later()
@@ -115,7 +122,7 @@ class Sender:
         self._streams: set[Stream[Any]] = set()
         self._recording = None if outbox is None else Recording(outbox, self.limiter)
         self._calls = Calls()
-        self._quota_watch = QuotaWatch(transport, self.limiter)
+        self._quota_watch = QuotaWatch(transport, self.limiter, reserve)
 
     async def __aenter__(self) -> Sender:
         await self.ask_quota()

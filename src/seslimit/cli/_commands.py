@@ -18,8 +18,10 @@ import click
 from rich.console import Console
 
 from .._model.errors import SESLimitError
+from .._model.journal import JournalUnavailable
 from ._ending import Status
 from ._event_options import event_options
+from ._outbox import outbox
 from ._output import View, complain, say, write_lines
 from ._suppression import suppression
 from ._warm_up import warm_up
@@ -39,6 +41,8 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(f"{error.format_message().rstrip('.')}; '{path} --help' says how.", error.exit_code)
     except click.ClickException as error:
         return _complain(error.format_message(), error.exit_code)
+    except JournalUnavailable as error:
+        return _complain(str(error), Status.REMAINING)
     except SESLimitError as error:
         return _complain(str(error), Status.WRONG_USAGE)
     except (KeyboardInterrupt, click.Abort):
@@ -110,6 +114,14 @@ def seslimit(context: click.Context) -> None:
 @click.option("--preview", is_flag=True, help="Show the first three messages, and send nothing.")
 @click.option("--dry-run", is_flag=True, help="Check the whole input and count it, and send nothing.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send so many messages at most.")
+@click.option(
+    "--outbox",
+    metavar="FILE|URL",
+    help="Put the input there first and send from there: the same command again goes on, also after a kill.",
+)
+@click.option(
+    "--keep-daily", type=click.IntRange(min=0), metavar="N", help="Leave N recipients of the daily quota to others."
+)
 @click.option("--suppress", metavar="LIST", help="Do not send to the addresses of a list: a file, or ses://REGION.")
 @WEB
 @_JSON
@@ -408,6 +420,42 @@ def listmonk(**options: Any) -> int:
 
 
 @seslimit.command()
+@click.option("--outbox", required=True, metavar="FILE|URL", help="A SQLite file, or postgresql://USER@HOST/DATABASE.")
+@click.option(
+    "--to", required=True, metavar="URL", help="ses://REGION, smtp://USER:PASSWORD@HOST:587, smtps://, sim://"
+)
+@click.option("--rate", type=RATE, help="Recipients/s to start with; found out when left out.")
+@click.option("--max-rate", type=RATE, help="Recipients/s that are never exceeded.")
+@click.option(
+    "--on-unknown",
+    type=click.Choice(["resend", "hold"]),
+    help="Send what may have been accepted again, or never twice.  [default: again]",
+)
+@click.option(
+    "--keep-daily", type=click.IntRange(min=0), metavar="N", help="Leave N recipients of the daily quota to others."
+)
+@click.option("--suppress", metavar="LIST", help="Do not send to the addresses of a list: a file, or ses://REGION.")
+@click.option("--web", metavar="HOST:PORT", help="Serve a live page, /metrics and /health there.")
+@_JSON
+def work(**options: Any) -> int:
+    """
+    Send what is in an outbox, and what is put there, until Ctrl-C or SIGTERM.
+
+    Any number of workers may do so on one PostgreSQL database, on any number of machines; each message goes to one of
+    them, and what a worker that died had leased goes to the others.
+
+    At the signal no new attempt is made, those under way are finished (at most 10 s), and the rest is given back. A
+    second one ends at once.
+
+    Exit status: 0 after a signal; 2 wrong usage or configuration; 3 the account is blocked; 75 no connection.
+    """
+    from ._work import WorkOptions
+    from ._work import work as run_work
+
+    return asyncio.run(run_work(WorkOptions(**_given(options)), _console(as_json=False)))
+
+
+@seslimit.command()
 @click.option("--listen", metavar="HOST:PORT", help="Where SNS posts to (/sns); port 0 takes a free one.")
 @click.option(
     "--topic", multiple=True, metavar="ARN", help="A topic of SNS whose events are believed; may be repeated."
@@ -448,6 +496,7 @@ def feedback(**options: Any) -> int:
     return asyncio.run(run_feedback(FeedbackCommand(**_given(options)), _console(as_json=False)))
 
 
+seslimit.add_command(outbox)
 seslimit.add_command(suppression)
 seslimit.add_command(warm_up)
 

@@ -13,18 +13,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from .._law.retry import RetryPolicy
 from .._model import events
 from .._model.clearance import Guards, Suppresses
 from .._model.endings import SendingStopped
 from .._model.errors import SESLimitError, printable
+from .._model.journal import JournalError, KeyReused
+from .._model.message import Message
 from .._model.outcome import Outcome
 from .._model.report import Report
 from .._pacing.hooks import Hook
 from .._pacing.limiter import Limiter
 from .._sending.sender import DRAIN, Sender
 from ..transports import Transport
+from ._box import Box
 from ._ending import Status, ended_by
 from ._inputs import BadEntry, Entry, Input
 from ._past import EVERYTHING, Choice, State
@@ -35,6 +39,9 @@ from ._supply import NAMED, InputBroken, InputUnexpected, Supply, check, repeate
 from ._tally import Tally
 from ._view import duration, seconds_for
 from ._watch import Watch
+
+if TYPE_CHECKING:
+    from ..outbox import Outbox
 
 
 class Run:
@@ -52,6 +59,8 @@ class Run:
         suppression: knows addresses that are not sent to.
         guard: knows messages that are not sent now.
         hooks: hear every event of the run.
+        outbox: where the input is put first, and what became of each message is kept; None for nowhere.
+        keep_daily: recipients of the daily quota that are left to others.
     """
 
     def __init__(
@@ -67,6 +76,8 @@ class Run:
         suppression: Suppresses | None = None,
         guard: Guards | None = None,
         hooks: Sequence[Hook] = (),
+        outbox: Outbox | None = None,
+        keep_daily: int = 0,
     ) -> None:
         self.tally = Tally()
         self.notes: list[str] = []
@@ -78,7 +89,8 @@ class Run:
         self._report = report
         report.on_failure = self.stop
         self._limiter = limiter
-        recorded = RecordedTransport(transport, report) if report.is_kept else transport
+        self._box = None if outbox is None else Box(outbox, retry or RetryPolicy())
+        recorded = RecordedTransport(transport, report) if report.is_kept and outbox is None else transport
         self._sender = Sender(
             recorded,
             limiter=limiter,
@@ -86,6 +98,8 @@ class Run:
             hooks=[self.tally, *hooks],
             suppression=suppression,
             guard=guard,
+            outbox=outbox,
+            keep_daily=keep_daily,
         )
         self._stopping = False
         self._closing: asyncio.Task[None] | None = None
@@ -128,7 +142,7 @@ class Run:
             estimate=self._limiter.estimate,
             error=self._error,
             notes=(*self.notes, *notes),
-            before=self._choice.before,
+            before=self._before,
         )
 
     def _close(self) -> asyncio.Task[None]:
@@ -143,7 +157,7 @@ class Run:
             watch.phase = f"checking the input: {count:,}"
 
         progress(0)
-        kept = self._report.is_kept
+        kept = self._report.is_kept and self._box is None
         found = await check(self._inputs, lambda: self._stopping, self._choice, progress, with_keys=kept)
         if self._stopping:
             # To name a million messages of which none was tried would take longer than anybody waits after Ctrl-C.
@@ -158,11 +172,31 @@ class Run:
                 self._report.bad(entry, Outcome.NOT_SENT)
             await self._reader_caught_up()
             return Status.WRONG_USAGE
-        if all(each.repeatable for each in self._inputs):
+        if self._box is not None:
+            return await self._compared(self._box, watch)
+        if self._can_be_read_twice:
             self.tally.total, self.tally.total_recipients = found.messages, found.recipients
         if kept and (keys := await repeated(self._inputs, found)):
             named = ", ".join(printable(str(key)) for key in keys[:NAMED]) + ", …" * (len(keys) > NAMED)
             self.notes.append(f"keys that come more than once, which the report cannot tell apart: {named}")
+        return None
+
+    async def _compared(self, box: Box, watch: Watch) -> Status | None:
+        """Look for each message of the input in the outbox; one that was changed is refused before any is sent."""
+
+        def progress(count: int) -> None:
+            watch.phase = f"looking for the input in the outbox: {count:,}"
+
+        try:
+            await box.compare(self._inputs, lambda: self._stopping, progress)
+        except KeyReused as reused:
+            self._error = f"nothing was sent, for {reused}"
+            return Status.WRONG_USAGE
+        waiting = await box.waiting()
+        if self._can_be_read_twice:
+            self.tally.total = waiting.messages + box.new
+            self.tally.total_recipients = waiting.recipients + box.new_recipients
+        watch.used = await box.used()
         return None
 
     async def _send_all(self, watch: Watch) -> SESLimitError | None:
@@ -181,8 +215,11 @@ class Run:
                     self._ended(report)
                     await self._reader_caught_up()
         except SendingStopped as stopped:
-            self._remain(stopped.unsent, stopped.reply)
+            if self._box is None:
+                self._remain(stopped.unsent, stopped.reply)
             return stopped
+        except KeyReused as reused:  # of a stream, which could not be looked for before
+            return InputUnexpected(str(reused))
         except InputBroken as broken:
             return broken
         finally:
@@ -206,7 +243,9 @@ class Run:
             )
 
     def _ended(self, report: Report) -> None:
-        outcome = self.tally.ended(report, stopping=self._stopping)
+        if self._box is not None and not self._box.settles(report, stopping=self._stopping):
+            return  # it is in the outbox, and counted with what remains there
+        outcome = self.tally.ended(report, stopping=self._stopping and self._box is None)
         self._report.ended(report, outcome)
         if self._first_failure is not None or outcome is Outcome.NOT_SENT:
             return
@@ -240,11 +279,32 @@ class Run:
         if isinstance(stopped_by, InputBroken):
             return
         reason = stopped_by.reply if isinstance(stopped_by, SendingStopped) else None
-        async for piece in self._supply.rest(DRAIN):
+        async for piece in self._supply.rest(DRAIN, names_only=self._box is None):
             for entry in piece:
                 if isinstance(entry, BadEntry):
                     self._bad(entry)
-            self._remain([entry for entry in piece if not isinstance(entry, BadEntry)], reason)
+            rest = [entry for entry in piece if not isinstance(entry, BadEntry)]
+            self._remain(rest if self._box is None else await self._not_kept(self._box, rest), reason)
+            await self._reader_caught_up()
+        if self._box is not None and not isinstance(stopped_by, JournalError):
+            await self._name_kept(self._box, reason)
+
+    async def _not_kept(self, box: Box, rest: Sequence[Entry]) -> Sequence[Entry]:
+        """What of the rest of the input is not in the outbox; that of a stream is put there, for it is read once."""
+        missing = await box.missing([entry for entry in rest if isinstance(entry, Message)])
+        if self._can_be_read_twice:
+            return missing
+        await box.add(missing)
+        return ()
+
+    async def _name_kept(self, box: Box, reason: str | None) -> None:
+        """Name what remains in the outbox."""
+        await self._close()  # gives back what was not attempted
+        if self._report.path is None:
+            self.tally.remaining += (await box.waiting()).messages
+            return
+        async for piece in box.left():
+            self._remain(piece, reason)
             await self._reader_caught_up()
 
     def _remain(self, entries: Sequence[Entry], reason: str | None) -> None:
@@ -259,7 +319,7 @@ class Run:
         return status
 
     def _ending(self, stopped_by: SESLimitError | None) -> tuple[Status, str | None]:
-        tally, before = self.tally, self._choice.before
+        tally, before = self.tally, self._before
         if isinstance(stopped_by, InputUnexpected) and not tally.messages:
             return Status.WRONG_USAGE, f"nothing was sent, for {stopped_by}"
         if stopped_by is not None:
@@ -272,14 +332,29 @@ class Run:
         if others := sum(count for state, count in before.items() if state is not State.ACCEPTED):
             return Status.SOME_FAILED, (
                 f"{others:,} of the input did not get through in a run before, or may have been accepted: "
-                f"'seslimit report {self._report.name}' names them."
+                + (
+                    "'seslimit outbox list' names them."
+                    if self._box
+                    else f"'seslimit report {self._report.name}' names them."
+                )
             )
         return Status.ALL_ACCEPTED, None
+
+    @property
+    def _can_be_read_twice(self) -> bool:
+        return all(each.repeatable for each in self._inputs)
+
+    @property
+    def _before(self) -> dict[State, int]:
+        """Messages of the input that a run before had brought to their end."""
+        return self._choice.before if self._box is None else self._box.before
 
     def _remaining(self) -> str:
         count = self.tally.remaining
         where = '"not_sent" on the report'
-        if self._report.path is None:
+        if self._box is not None:
+            where = "the same command again sends them"
+        elif self._report.path is None:
             where = "--report FILE names them"
         elif self._report.failure:
             where = "without a line on the report"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 from rich.console import Console
@@ -17,7 +17,7 @@ from .._model.errors import ConfigurationError
 from ..transports import transport_from_url
 from ._ending import Status, shown
 from ._inputs import STREAM, Input, open_input
-from ._past import Choice, State
+from ._past import Choice, Past, State
 from ._preview import dry_run, preview
 from ._reporting import ReportFile
 from ._reputation import CareOptions, careful
@@ -27,6 +27,9 @@ from ._summary import Summary
 from ._suppression import suppressing
 from ._watch import Watch
 from ._web import observer, shown_live
+
+if TYPE_CHECKING:
+    from ..outbox import Outbox
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +56,8 @@ class SendOptions:
         limit: so many messages at most; None for all.
         preview: whether to show the first messages instead of sending.
         dry_run: whether to check and count instead of sending.
+        outbox: where the input is put first, and what became of each message is kept: a file, or a database's URL.
+        keep_daily: recipients of the daily quota that are left to others.
     """
 
     inputs: tuple[str, ...]
@@ -72,6 +77,8 @@ class SendOptions:
     limit: int | None = None
     preview: bool = False
     dry_run: bool = False
+    outbox: str | None = None
+    keep_daily: int = 0
 
     def retry(self) -> RetryPolicy:
         """The retry policy."""
@@ -84,7 +91,9 @@ class SendOptions:
         )
 
     def choice(self, report: ReportFile) -> Choice:
-        """Which messages are to be sent."""
+        """Which messages are to be sent; with an outbox it is the outbox that knows."""
+        if self.outbox is not None:
+            return Choice(Past())
         if self.resume and not report.is_kept:
             raise ConfigurationError("--resume reads what was sent from the report: give --report FILE.")
         again = {State.OPEN, State.UNKNOWN} if self.on_unknown == "resend" else {State.OPEN}
@@ -144,6 +153,7 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
             stack.enter_context(report)
             _check_that_it_is_no_input(report, options.inputs)
             choice, retry = options.choice(report), options.retry()
+            box = None if options.outbox is None else await stack.enter_async_context(_opened(options.outbox))
             run = Run(
                 care.transport,
                 options.to,
@@ -155,6 +165,8 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
                 suppression=suppression,
                 guard=care.guard,
                 hooks=[*observers, *care.hooks],
+                outbox=box,
+                keep_daily=options.keep_daily,
             )
             for each in observers:
                 each.total = lambda: run.tally.total
@@ -166,6 +178,12 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
                     status = await run.execute(watch)
         remarks = [*report.notes, *notes.taken, *(each.note for each in inputs if each.note)]
         return status, attrs.evolve(run.summary(remarks), unwritten=tuple(report.unwritten))
+
+
+def _opened(url: str) -> Outbox:
+    from ..outbox import Outbox
+
+    return Outbox(url)
 
 
 def _check_that_it_is_no_input(report: ReportFile, inputs: Iterable[str]) -> None:

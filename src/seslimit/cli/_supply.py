@@ -118,7 +118,7 @@ async def check(
     found, choice = Check(keys=array("q") if with_keys else None), attrs.evolve(choice)
     for each in inputs:
         entries = each.read(Reading()) if each.repeatable else None
-        while entries and not stopping() and (entry := await _taken(each, entries)):
+        while entries and not stopping() and (entry := await taken(each, entries)):
             found.take(entry, choice)
             if found.read % BREATH == 0:
                 progress(found.read)
@@ -134,14 +134,19 @@ async def repeated(inputs: Sequence[Input], found: Check) -> list[object]:
     counts: Counter[object] = Counter()
     for each in inputs if often else ():
         entries = each.read(Reading(names_only=True)) if each.repeatable else None
-        while entries and (entry := await _taken(each, entries)):
+        while entries and (entry := await taken(each, entries)):
             counts[entry.key] += hash(entry.key) in often
             await asyncio.sleep(0)
     return [key for key, count in counts.items() if count > 1]
 
 
-async def _taken(source: Input, entries: AsyncIterator[Entry]) -> Entry | None:
-    """The next entry; None at the end."""
+async def taken(source: Input, entries: AsyncIterator[Entry]) -> Entry | None:
+    """
+    The next entry; None at the end.
+
+    Raises:
+        InputBroken: the input cannot be read any more.
+    """
     try:
         return await anext(entries, None)
     except OSError as error:
@@ -185,15 +190,16 @@ class Supply(AsyncIterator[Message]):
         except ConfigurationError as error:
             raise InputUnexpected(str(error)) from None
 
-    async def rest(self, patience: float) -> AsyncIterator[list[Entry]]:
+    async def rest(self, patience: float, *, names_only: bool = True) -> AsyncIterator[list[Entry]]:
         """
-        What was never taken, in pieces, only its names.
+        What was never taken, in pieces.
 
         Args:
+            names_only: whether its names are enough.
             patience: seconds for what a stream still gives; it may have no end. One that gives nothing for `SILENCE` is
                 not waited for. Either way it is `cut_off`.
         """
-        self._reading.names_only = True
+        self._reading.names_only = names_only
         deadline = asyncio.get_running_loop().time() + patience
         piece: list[Entry] = []
         try:
@@ -219,7 +225,7 @@ class Supply(AsyncIterator[Message]):
         while self._inputs:
             if self._entries is None:
                 self._entries = self._inputs[0].read(self._reading)
-            if entry := await _taken(self._inputs[0], self._entries):
+            if entry := await taken(self._inputs[0], self._entries):
                 return entry
             self._inputs.popleft()
             self._entries = None

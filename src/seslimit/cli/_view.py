@@ -42,6 +42,7 @@ class Snapshot:
     phase: str | None = None
     left_today: float = math.inf
     each_day: float = math.inf
+    forecast: str = ""
 
     @property
     def seconds_left(self) -> float | None:
@@ -120,6 +121,10 @@ def plain_line(look: Snapshot) -> str:
         parts.insert(1, f"{tally.failed + tally.unknown:,} failed or unknown")
     if look.phase or look.pause:
         parts.append(look.phase or look.pause)
+    if look.forecast:
+        parts.append(look.forecast)
+    elif look.phase or look.pause:
+        pass
     elif look.seconds_left is not None:
         parts.append(f"{duration(round(look.seconds_left))} left")
     return f"{duration(round(look.elapsed))}: {', '.join(parts)}"
@@ -137,7 +142,7 @@ def live_view(look: Snapshot, course: Course, width: int) -> RenderableType:
 
 
 def _heading(look: Snapshot, width: int) -> Table:
-    left = look.pause
+    left = "; ".join(filter(None, (look.pause, look.forecast)))
     if look.seconds_left is not None:
         left = left or f"{duration(round(look.seconds_left))} left"
     heading = Table.grid(expand=True)

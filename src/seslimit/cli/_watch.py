@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 
@@ -21,6 +23,7 @@ from .._model.events import State
 from .._model.quota import SendQuota
 from .._pacing.limiter import Limiter
 from ._chart import Course
+from ._forecast import forecast
 from ._tally import Tally
 from ._view import Snapshot, live_view, plain_line
 
@@ -29,6 +32,9 @@ TICK = 0.25
 
 NOW = 2.0
 """Seconds that "the rate now" is taken over."""
+
+RECKONED = 5.0
+"""Seconds for which a forecast holds."""
 
 GONE = (OSError, ValueError)
 """A terminal that went away, a pipe that nobody reads, a full disk, an encoding without bars: the end of the view, and
@@ -52,6 +58,10 @@ class Watch:
     ) -> None:
         self.phase: str | None = None
         """What is going on other than sending, in a few words."""
+        self.used: Sequence[tuple[float, float]] = ()
+        """When, in seconds since the epoch, how many recipients were accepted before this run, as far as is known."""
+        self._forecast = ""
+        self._reckon_at = 0.0
         self._title = title
         self._tally = tally
         self._limiter = limiter
@@ -140,7 +150,7 @@ class Watch:
         if state.quota is not None:
             left_today = max(0.0, state.quota.remaining - (self._tally.recipients - self._recipients_at_quota))
         until = state.paused.until if state.paused else None
-        return attrs.evolve(
+        look = attrs.evolve(
             look,
             estimate=state.estimate,
             in_flight=state.in_flight,
@@ -149,3 +159,18 @@ class Watch:
             left_today=left_today,
             each_day=state.quota.max_24_hour_send if state.quota else math.inf,
         )
+        return attrs.evolve(look, forecast=self._forecasted(look, state.quota, now))
+
+    def _forecasted(self, look: Snapshot, quota: SendQuota | None, now: float) -> str:
+        """When a list that does not fit into the day will be done; reckoned now and then."""
+        total = self._tally.total_recipients
+        left = 0 if total is None else total - self._tally.ended_recipients
+        if quota is None or left <= look.left_today:
+            return ""
+        if now >= self._reckon_at:
+            self._reckon_at = now + RECKONED
+            at, here = time.time(), self._tally.recipients
+            fresh = attrs.evolve(quota, sent_last_24_hours=quota.max_24_hour_send - look.left_today)
+            pace = max(look.rate, quota.max_send_rate)
+            self._forecast = forecast(at, left, pace, fresh, [*self.used, (at - look.elapsed / 2, here)])
+        return self._forecast

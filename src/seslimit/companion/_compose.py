@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import mimetypes
 import re
-import secrets
 from collections.abc import Iterable, Sequence
 
 import attrs
@@ -155,8 +155,13 @@ def composed(headers: Iterable[bytes], body: Part) -> bytes:
 
 
 def _multipart(subtype: str, parts: Sequence[Part]) -> Part:
-    # Random, so that no content can hold it, not even one that was written to.
-    boundary = f"=_{secrets.token_hex(12)}".encode("ascii")
+    # A digest of what it parts: no content can hold it, not even one that was written to, since it would have to hold
+    # its own digest; and the same parts are the same bytes in the next run.
+    digest = hashlib.blake2b(digest_size=12)
+    for part in parts:
+        digest.update(part.head)
+        digest.update(part.body)
+    boundary = f"=_{digest.hexdigest()}".encode("ascii")
     head = b'Content-Type: multipart/%s;\r\n boundary="%s"\r\n' % (subtype.encode("ascii"), boundary)
     opened = b"".join(b"--%s\r\n%s\r\n" % (boundary, bytes(part)) for part in parts)
     return Part(head, b"%s--%s--\r\n" % (opened, boundary))

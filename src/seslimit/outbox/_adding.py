@@ -16,7 +16,7 @@ from .._model.journal import KeyReused
 from . import _forms
 from ._rows import MOST_AT_ONCE, chunks, insert_into
 from ._schema import contents, messages
-from ._values import Prepared
+from ._values import Prepared, State
 
 CONTENT_IN_USE = 3600.0
 """Seconds that a content is kept after it was last added: longer than a transaction that adds messages may take."""
@@ -63,6 +63,26 @@ def _known(connection: sa.Connection, names: Collection[str]) -> dict[str, tuple
         for name, mail_from, recipients, digest in connection.execute(_IDENTITY, {"names": chunk}):
             known[name] = (mail_from, recipients, bytes(digest))
     return known
+
+
+_STATE = _IDENTITY.add_columns(_m.state)
+
+
+def known(connection: sa.Connection, messages: Sequence[Prepared]) -> list[State | None]:
+    """
+    How far messages have come; None for one that is not there.
+
+    Raises:
+        KeyReused: one differs from what is there under its key.
+    """
+    found = {}
+    for chunk in chunks({new.name for new in messages}):
+        for name, mail_from, recipients, digest, state in connection.execute(_STATE, {"names": chunk}):
+            found[name] = ((mail_from, recipients, bytes(digest)), State(state))
+    for new in messages:
+        if new.name in found and (refusal := _forms.differs(new, *found[new.name][0])):
+            raise refusal
+    return [found[new.name][1] if new.name in found else None for new in messages]
 
 
 def add(connection: sa.Connection, additions: Sequence[Addition]) -> list[int | KeyReused]:

@@ -148,6 +148,16 @@ class MemoryOutbox:
         """Put messages into the queue, all or none; see `Outbox.add`."""
         return self._add(await prepared(messages), moment(send_at), priority)
 
+    async def known(self, messages: Iterable[Message]) -> list[State | None]:
+        """How far messages have come; None for one that is not there; see `Outbox.known`."""
+        states: list[State | None] = []
+        for new in await prepared(messages):
+            row = self._memory.rows.get(self._memory.by_name.get(new.name, 0))
+            if row is not None and (refusal := _forms.differs(new, row["mail_from"], row["recipients"], row["digest"])):
+                raise refusal
+            states.append(None if row is None else State(row["state"]))
+        return states
+
     async def take(self, message: Message) -> Queued | Report:
         """Put one message into the queue, and lease it to the caller at once; see `Outbox.take`."""
         (new,) = await prepared([message])

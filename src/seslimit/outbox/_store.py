@@ -188,6 +188,15 @@ class Outbox:
             return _adding.add_within(connection, addition)
         return await connection.run_sync(_adding.add_within, addition)
 
+    async def known(self, messages: Iterable[Message]) -> list[State | None]:
+        """
+        How far messages have come, by key or digest as `add` finds them; None for one that is not there.
+
+        Raises:
+            KeyReused: one has the key of another message.
+        """
+        return await self._read(partial(_adding.known, messages=await prepared(messages)))
+
     # Leasing
 
     async def take(self, message: Message) -> Queued | Report:
