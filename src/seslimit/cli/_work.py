@@ -12,6 +12,7 @@ import attrs
 from rich.console import Console
 
 from .._law.retry import RetryPolicy
+from .._model.allowance import Store
 from .._model.endings import SendingStopped
 from .._model.errors import printable
 from .._model.events import Event
@@ -47,6 +48,7 @@ class WorkOptions:
         to: the transport's URL.
         rate: recipients/s to start with; None when unknown.
         max_rate: recipients/s that are never exceeded; None for no bound.
+        shared: keeps the rate for other processes too; None for this one's alone.
         on_unknown: "resend" or "hold" what may have been accepted.
         keep_daily: recipients of the daily quota that are left to others.
         suppress: a list of addresses that are not sent to; None for none.
@@ -58,6 +60,7 @@ class WorkOptions:
     to: str = attrs.field(repr=False)
     rate: float | None = None
     max_rate: float | None = None
+    shared: Store | None = attrs.field(default=None, repr=False)
     on_unknown: Literal["resend", "hold"] = "resend"
     keep_daily: int = 0
     suppress: str | None = None
@@ -101,7 +104,7 @@ async def work(options: WorkOptions, console: Console) -> int:
     from ..outbox import Outbox
 
     tally, began_at, stopped = Work(), time.monotonic(), asyncio.Event()
-    limiter = Limiter(options.rate, max_rate=options.max_rate)
+    limiter = Limiter(options.rate, max_rate=options.max_rate, shared=options.shared)
     title = f"{_shown(options.outbox)} to {shown(options.to)}"
     observers = observer(options.web, f"work: {title}")
     transport = transport_from_url(options.to)
@@ -118,6 +121,7 @@ async def work(options: WorkOptions, console: Console) -> int:
 
     async with AsyncExitStack() as stack:
         suppression = await stack.enter_async_context(suppressing(options.suppress))
+        stack.push_async_callback(limiter.aclose)
         box = await stack.enter_async_context(Outbox(options.outbox))
         sender = Sender(
             transport,
