@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -66,8 +67,16 @@ class Companion:
         return self.process.returncode
 
 
-@contextlib.asynccontextmanager
-async def companion(command: str, to: str, *options: str, **environment: str) -> AsyncIterator[Companion]:
+_ACTIVATED = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+)
+"""Hands a socket over as systemd does (sd_listen_fds(3)), and becomes the program: the process keeps its id."""
+
+
+def companion(
+    command: str, to: str, *options: str, **environment: str
+) -> contextlib.AbstractAsyncContextManager[Companion]:
     """
     Start `seslimit COMMAND` on a free port of loopback, and end it at the end.
 
@@ -77,11 +86,21 @@ async def companion(command: str, to: str, *options: str, **environment: str) ->
         options: more options of the command.
         environment: variables to set.
     """
+    return activated(None, command, to, *options, **environment)
+
+
+@contextlib.asynccontextmanager
+async def activated(
+    listening: socket.socket | None, command: str, to: str, *options: str, **environment: str
+) -> AsyncIterator[Companion]:
+    """Start `seslimit COMMAND` on a listening socket, as systemd hands it over; see `companion`."""
     arguments = [command, "--listen", "127.0.0.1:0", "--to", to, "--json", *options]
+    given = () if listening is None else (listening.fileno(),)
+    before = ("-c", _ACTIVATED, *map(str, given)) if given else ()
     with tempfile.TemporaryFile() as errors:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "seslimit", *arguments),
+            *(sys.executable, *before, "-m", "seslimit", *arguments),
+            pass_fds=given,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,

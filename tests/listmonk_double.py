@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import uuid
 from collections import deque
@@ -207,6 +208,8 @@ class Result:
         seconds: from the first push to the end of the last one.
         longest: seconds that the longest push took.
         lost: the subscribers whose push failed; listmonk writes them down nowhere.
+        checkpoint: the subscriber behind which it goes on when it is resumed: the last one that was sent, or the last
+            one of the batch where none was. What failed before it is never posted again.
     """
 
     status: str = "finished"
@@ -216,6 +219,8 @@ class Result:
     seconds: float = 0.0
     longest: float = 0.0
     lost: list[Subscriber] = attrs.field(factory=list)
+    checkpoint: int = -1
+    last_sent: int = attrs.field(default=-1, repr=False)
 
     @property
     def attempted(self) -> int:
@@ -235,11 +240,17 @@ class Campaign:
         concurrency: workers.
         message_rate: messages that one worker pushes between two naps.
         max_send_errors: failed pushes at which the campaign is paused and what is queued dropped; 0 for never.
+        batch_size: subscribers that are fetched at a time; the checkpoint moves when they are.
     """
 
     concurrency: int = 10
     message_rate: int = 10
     max_send_errors: int = 1000
+    batch_size: int = 1000
+
+    async def resume(self, to: Iterable[Subscriber], push: Push, paused: Result) -> Result:
+        """Go on with a campaign that was paused: behind its checkpoint, whatever failed before it."""
+        return await self.run((each for each in to if each.number > paused.checkpoint), push)
 
     async def run(self, to: Iterable[Subscriber], push: Push) -> Result:
         """Push one message to everybody, once."""
@@ -249,12 +260,18 @@ class Campaign:
         async with asyncio.TaskGroup() as workers:
             for _ in range(self.concurrency):
                 workers.create_task(self._work(queue, push, result))
-            for subscriber in to:
-                result.to_send += 1
-                await queue.put(subscriber)
+            left = iter(to)
+            while result.status != "paused" and (batch := list(itertools.islice(left, self.batch_size))):
+                result.to_send += len(batch)
+                if result.sent == 0:
+                    result.checkpoint = batch[-1].number
+                for subscriber in batch:
+                    await queue.put(subscriber)
             for _ in range(self.concurrency):
                 await queue.put(None)
         result.seconds = asyncio.get_running_loop().time() - began
+        if result.sent:
+            result.checkpoint = result.last_sent
         return result
 
     async def _work(self, queue: asyncio.Queue[Subscriber | None], push: Push, result: Result) -> None:
@@ -271,6 +288,7 @@ class Campaign:
             try:
                 await push(subscriber)
                 result.sent += 1
+                result.last_sent = max(result.last_sent, subscriber.number)
             except PushError as error:
                 result.errors.append(f"error sending message: subscriber {subscriber.number}: {error}")
                 result.lost.append(subscriber)
