@@ -520,6 +520,7 @@ class MailPool:
         wait_timeout: seconds to wait for a free connection, and for dialling a new one.
         idle_timeout: seconds after which the sweep closes an idle connection.
         max_msg_retries: attempts when the network fails before the final dot; a reply is never a reason for another.
+        msg_retry_delay: seconds between two of them.
     """
 
     host: str
@@ -529,6 +530,7 @@ class MailPool:
     wait_timeout: float = 5.0
     idle_timeout: float = 15.0
     max_msg_retries: int = 2
+    msg_retry_delay: float = 0.01
     _created: int = attrs.field(default=0, init=False)
     _free: asyncio.Queue[Session] = attrs.field(factory=asyncio.Queue, init=False)
     _sweeper: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
@@ -556,6 +558,7 @@ class MailPool:
                 self._discard(session)
                 if session.handed_over or attempt == self.max_msg_retries:
                     raise Broken(f"{type(error).__name__}: {error}", handed_over=session.handed_over) from None
+                await asyncio.sleep(self.msg_retry_delay)
             except BaseException:
                 self._discard(session)
                 raise

@@ -11,8 +11,8 @@ import contextlib
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Final
 
 import attrs
 
@@ -116,9 +116,13 @@ class Stage:
         return status
 
     async def campaign(self, count: int, **settings: int) -> Result:
-        """One campaign, at listmonk's defaults unless told otherwise."""
+        """One campaign, at listmonk's defaults unless told otherwise; `retries` are those of SMTP."""
+        retries = settings.pop("retries", 2)
         if self.command == "relay":
-            client: MailPool | Postback = MailPool("127.0.0.1", self.port)
+            delay = 1.0 if retries > 2 else 0.01
+            client: MailPool | Postback = MailPool(
+                "127.0.0.1", self.port, max_msg_retries=retries, msg_retry_delay=delay
+            )
         else:
             client = Postback("127.0.0.1", self.port, timeout=300.0)
         try:
@@ -154,7 +158,7 @@ async def stage(command: str, rate: float, *options: str, told: bool = True) -> 
                 await gate.shut()
 
 
-Happening = Callable[[Stage, float], Awaitable[None]]
+Happening = Callable[[Stage, float], Coroutine[Any, Any, None]]
 """What happens, for so many seconds."""
 
 
@@ -244,3 +248,21 @@ async def after_a_rest(play: Stage, happening: Happening, seconds: float, count:
     before = len(play.copies)
     found = ended(play, await play.campaign(count), count)
     return attrs.evolve(found, doubled=found.doubled - before)
+
+
+async def killed_often(play: Stage, times: int, count: int) -> Ended:
+    """
+    A companion with an outbox is killed so many times in the middle of a campaign, and started again at once.
+
+    The campaign has ended when everything that was answered is accepted.
+    """
+    running = asyncio.create_task(play.campaign(count, retries=60))
+    for number in range(times):
+        await play.accepted((number + 1) * count // (times + 2))
+        await killed(play, 0.0)
+    result = await running
+    before = -1
+    while len(play.copies) != before or len(play.copies) < result.sent:
+        before = len(play.copies)
+        await asyncio.sleep(3.0)
+    return ended(play, result, count)

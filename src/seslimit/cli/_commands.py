@@ -315,6 +315,11 @@ def _measure(
     return Status.ALL_ACCEPTED
 
 
+_KEPT = click.option(
+    "--outbox",
+    metavar="FILE|URL",
+    help="Keep messages there, answer when they are durable, and send from there.",
+)
 _TAKEOVER = click.option(
     "--takeover",
     type=click.Path(path_type=Path),
@@ -342,7 +347,15 @@ _TAKEOVER = click.option(
     metavar="SECONDS",
     help="How long a message is held when nothing can be sent; 0 for a client that keeps a queue.  [default: 540]",
 )
+@click.option(
+    "--lane",
+    type=(str, float),
+    multiple=True,
+    metavar="NAME PRIORITY",
+    help="A lane that a header X-Seslimit-Lane or a login USER+NAME may name.  [default: transactional 1]",
+)
 @WEB
+@_KEPT
 @_TAKEOVER
 @_JSON
 def relay(**options: Any) -> int:
@@ -395,6 +408,7 @@ def relay(**options: Any) -> int:
 @click.option("--allow-sha1", is_flag=True, help="Believe SignatureVersion 1 as well, which rests on SHA-1.")
 @click.option("--allow-ses-headers", is_flag=True, help="Let campaigns set X-SES-CONFIGURATION-SET and its like.")
 @WEB
+@_KEPT
 @_TAKEOVER
 @_JSON
 def listmonk(**options: Any) -> int:

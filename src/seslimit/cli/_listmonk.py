@@ -15,10 +15,11 @@ from rich.console import Console
 from .._model.errors import ConfigurationError
 from .._pacing.limiter import Limiter
 from ..companion._address import Address
+from ..companion._kept import Outbox
 from ..transports import transport_from_url
 from ._ending import Status, shown
 from ._listmonk_feedback import Back, BackOptions, coming_back
-from ._serving import Line, allow_connections, print_line, serve
+from ._serving import Line, allow_connections, outbox_at, print_line, serve
 from ._signals import stop_signals
 from ._view import duration, per_second
 from ._web import observer, shown_live
@@ -49,6 +50,7 @@ class ListmonkCommand:
         unsubscribe_headers: whether the headers to unsubscribe are added to campaigns.
         allow_ses_headers: whether campaigns may set the service's own headers.
         web: where the live page is; None for none.
+        outbox: file or URL of the database that messages are kept in; None to send them before they are answered.
         takeover: Unix socket by which the listening socket goes from one process to the next; None for none.
         topic: ARNs of the topics of SNS whose posts to `/sns` are believed.
         queue: sqs:// URL of a queue of events.
@@ -71,6 +73,7 @@ class ListmonkCommand:
     unsubscribe_headers: bool = True
     allow_ses_headers: bool = False
     web: str | None = None
+    outbox: str | None = attrs.field(default=None, repr=False)
     takeover: Path | None = None
     topic: Sequence[str] = ()
     queue: str | None = None
@@ -102,12 +105,17 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
         ConfigurationError: an option is wrong, the address cannot be had, the login is missing where there has to be
             one, or the extra `seslimit[listmonk]` is not installed.
     """
+    async with outbox_at(command.outbox) as outbox:
+        return await _serve(command, console, outbox)
+
+
+async def _serve(command: ListmonkCommand, console: Console, outbox: Outbox | None) -> int:
     observers = observer(command.web, f"listmonk to {shown(command.to)}")
     limiter = Limiter(command.rate, max_rate=command.max_rate)
     allow_connections(MAX_CONNECTIONS)
     stopped = asyncio.Event()
     async with coming_back(command.back(), limiter, observers, stopped) as back:
-        messenger = _messenger(command, observers, limiter, back)
+        messenger = _messenger(command, observers, limiter, back, outbox)
         line = Line(command.takeover, messenger, stopped)
 
         def tell(line: str) -> None:
@@ -136,7 +144,7 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
 
 
 def _messenger(
-    command: ListmonkCommand, observers: Sequence[Observer], limiter: Limiter, back: Back
+    command: ListmonkCommand, observers: Sequence[Observer], limiter: Limiter, back: Back, outbox: Outbox | None
 ) -> ListmonkMessenger:
     try:
         from ..companion.listmonk import ListmonkMessenger, ListmonkOptions, Settings
@@ -165,6 +173,7 @@ def _messenger(
         suppression=back.suppression,
         guard=back.guard,
         others=back.others,
+        outbox=outbox,
     )
 
 

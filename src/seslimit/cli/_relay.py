@@ -17,11 +17,12 @@ from rich.console import Console
 
 from .._pacing.limiter import Limiter
 from ..companion._address import Address
+from ..companion._kept import Outbox
 from ..companion.relay import Relay, RelayOptions
 from ..companion.relay._options import PASSWORD, USER
 from ..transports import transport_from_url
 from ._ending import Status, shown
-from ._serving import Line, allow_connections, print_line, serve
+from ._serving import Line, allow_connections, outbox_at, print_line, serve
 from ._signals import stop_signals
 from ._view import duration, per_second
 from ._web import observer, shown_live
@@ -39,6 +40,8 @@ class RelayCommand:
         max_rate: recipients/s that are never exceeded; None for no bound.
         tls_cert, tls_key, tls_implicit, max_connections, max_pending, max_size, hold: as in `RelayOptions`; None for
             its defaults.
+        lane: names and priorities of the lanes; empty for the default.
+        outbox: file or URL of the database that messages are kept in; None to send them before they are answered.
         web: where the live page is; None for none.
         takeover: Unix socket by which the listening socket goes from one process to the next; None for none.
         as_json: whether the address and the end are JSON.
@@ -55,6 +58,8 @@ class RelayCommand:
     max_pending: int | None = None
     max_size: int | None = None
     hold: float | None = None
+    lane: tuple[tuple[str, float], ...] = ()
+    outbox: str | None = attrs.field(default=None, repr=False)
     web: str | None = None
     takeover: Path | None = None
     as_json: bool = False
@@ -63,6 +68,8 @@ class RelayCommand:
         """The relay's options, with the login from the environment."""
         names = ("tls_cert", "tls_key", "tls_implicit", "max_connections", "max_pending", "max_size", "hold")
         given: dict[str, Any] = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.lane:
+            given["lanes"] = dict(self.lane)
         user, password = os.environ.get(USER), os.environ.get(PASSWORD)
         return RelayOptions(listen=Address.parse(self.listen), user=user, password=password, **given)
 
@@ -79,10 +86,15 @@ async def relay(command: RelayCommand, console: Console) -> int:
         ConfigurationError: the relay could not begin.
     """
     options = command.options()
+    async with outbox_at(command.outbox) as outbox:
+        return await _serve(command, console, options, outbox)
+
+
+async def _serve(command: RelayCommand, console: Console, options: RelayOptions, outbox: Outbox | None) -> int:
     allow_connections(options.max_connections)
     limiter = Limiter(command.rate, max_rate=command.max_rate)
     observers = observer(command.web, f"relay to {shown(command.to)}")
-    server = Relay(transport_from_url(command.to), options, limiter=limiter, hooks=observers)
+    server = Relay(transport_from_url(command.to), options, limiter=limiter, hooks=observers, outbox=outbox)
     stopped = asyncio.Event()
     line = Line(command.takeover, server, stopped)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 
+from .. import outbox
+from ..companion._kept import Outbox
 from ..companion._takeover import Takeover
 from ._notify import notify
 from ._view import duration
@@ -82,6 +84,16 @@ class Line:
     def _taken(self) -> None:
         self._server.passed_on()
         self._stopped.set()
+
+
+def outbox_at(url: str | None) -> AbstractAsyncContextManager[Outbox | None]:
+    """
+    The outbox at a file or URL, for as long as the block lasts; none for None.
+
+    Raises:
+        ConfigurationError: it cannot be used, or the extra `seslimit[outbox]` is not installed.
+    """
+    return nullcontext() if url is None else outbox.Outbox(url)
 
 
 OTHER_FILES = 256

@@ -27,12 +27,17 @@ from seslimit import (
     SendingStopped,
     Suppressed,
 )
+from seslimit.outbox import JournalError
 
+from .._kept import Kept, name
 from ._http import Answer
 from ._memory import Memory, Runs, key_of
 from ._post import Post
 
 logger = logging.getLogger("seslimit.listmonk")
+
+TRANSACTIONAL = "transactional"
+"""The lane of what belongs to no campaign: it goes first, and campaigns keep a twentieth of the rate."""
 
 MAX_HELD = 1000
 """Messages held at once. listmonk holds as many as it has workers; more are there only when it had given up on some."""
@@ -96,12 +101,14 @@ class Held:
         sender: sends them.
         counts: is told what became of each.
         timeout: seconds after which listmonk gives up.
+        kept: keeps the messages, which are then answered for; None where they are sent first.
     """
 
-    def __init__(self, sender: Sender, counts: Counts, timeout: float) -> None:
+    def __init__(self, sender: Sender, counts: Counts, timeout: float, kept: Kept | None = None) -> None:
         self.closing = False
         """Whether nothing new is taken, and nothing is waited for that does not go by itself."""
         self._sender = sender
+        self._kept = kept
         self._counts = counts
         self._patience = PATIENCE * timeout
         self._memory = Memory()
@@ -140,6 +147,11 @@ class Held:
             the message is sent all the same.
         """
         key = key_of(post)
+        if self._kept is not None:
+            keeping = asyncio.create_task(self._keep(self._kept, post, message, key))
+            self._deliveries.add(keeping)
+            keeping.add_done_callback(self._deliveries.discard)
+            return await asyncio.shield(keeping)
         if key is None or post.campaign is None:
             return await asyncio.shield(self._begin(post, message, size, None))
         running = self._runs.arrived(_now(), post.campaign.uuid, post.recipient.uuid)
@@ -158,6 +170,33 @@ class Held:
             return await asyncio.shield(task)
         finally:
             self._runs.answered(_now(), post.campaign.uuid)
+
+    async def _keep(self, kept: Kept, post: Post, message: Message, key: bytes | None) -> Answer:
+        """Keep a message, once for its campaign, subscriber and content; returns what listmonk is told."""
+        began_at = _now()
+        try:
+            known = await self._known(kept, post, key)
+            called = known or name()
+            lane = TRANSACTIONAL if post.campaign is None else None
+            if await kept.keep(attrs.evolve(message, key=called, lane=lane)):
+                self._counts.accepted += 1
+            else:
+                self._counts.repeated += 1
+            return _accepted(called)
+        except JournalError as error:
+            return self._give_back(post, error.reply, REST)
+        finally:
+            self._last_at = _now()
+            self._counts.longest_hold = max(self._counts.longest_hold, self._last_at - began_at)
+
+    async def _known(self, kept: Kept, post: Post, key: bytes | None) -> str | None:
+        """The name by which a message is the same as one before; None for one that may be a test."""
+        if key is None or post.campaign is None:
+            return None
+        running = self._runs.arrived(_now(), post.campaign.uuid, post.recipient.uuid)
+        self._runs.answered(_now(), post.campaign.uuid)
+        called = f"listmonk-{key.hex()}"
+        return called if running or await kept.has(called) else None
 
     def turn_away(self, post: Post) -> Answer:
         """The answer for a message that came when the messenger had begun to stop."""
@@ -179,7 +218,7 @@ class Held:
             )
         self._bytes += size
         try:
-            return self._took(await self._send(message, began_at), key)
+            return self._took(await self._send(message, began_at, post.campaign is None), key)
         except SendFailed as failed:
             return self._refuse(post, failed.report)
         except QuotaExceeded as stopped:
@@ -191,11 +230,11 @@ class Held:
             self._last_at = _now()
             self._counts.longest_hold = max(self._counts.longest_hold, self._last_at - began_at)
 
-    async def _send(self, message: Message, began_at: float) -> str:
+    async def _send(self, message: Message, began_at: float, first: bool) -> str:
         until = began_at + self._patience
         while True:
             try:
-                return (await self._sender.send(message)).message_id
+                return (await self._sender.send(message, lane=TRANSACTIONAL if first else "")).message_id
             except SendingStopped:
                 # listmonk would post the next message at once, and lose that one as well: hold this one for a while.
                 if self.closing or _now() + LOOK_AGAIN > until:

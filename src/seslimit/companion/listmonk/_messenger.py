@@ -17,11 +17,12 @@ from types import TracebackType
 
 from seslimit import Guards, Limiter, Report, Sender, State, Suppresses, Transport
 
+from .._kept import PATIENT, Kept, Outbox, told
 from .._listener import Listener
 from .._listening import not_listening
 from ._advice import Adviser
 from ._content import Composed, compose
-from ._held import REST, RETRY, Counts, Held
+from ._held import REST, RETRY, TRANSACTIONAL, Counts, Held
 from ._http import Answer, Door, Other
 from ._options import ListmonkOptions
 from ._post import BadPost, Post, parse
@@ -63,6 +64,8 @@ class ListmonkMessenger:
         suppression, guard: as for `Sender`. A recipient who is suppressed counts as dealt with, and costs listmonk no
             error.
         others: what answers at other paths than the messenger's own, such as `/sns`.
+        outbox: where messages are kept, so that they are answered as soon as they are durable, and sent from there; it
+            is opened and closed by its owner.
     """
 
     def __init__(
@@ -75,19 +78,23 @@ class ListmonkMessenger:
         suppression: Suppresses | None = None,
         guard: Guards | None = None,
         others: Mapping[str, Other] | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self.limiter = limiter or Limiter()
+        self.limiter.lane(TRANSACTIONAL, priority=1.0)
         self.counts = Counts()
         """What became of the messages so far."""
         self._options = options
         self._sender = Sender(
             transport,
             limiter=self.limiter,
-            retry=RETRY,
-            hooks=[self._count, *hooks],
+            retry=RETRY if outbox is None else PATIENT,
+            hooks=[self._count, *hooks, *([] if outbox is None else [told])],
+            outbox=outbox,
             suppression=suppression,
             guard=guard,
         )
+        self._kept = None if outbox is None else Kept(outbox, self._sender)
         self._door = Door(
             options.listen,
             options.login,
@@ -97,7 +104,7 @@ class ListmonkMessenger:
             left=self._left,
             others=others,
         )
-        self._held = Held(self._sender, self.counts, options.settings.timeout)
+        self._held = Held(self._sender, self.counts, options.settings.timeout, self._kept)
         self._told: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
         self._turning_away = False
@@ -152,6 +159,8 @@ class ListmonkMessenger:
         except OSError as error:
             await self._sender.aclose()
             raise not_listening(self._options.listen, error) from None
+        if self._kept is not None:
+            self._kept.open()
         self._watch = asyncio.create_task(self._watch_settings())
 
     async def aclose(self, deadline: float = 10.0) -> None:
@@ -173,6 +182,8 @@ class ListmonkMessenger:
             await self._held.quiet(QUIET, until)
         self._turning_away = True
         await self._held.ended(max(0.0, until - loop.time()))
+        if self._kept is not None:
+            await self._kept.aclose(min(deadline, LAST_ATTEMPTS))
         await self._sender.aclose(min(deadline, LAST_ATTEMPTS))
         await self._held.ended(None)
         self._over.set()

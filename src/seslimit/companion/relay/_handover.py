@@ -24,17 +24,23 @@ from seslimit import (
     Attempted,
     Message,
     Outcome,
+    Receipt,
     Sender,
     SendFailed,
     SendingStopped,
     SESLimitError,
 )
 
+from .._kept import Kept, name
 from ._held import HeldTransaction, MailObject
+from ._lane import unlabelled
 from ._memory import Memory, digest
 from ._replies import TransactionResult, for_error
 
 logger = logging.getLogger("seslimit")
+
+MAX_UNKNOWN = 100
+"""Names of lanes that are not there that the log has."""
 
 LOUD_EVERY = 60.0
 """Seconds between two errors in the log about the same block of the account."""
@@ -75,15 +81,21 @@ class Handover:
         sender: sends the messages that they are split into.
         counts: what became of them.
         hold: seconds for which a transaction is held when nothing can be sent at all.
+        lanes: names of the lanes that a message may name.
+        kept: keeps the messages, which are then answered for; None where they are sent first.
     """
 
     sender: Sender
     counts: Counts
     hold: float = 0.0
+    lanes: frozenset[str] = frozenset()
+    kept: Kept | None = None
     _memory: Memory = attrs.field(factory=Memory, init=False)
     _under_way: set[HeldTransaction] = attrs.field(factory=set, init=False)
     _orphans: set[HeldTransaction] = attrs.field(factory=set, init=False)
     """Those under way whose clients have gone, or may have, and may come back with the same."""
+    _unknown: set[str] = attrs.field(factory=set, init=False)
+    """Lanes that are named and not there, and are in the log."""
     _quiet_until: float = attrs.field(default=-math.inf, init=False)
 
     def begin(self) -> HeldTransaction:
@@ -97,6 +109,9 @@ class Handover:
         Returns:
             the reply to the final dot.
         """
+        content, lane = unlabelled(content)
+        if lane is not None:
+            held.lane = self._known(lane) or held.lane
         # Who is named twice, in two parts perhaps, gets one copy.
         mail = held.mail = mail_from, tuple(dict.fromkeys(recipients)), content
         self._under_way.add(held)
@@ -110,6 +125,14 @@ class Handover:
             self._under_way.discard(held)
             self._orphans.discard(held)
             held.ended.set_result(None)
+
+    def _known(self, lane: str) -> str:
+        if lane in self.lanes:
+            return lane
+        if lane not in self._unknown and len(self._unknown) < MAX_UNKNOWN:
+            self._unknown.add(lane)
+            logger.warning("there is no lane %r; messages for it go with the others", lane[:100])
+        return ""
 
     def was_not_heard(self, held: HeldTransaction) -> None:
         """The reply to a transaction came back: its client may send it again."""
@@ -153,7 +176,8 @@ class Handover:
                 result.failed(held.called_back)
                 return
             try:
-                receipt = await held.send(Message(mail_from, part, content))
+                message = Message(mail_from, part, content)
+                receipt = await (held.send(message) if self.kept is None else self._keep(self.kept, message, held.lane))
             except SESLimitError as error:
                 withdrawn = held.called_back if type(error) is SendingStopped else None
                 result.failed(withdrawn or for_error(error, datetime.now(UTC)))
@@ -164,6 +188,13 @@ class Handover:
                 result.took(part, receipt)
                 if receipt.refused:
                     logger.warning("SES took a message, but not for %s", dict(receipt.refused))
+
+    @staticmethod
+    async def _keep(kept: Kept, message: Message, lane: str) -> Receipt:
+        """Keep a part; what the client is told is its name in the outbox."""
+        key = name()
+        await kept.keep(attrs.evolve(message, key=key, lane=lane or None))
+        return Receipt(key)
 
     def _tell(self, error: SESLimitError) -> None:
         """Say in the log what its owner has to hear of, once a minute where it is the same for every message."""

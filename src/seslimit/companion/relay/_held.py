@@ -38,6 +38,8 @@ class HeldTransaction:
     _orphans: set[HeldTransaction]
     since: float
     _hold: float
+    lane: str = attrs.field(default="", init=False)
+    """The name of the lane that it waits in."""
     repeated: bool = attrs.field(default=False, init=False)
     """Whether the same transaction has come once more meanwhile: then it has gone."""
     accepted: dict[str, str] = attrs.field(factory=dict, init=False)
@@ -97,7 +99,7 @@ class HeldTransaction:
         while True:
             self._message = message
             try:
-                receipt = await self._sender.send(message)
+                receipt = await self._sender.send(message, lane=self.lane)
             except (QuotaExceeded, AccountBlocked, EndpointUnreachable):
                 if not self._may_be_held():
                     raise

@@ -4,7 +4,7 @@ The relay: an SMTP server in front of SES, for programs that speak SMTP and cann
 Puts together where clients arrive (`_acceptor`), what is said (`_session`) and how a message gets to SES
 (`_handover`).
 
-Invariant: a message is answered 250 after SES has accepted it, and never before.
+Invariant: a message is answered 250 after SES has accepted it, or, with an outbox, when it is durable; never before.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from types import TracebackType
 
 from seslimit import Limiter, RetryPolicy, Sender, State, Transport
 
+from .._kept import PATIENT, Kept, Outbox, told
 from .._listener import Listener
 from ._acceptor import Acceptor
 from ._handover import Counts, Handover
@@ -62,6 +63,8 @@ class Relay:
         limiter: the account's limiter; a new one that finds the rate when left out.
         retry: the retry policy, `POLICY` when left out; what it waits for, the client waits for.
         hooks: hear every event of the relay's sender.
+        outbox: where messages are kept, so that they are answered as soon as they are durable, and sent from there; it
+            is opened and closed by its owner. `retry` is `PATIENT` then, when left out.
     """
 
     def __init__(
@@ -70,20 +73,25 @@ class Relay:
         options: RelayOptions,
         *,
         limiter: Limiter | None = None,
-        retry: RetryPolicy = POLICY,
+        retry: RetryPolicy | None = None,
         hooks: Iterable[Listener] = (),
+        outbox: Outbox | None = None,
     ) -> None:
         self.options = options
         self.limiter = limiter or Limiter()
+        for name, priority in options.lanes.items():
+            self.limiter.lane(name, priority=priority)
         self.counts = Counts()
         """What became of the messages so far."""
         self._sender = Sender(
             transport,
             limiter=self.limiter,
-            retry=retry,
-            hooks=[self.counts, *hooks],
+            retry=retry or (POLICY if outbox is None else PATIENT),
+            hooks=[self.counts, *hooks, *([] if outbox is None else [told])],
+            outbox=outbox,
             max_in_flight=options.max_pending,
         )
+        self._kept = None if outbox is None else Kept(outbox, self._sender)
         self._sessions: Sessions | None = None
         self._acceptor: Acceptor | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -139,15 +147,17 @@ class Relay:
             ConfigurationError: the address is taken, or the certificate cannot be used. The transport is then closed.
         """
         try:
-            sessions = Sessions(
-                self.options, self.options.tls_context(), Handover(self._sender, self.counts, self.options.hold)
-            )
+            lanes = frozenset(self.options.lanes)
+            handover = Handover(self._sender, self.counts, self.options.hold, lanes, self._kept)
+            sessions = Sessions(self.options, self.options.tls_context(), handover)
             acceptor = Acceptor(sessions)
             await acceptor.open(self.options.listen, listening)
         except BaseException:
             await self._sender.aclose()
             raise
         self._sessions, self._acceptor = sessions, acceptor
+        if self._kept is not None:
+            self._kept.open()
         self._asking = asyncio.create_task(self._sender.open())
 
     async def aclose(self, deadline: float = 10.0) -> None:
@@ -182,6 +192,8 @@ class Relay:
             await sessions.contents_ended()
             await sessions.handover.ended(max(0.0, until - asyncio.get_running_loop().time()))
             sessions.handover.dismiss()
+            if self._kept is not None:
+                await self._kept.aclose(min(deadline, LAST_ATTEMPTS))
             await self._sender.aclose(min(deadline, LAST_ATTEMPTS))
             await _last_words(sessions)
         finally:

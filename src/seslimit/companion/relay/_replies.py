@@ -25,6 +25,7 @@ from seslimit import (
     SendFailed,
     SESLimitError,
 )
+from seslimit.outbox import JournalError
 
 MAX_LINE = 510
 """Bytes of a reply without its CRLF. Source: RFC 5321, 4.5.3.1.5."""
@@ -124,6 +125,8 @@ def for_error(error: SESLimitError, now: datetime) -> str:
     match error:
         case InvalidMessage():
             reply = f"554 5.6.0 {error}"
+        case JournalError():
+            reply = f"451 4.3.0 The outbox cannot be written, the message was not taken: {error.reply}"
         case QuotaExceeded():
             until = now + timedelta(seconds=error.retry_after)
             reply = f"452 4.3.1 Daily sending quota used up until {until:%Y-%m-%d %H:%M:%S} UTC or later: {error.reply}"

@@ -44,6 +44,8 @@ class RelaySession(RelayConnection):
     def __init__(self, sessions: Sessions, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(sessions, loop)
         self._dialogue = Dialogue(sessions.options, sessions.tls_context is not None)
+        self._lane = ""
+        """The lane that its login names."""
         self._awaits_command = False
         self._mail_data: MailData | None = None
         """The message whose content is taken in where it arrives."""
@@ -255,6 +257,10 @@ class RelaySession(RelayConnection):
 
     def _is_right(self, given: Credentials) -> bool:
         user, password = ((word or "").encode() for word in (self._options.user, self._options.password))
+        name, plus, lane = given.user.rpartition(b"+")
+        if plus and given.user != user and lane.decode("ascii", "replace") in self._options.lanes:
+            given = given._replace(user=name)
+            self._lane = lane.decode("ascii")
         return hmac.compare_digest(given.user, user) & hmac.compare_digest(given.password, password)
 
     async def _data(self, argument: str) -> None:
@@ -277,6 +283,7 @@ class RelaySession(RelayConnection):
 
     async def _hand_over(self, transaction: Transaction, content: bytes) -> str:
         self._held = held = self._sessions.handover.begin()
+        held.lane = self._lane
         if self._sessions.stopping:
             held.finish()
             self._last_words = self._last_words or STOPPING
