@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -21,6 +23,7 @@ from seslimit.testing import APIRules, Fault, Simulator, SMTPRules
 from .companion_process import Companion, activated
 from .listmonk_double import Campaign, MailPool, Postback, Result, subscribers
 
+SENDING: Final = "SELECT count(*) FROM seslimit_messages WHERE state = 'sending'"
 ROOT_URL: Final = "https://lists.example.net"
 QUOTA: Final = "454 Throttling failure: Daily message quota exceeded."
 LOGIN: Final = "535 Authentication Credentials Invalid"
@@ -191,13 +194,6 @@ async def restart(play: Stage, seconds: float) -> None:
     await play.start()
 
 
-async def killed(play: Stage, seconds: float) -> None:
-    """The companion is ended by force, and started again later."""
-    await play.end(signal.SIGKILL)
-    await asyncio.sleep(seconds)
-    await play.start()
-
-
 HAPPENINGS: Final[dict[str, Happening]] = {
     "service down": down,
     "quota used up": refused("dot", QUOTA),
@@ -250,19 +246,41 @@ async def after_a_rest(play: Stage, happening: Happening, seconds: float, count:
     return attrs.evolve(found, doubled=found.doubled - before)
 
 
-async def killed_often(play: Stage, times: int, count: int) -> Ended:
+@attrs.frozen
+class Killed:
+    """
+    How a campaign ended whose companion was killed.
+
+    Args:
+        ended: as every campaign.
+        unanswered: messages that listmonk had no answer for.
+        in_flight: messages that were being sent when it was killed, by the outbox; all kills together.
+    """
+
+    ended: Ended
+    unanswered: int
+    in_flight: int
+
+
+async def killed_often(play: Stage, outbox: Path, times: int, count: int) -> Killed:
     """
     A companion with an outbox is killed so many times in the middle of a campaign, and started again at once.
 
     The campaign has ended when everything that was answered is accepted.
     """
     running = asyncio.create_task(play.campaign(count, retries=60))
+    in_flight = 0
     for number in range(times):
         await play.accepted((number + 1) * count // (times + 2))
-        await killed(play, 0.0)
+        await play.end(signal.SIGKILL)
+        with contextlib.closing(sqlite3.connect(outbox)) as connection:
+            in_flight += connection.execute(
+                "SELECT count(*) FROM seslimit_messages WHERE state = 'sending'"
+            ).fetchone()[0]
+        await play.start()
     result = await running
     before = -1
     while len(play.copies) != before or len(play.copies) < result.sent:
         before = len(play.copies)
         await asyncio.sleep(3.0)
-    return ended(play, result, count)
+    return Killed(ended(play, result, count), count - result.sent, in_flight)

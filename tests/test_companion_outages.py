@@ -40,7 +40,7 @@ async def test_the_double_goes_on_behind_its_checkpoint() -> None:
     paused = await campaign.run(subscribers(12), push)
     assert (paused.status, paused.checkpoint) == ("paused", 2)
     resumed = await campaign.resume(subscribers(12), push, paused)
-    assert posted[-9:] == list(range(3, 12))
+    assert posted == [*range(8), *range(3, 8)]
     assert resumed.status == "paused"
 
 
