@@ -22,8 +22,10 @@ import attrs
 import pytest
 from botocore.loaders import JSONFileLoader
 
-from seslimit import AccountBlocked, ConfigurationError, Limiter, Message, Sender
+from seslimit import AccountBlocked, ConfigurationError, Limiter, Message, Sender, transport_from_url
 from seslimit.cli._commands import run
+from seslimit.companion.listmonk import ListmonkMessenger, ListmonkOptions
+from seslimit.companion.relay import Relay, RelayOptions
 from seslimit.testing import APIReply, APIRules, Fault, Simulator
 from seslimit.transports.ses import SESTransport
 from tests.command_line import written_list
@@ -53,6 +55,7 @@ class SetUp:
         words: part of the sentence.
         refuses: what the service says to it; None where it is never asked.
         url: of the transport, where it is not a simulator's.
+        said_at_start: what a companion says where the question for the quota fails in other words.
     """
 
     words: str
@@ -60,6 +63,7 @@ class SetUp:
     environment: dict[str, str] = attrs.field(factory=dict)
     refuses: APIReply | None = None
     url: str | None = None
+    said_at_start: str = "\0"
 
 
 SET_UPS = {
@@ -102,12 +106,17 @@ SET_UPS = {
     "newline in the access key": SetUp("access key id", environment={**KEY, "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7\n"}),
     "newline in the secret": SetUp("secret access key", environment={**KEY, "AWS_SECRET_ACCESS_KEY": SECRET + "\n"}),
     "newline in the token": SetUp("session token", environment={**KEY, "AWS_SESSION_TOKEN": TOKEN + "\r\n"}),
-    "region that is none": SetUp("region", environment=KEY, url="ses://eu-wst-1"),
+    "region that is none": SetUp("region", environment=KEY, url="ses://eu-wst-1", said_at_start="eu-wst-1"),
+    "region of an SMTP host that is none": SetUp(
+        "eu-wst-1",
+        url="smtp://user:password@email-smtp.eu-wst-1.amazonaws.com:587",
+    ),
     "no region": SetUp("AWS_DEFAULT_REGION", environment=KEY, url="ses://"),
     "authorities that are not there": SetUp(
         "AWS_CA_BUNDLE",
         environment={**KEY, "AWS_CA_BUNDLE": "/nowhere"},
         url="ses://us-east-1?endpoint_url=https://127.0.0.1:{port}",
+        said_at_start="No such file or directory",
     ),
     "expired token": SetUp(
         "expired", environment=KEY, refuses=APIReply(403, "ExpiredTokenException", "Token has expired")
@@ -143,7 +152,7 @@ def set_up(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name, value in chosen.environment.items():
         monkeypatch.setenv(name, value)
-    if chosen.url == "ses://eu-wst-1":
+    if chosen.url is not None and "eu-wst-1" in chosen.url:
         monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
     return chosen
 
@@ -183,6 +192,46 @@ def test_a_broken_set_up_is_one_sentence(
         assert set_up.refuses is not None or "refused the login" not in said
     else:
         assert sum(line.startswith("wrong") for line in said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["relay", "listmonk"])
+async def test_a_companion_says_it_when_it_starts(
+    command: str, set_up: SetUp, ses_simulator: Callable[..., Simulator], caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    In one warning, before any message is at stake; a server goes on, since what is wrong may be put right.
+
+    Over SMTP there is no question to ask, and the first message says it.
+    """
+    url = url_of(set_up, ses_simulator)
+    server = await started(command, url)
+    said: list[str] = []
+    try:
+        async with asyncio.timeout(AT_ONCE):
+            while not (said or url.startswith("smtp:")):
+                await asyncio.sleep(0.01)
+                said = [each.getMessage() for each in caplog.records if each.name.startswith("seslimit")]
+    finally:
+        await server.aclose()
+    assert len(said) == (not url.startswith("smtp:"))
+    for line in said:
+        assert set_up.words in line or set_up.said_at_start in line
+        for hidden in ("Traceback", SECRET, TOKEN):
+            assert hidden not in line
+
+
+async def started(command: str, url: str) -> Relay | ListmonkMessenger:
+    """A companion in front of this service, on a socket that takes no look-up of names."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    server: Relay | ListmonkMessenger
+    if command == "relay":
+        server = Relay(transport_from_url(url), RelayOptions(listen="127.0.0.1:0"))
+    else:
+        options = ListmonkOptions(listen="127.0.0.1:0", root_url="https://lists.example.net")
+        server = ListmonkMessenger(transport_from_url(url), options)
+    await server.open(listening)
+    return server
 
 
 def test_no_traceback_of_others(tmp_path: Path, ses_simulator: Callable[..., Simulator]) -> None:

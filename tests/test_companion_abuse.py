@@ -19,6 +19,7 @@ from seslimit.companion import _logins
 from seslimit.companion._clients import Clients, network
 from seslimit.companion._logins import LINES, LONGEST, TELL_EVERY, WAIT, FailedLogins
 from seslimit.companion.listmonk import ListmonkMessenger, ListmonkOptions
+from tests.faults.relay_fuzz import stalls
 from tests.listmonk_double import as_go, subscribers, transactional_payload
 from tests.relaying import Client, Service, client_of, relay_to, stuffed, until
 
@@ -321,3 +322,13 @@ async def test_hundreds_of_clients_at_once_are_all_greeted_at_once() -> None:
         assert {each[:3] for each in greetings} == {b"220"}
         assert time.monotonic() - began < 10.0
         await until(lambda: relay.connections == 0)
+
+
+async def test_no_mutated_conversation_holds_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every one is answered or ended; `python -m tests.faults.relay_fuzz` holds more of them."""
+    monkeypatch.setattr(_logins, "WAIT", 0.0)
+    monkeypatch.setattr(_logins, "LONGEST", 1e9)
+    ends, longest, _ = await stalls(300)
+    assert ends["places kept"] == 0
+    assert ends["accepted"] > 50
+    assert longest < 1.0

@@ -200,6 +200,8 @@ async def test_a_nul_byte_is_refused() -> None:
         ("MAIL FROM:<>", "550 5.1.7 SES takes no message without a return address"),
         ("MAIL FROM:<news@example.org> SMTPUTF8", "550 5.6.7 SES takes ASCII addresses only"),
         ("MAIL FROM:<nëws@example.org>", "553 5.6.7 SES takes ASCII addresses only"),
+        ("MAIL FROM:<nëws@bücher.example>", "553 5.6.7 SES takes ASCII addresses only"),
+        ("MAIL FROM:<news@bücher.example> BÖDY=8BITMIME", "553 5.6.7 SES takes ASCII addresses only"),
         ("MAIL FROM:<news@example.org> SIZE=99999999999", "552 5.3.4 The message is longer than"),
         ("MAIL FROM:<news@example.org> SIZE=many", "555 5.5.4"),
         ("MAIL FROM:<news@example.org> BODY=BINARYMIME", "555 5.5.4"),
@@ -592,3 +594,26 @@ async def test_an_attempt_under_way_is_not_given_up_for_the_time() -> None:
         await asyncio.sleep(0.3)
         service.gate.set()
         assert (await client.reply()).startswith("250")
+
+
+async def test_a_domain_beyond_ascii_is_written_in_punycode(caplog: pytest.LogCaptureFixture) -> None:
+    """In return address and recipients, by IDNA 2008, where "ß" stays itself (RFC 5891); the log says so once."""
+    service = Service()
+    async with session(service) as client:
+        for _ in range(2):
+            assert (await client.send(recipients=["leser@straße.example", "ada@example.net"])).startswith("250")
+        assert (await client.say("MAIL FROM:<news@bücher.example>")).startswith("250")
+        assert (await client.say("RCPT TO:<b@example.net>")).startswith("250")
+        await client.say("DATA")
+        client.write(stuffed(CONTENT))
+        assert (await client.reply()).startswith("250")
+    assert service.accepted[0].recipients == ("leser@xn--strae-oqa.example", "ada@example.net")
+    assert service.accepted[-1].mail_from == "news@xn--bcher-kva.example"
+    assert sum("straße.example" in line for line in caplog.messages) == 1
+
+
+async def test_an_address_that_is_no_utf8() -> None:
+    """It is said so; what it was meant to be is not guessed."""
+    async with session(Service()) as client:
+        assert (await client.say(b"MAIL FROM:<news@b\xfccher.example>")).startswith("553 5.6.7 The address is neither")
+        assert (await client.send()).startswith("250")

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import attrs
 
-from ._envelope import forward_path, reverse_path
+from ._envelope import forward_path, in_ascii, reverse_path
 from ._options import RelayOptions
 from ._replies import Refused
 
@@ -58,6 +58,8 @@ class Transaction:
     size: int | None
     dropped: frozenset[str]
     recipients: list[str] = attrs.field(factory=list, init=False)
+    converted: set[str] = attrs.field(factory=set, init=False)
+    """Domains that were written in Punycode, as they were."""
 
 
 class Command(NamedTuple):
@@ -146,12 +148,22 @@ class Dialogue:
             raise Refused("530 5.7.0 Must issue a STARTTLS command first")
         if name in _IDLE:
             self.idle_commands += 1
-        if name in _WITH_ADDRESS and not rest.isascii():
-            raise Refused("553 5.6.7 SES takes ASCII addresses only: write domains in Punycode (xn--)")
+        if name in _WITH_ADDRESS and answer is not None and not rest.isascii():
+            return self._answer_in_ascii(answer, rest)
         # Whatever else is said in other letters, a host name for one (Windows sends what the machine is called), is
         # nothing that goes anywhere.
         argument = rest.decode("ascii", "replace").strip()
         return Command(name, argument) if answer is None else answer(argument)
+
+    def _answer_in_ascii(self, answer: Callable[[str], str], argument: bytes) -> str:
+        try:
+            written = in_ascii(argument.decode("utf-8").strip())
+        except UnicodeDecodeError:
+            raise Refused("553 5.6.7 The address is neither ASCII nor UTF-8") from None
+        reply = answer(written.argument)
+        if self.transaction is not None:
+            self.transaction.converted.add(written.domain)
+        return reply
 
     def begin_content(self, argument: str) -> Transaction:
         """

@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 from seslimit import InvalidMessage, check_address
 
+from .._domain import in_punycode
 from ._replies import Refused
 
 _PATH = re.compile(r'\s*<((?:"(?:\\.|[^"\\])*"@)?[^<>\s"]*)>(?:\s(.*))?', re.DOTALL)
+_BRACKETED = re.compile(r"<([^<>]*)>")
 _ORDINARY = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,200}[A-Za-z0-9])?")
 """Addresses that are good without a closer look, as nearly all are."""
 _BODIES = ("BODY=7BIT", "BODY=8BITMIME")
@@ -25,6 +27,19 @@ _SIZE_DIGITS = 20
 _REPORTS = {"RET", "ENVID", "NOTIFY", "ORCPT"}
 """Parameters that ask for delivery status notifications (RFC 3461, 4). PHPMailer, smtplib and aiosmtplib send them
 though nobody offered it; SES reports in its own way, whatever is asked for."""
+
+
+class Written(NamedTuple):
+    """
+    An argument in ASCII.
+
+    Args:
+        argument: the argument.
+        domain: the domain that was written in Punycode, as it was.
+    """
+
+    argument: str
+    domain: str
 
 
 class ReversePath(NamedTuple):
@@ -93,6 +108,27 @@ def forward_path(argument: str) -> ForwardPath:
         except InvalidMessage as error:
             raise Refused(f"550 5.1.3 {error}") from None
     return ForwardPath(address, dropped)
+
+
+def in_ascii(argument: str) -> Written:
+    """
+    An argument of MAIL or RCPT whose address is not ASCII, with its domain in Punycode.
+
+    Raises:
+        Refused: that does not make it ASCII.
+    """
+    domains = []
+
+    def written(found: re.Match[str]) -> str:
+        domains.append(found[1].rpartition("@")[2])
+        return f"<{in_punycode(found[1])}>"
+
+    text = _BRACKETED.sub(written, argument, count=1)
+    if not text.isascii():
+        raise Refused(
+            "553 5.6.7 SES takes ASCII addresses only: a domain is written in Punycode, a local part cannot be"
+        )
+    return Written(text, domains[0])
 
 
 def too_long(max_size: int) -> Refused:

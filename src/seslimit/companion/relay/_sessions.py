@@ -46,6 +46,9 @@ BEHIND = 2.0
 SLOWEST = 16 * 1024
 """Bytes/s that a content comes at: below that, it is behind."""
 
+MAX_CONVERTED = 100
+"""Domains written in Punycode that the log has."""
+
 TOLERATED = 0.1
 """Part of the places that contents may have which are behind."""
 
@@ -125,6 +128,9 @@ class Sessions:
     _told: frozenset[str] = attrs.field(default=frozenset(), init=False)
     """Parameters that were dropped, and are in the log."""
 
+    _converted: set[str] = attrs.field(factory=set, init=False)
+    """Domains that were written in Punycode, and are in the log."""
+
     def __attrs_post_init__(self) -> None:
         self.storage = Storage(self.options.max_pending, self.options.max_size, self.relieve)
         self.clients = Clients(self.options.max_connections)
@@ -139,6 +145,9 @@ class Sessions:
                 "is dropped",
                 ", ".join(sorted(transaction.dropped)),
             )
+        for domain in sorted(transaction.converted - self._converted)[: MAX_CONVERTED - len(self._converted)]:
+            self._converted.add(domain)
+            logger.warning("the domain %r is written in Punycode for SES, which takes ASCII alone", domain[:253])
         return MailData(transaction, self.storage.place(transaction.size), self.options.max_size)
 
     def arrived(self, session: OpenSession) -> None:

@@ -11,16 +11,18 @@ password.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 
 import attrs
 
-from ..._model.errors import TransportError
+from ..._model.errors import ConfigurationError, TransportError, printable
 from ..._model.outcome import Door, Outcome, Reply, Stage
 from .._refusal import reason_of, refusal
 from .._secret import encoded
 from ._options import SMTPOptions, plain, untrusting_context
+from ._regions import misspelt_region
 from ._replies import BareLineFeed, BrokenConversation, SMTPReplies, SMTPReply
 
 PROBE = 5.0
@@ -79,6 +81,7 @@ async def open_connection(
 
     Raises:
         TransportError: there is no connection, no TLS or no login.
+        ConfigurationError: the host is SES's in a region that there is not.
 
     Cancelling:
         the connection is dropped.
@@ -94,6 +97,12 @@ async def open_connection(
     except BareLineFeed:
         failure = opening.blocked("ends its lines with a bare LF, not with CRLF as RFC 5321 (2.3.8) has it")
     except (OSError, ValueError) as error:
+        region = misspelt_region(options.host) if isinstance(error, socket.gaierror) else None
+        if region is not None:
+            raise ConfigurationError(
+                f"there is no SES in the region {printable(region)}: write for example "
+                "email-smtp.eu-west-1.amazonaws.com."
+            ) from error
         if opening.was_not_greeted and isinstance(error, TimeoutError) and await _begins_with_tls(options):
             failure = opening.blocked("begins with TLS, without STARTTLS: write smtps:// for smtp://")
         else:
