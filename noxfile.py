@@ -114,6 +114,15 @@ def build(session: nox.Session) -> None:
 
 
 @nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities among what is installed with every extra, and a list of it all; asks a service for them."""
+    _install(session, f".[{EXTRAS}]")
+    session.install("pip-audit")
+    session.run("pip-audit", "--strict", "--skip-editable", "--progress-spinner", "off")
+    session.run("pip-audit", "--format", "cyclonedx-json", "--output", "sbom.json", "--progress-spinner", "off")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Seslimit beside boto3, aiolimiter + backoff + aiosmtplib and django-ses; writes the docs' table and plot."""
     _install(session, "-e", f".[{EXTRAS}]", *_group("bench"))
