@@ -9,6 +9,7 @@ import math
 import random
 from typing import Any
 
+import attrs
 import pytest
 from benchmarks.reputation import false_holds, reached
 from hypothesis import given
@@ -245,6 +246,20 @@ def test_a_campaign_is_named_by_tag_or_header() -> None:
     assert campaign_of(Message("a@example.org", ["b@example.net"], content.replace(b"X-Listmonk", b"X-Other"))) == (
         "News <news.example.org>"
     )
+
+
+@on_virtual_time
+async def test_without_a_campaign_a_lane_is_held() -> None:
+    """The events do not know it; the id of the message does."""
+    guard = ReputationGuard(Limiter(100.0))
+    for number in range(300):
+        one = attrs.evolve(message(None, number), lane="offers")
+        guard.on_event(Report(one, Outcome.ACCEPTED, receipt=Receipt(f"m-None-{number}")))
+        if number % 5 == 0:
+            await guard.hear(bounce(None, number))
+    with pytest.raises(CampaignHeld, match="campaign offers"):
+        guard.check(attrs.evolve(message(None, 1), lane="offers"))
+    guard.check(message(None, 1))
 
 
 @on_virtual_time

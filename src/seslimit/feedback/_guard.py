@@ -59,7 +59,7 @@ _ON_LIST = "OnAccountSuppressionList"
 
 
 def campaign_of(message: Message) -> str | None:
-    """The campaign that a message's headers name; None for none."""
+    """The campaign that a message's headers name, or else its lane; None for neither."""
     if isinstance(message.content, bytes):
         head = message.content.partition(b"\r\n\r\n")[0]
         found = {name.lower().decode(): value.decode("utf-8", "replace") for name, value in _HEADER.findall(head)}
@@ -68,9 +68,8 @@ def campaign_of(message: Message) -> str | None:
         found = {name.lower(): str(message.content[name]) for name in names if name in message.content}
     if tag := _TAG.search(found.get("x-ses-message-tags", "")):
         return tag[1]
-    return next(
-        (" ".join(found[name.lower()].split()) for name in HEADERS if found.get(name.lower(), "").strip()), None
-    )
+    named = (" ".join(found[name.lower()].split()) for name in HEADERS if found.get(name.lower(), "").strip())
+    return next(named, message.lane)
 
 
 def campaign_in(mail: MailInfo) -> str | None:
