@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -335,6 +336,27 @@ async def test_what_ses_adds_later_is_seen(monkeypatch: pytest.MonkeyPatch) -> N
                 await asyncio.sleep(0.01)
         assert "StartDate=" in api.requests[-1]
         await listed.aclose()
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_a_look_that_fails_later_is_logged_and_the_list_stays(caplog: pytest.LogCaptureFixture) -> None:
+    """For an hour; then it is not believed any more."""
+    async with suppression_api(ada="BOUNCE") as api:
+        listed = AccountSuppression(AccountSuppression.from_url(api.url)._transport, refresh=0.0)
+        await listed.suppressed(["ada@example.net"])
+        api.refuse = [403]
+        async with asyncio.timeout(10):
+            while not caplog.messages:
+                assert await listed.suppressed(["ada@example.net"]) == {"ada@example.net": "bounce"}
+                await asyncio.sleep(0.01)
+        assert "the account's suppression list cannot be read" in caplog.messages[0]
+        api.refuse = [403] * 3
+        listed._read_at = asyncio.get_running_loop().time() - account.STALE
+        with pytest.raises(SuppressionUnavailable):
+            await listed.suppressed(["ada@example.net"])
+        await listed.aclose()
+    gc.collect()
+    assert not [message for message in caplog.messages if "never retrieved" in message]
 
 
 # The command line

@@ -97,12 +97,13 @@ class AccountSuppression:
         """
         now = asyncio.get_running_loop().time()
         if self._read_at is None:
-            await self._look()
+            # One who is cancelled does not end it for the others.
+            await asyncio.shield(self._look())
         elif now - self._read_at >= self._refresh:
             # Messages need not wait for it; but for those of a list that is too old.
             looking = self._look()
             if now - self._read_at >= STALE:
-                await looking
+                await asyncio.shield(looking)
         found = ((address, self._entries.get(normalised(address))) for address in addresses)
         return {address: entry.reason for address, entry in found if entry is not None}
 
@@ -151,12 +152,12 @@ class AccountSuppression:
             await asyncio.wait([self._reading])
         await self._transport.aclose()
 
-    def _look(self) -> asyncio.Future[None]:
-        """Read the list, once for all who ask meanwhile; one who is cancelled does not end it for the others."""
+    def _look(self) -> asyncio.Task[None]:
+        """Read the list, once for all who ask meanwhile."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
             self._reading.add_done_callback(_say)
-        return asyncio.shield(self._reading)
+        return self._reading
 
     async def _read(self) -> None:
         began, began_at = datetime.now(UTC), asyncio.get_running_loop().time()

@@ -16,6 +16,7 @@ import json
 import os
 import random
 import uuid
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 20
 """Posts under way at the same time."""
+
+TOLD: Final = 10_000
+"""Bounces and complaints that are kept for who wants to compare."""
 
 WAITS: Final = (0.2, 20.0)
 """Seconds before the first repetition of a post, and at most; doubled from one to the other."""
@@ -79,8 +83,8 @@ class Events:
     def __init__(self, rules: EventRules, seed: int = 0) -> None:
         self.rules = rules
         self.counts = EventCounts()
-        self.told: list[dict[str, Any]] = []
-        """The bounces and complaints so far, each once, as documents."""
+        self.told: deque[dict[str, Any]] = deque(maxlen=TOLD)
+        """The last bounces and complaints, each once, as documents."""
         self._aftermath = Aftermath(rules, seed)
         self._chance = random.Random(seed + 1)
         self._due: asyncio.PriorityQueue[tuple[float, int, int, str]] = asyncio.PriorityQueue()
