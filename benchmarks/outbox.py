@@ -21,16 +21,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from tests.postgres_instance import PostgresServer
 
-from seslimit import Attempt, Limiter, Message, Outcome, Receipt, Report, Sender
+from seslimit import Attempt, Limiter, Message, Outcome, Receipt, Report, Sender, transport_from_url
 from seslimit.outbox import Filter, JournalUnavailable, Outbox, Queued, State
-from seslimit.testing import FakeTransport
+
+from .sink_process import Sink, sinking
 
 T = TypeVar("T")
 
@@ -117,41 +118,38 @@ async def speed(directory: Path, count: int) -> None:
                 print(f"{name}: {added:,.0f} messages/s added, {rate:,.0f}/s claimed, begun and ended")
 
 
-SECONDS = 0.02
-"""How long an attempt takes: the fastest answer that SES gives."""
-
-
 async def sender(directory: Path, count: int) -> None:
-    """A whole sender, with and without an outbox, in turns; nothing limits it but itself."""
-    print(f"a Sender with {IN_FLIGHT * 4} in flight, attempts of {SECONDS * 1000:.0f} ms")
-    ratios = []
-    for turn in range(3):
-        without = await _sender_rate(count, None)
-        path = directory / f"sender-{turn}.db"
-        with_it = await _sender_rate(count, path)
-        ratios.append(with_it / without)
-        print(f"without {without:,.0f} messages/s; with, added and sent {with_it:,.0f}/s: {with_it / without:.2f}")
-    print(f"with to without, median: {statistics.median(ratios):.2f}")
+    """A whole sender over SMTP to a server that takes everything, with and without an outbox, in turns."""
+    print(f"a Sender with {IN_FLIGHT} in flight over SMTP; with an outbox, to add is part of it")
+    ratios: list[float] = []
+    costs: list[float] = []
+    with sinking() as sink:
+        for turn in range(5):
+            without, cost_without = await _sender_rate(sink, count, None)
+            with_it, cost_with = await _sender_rate(sink, count, directory / f"sender-{turn}.db")
+            ratios.append(with_it / without)
+            costs.append(cost_without / cost_with)
+            print(
+                f"without {without:,.0f} messages/s ({cost_without * 1000:.2f} ms of processor each), "
+                f"with {with_it:,.0f}/s ({cost_with * 1000:.2f} ms): {ratios[-1]:.2f}"
+            )
+    print(f"rate with to without, median: {statistics.median(ratios):.2f}; by processor {statistics.median(costs):.2f}")
 
 
-async def _sender_rate(count: int, path: Path | None) -> float:
-    async def answer(_: Message) -> None:
-        await asyncio.sleep(SECONDS)
-
+async def _sender_rate(sink: Sink, count: int, path: Path | None) -> tuple[float, float]:
+    """Messages/s, and seconds of this process's processor a message."""
     outbox = None if path is None else Outbox(path)
-    limiter = Limiter(rate=100_000, max_rate=100_000)
-    transport = FakeTransport(answer)
-    messages: Iterable[Message] = map(message, range(count))
-    begun = time.perf_counter()
-    accepted = 0
-    async with Sender(transport, limiter=limiter, outbox=outbox, max_in_flight=IN_FLIGHT * 4) as sending:
-        async for report in sending.send_many(messages):
+    transport = transport_from_url(f"{sink.smtp_url}&max_connections={IN_FLIGHT}&max_messages_per_connection=1000")
+    begun, used, accepted = time.perf_counter(), time.process_time(), 0
+    limiter = Limiter(rate=1e6)
+    async with Sender(transport, limiter=limiter, outbox=outbox, max_in_flight=IN_FLIGHT) as sending:
+        async for report in sending.send_many(map(message, range(count))):
             accepted += report.outcome is Outcome.ACCEPTED
-    seconds = time.perf_counter() - begun
+    assert accepted == count
+    measured = count / (time.perf_counter() - begun), (time.process_time() - used) / count
     if outbox is not None:
         await outbox.aclose()
-    assert accepted == count
-    return count / seconds
+    return measured
 
 
 async def workers(count: int) -> None:
@@ -238,7 +236,7 @@ def killed_child(path: Path, after: float) -> tuple[set[str], set[str]]:
 async def kills(directory: Path, count: int) -> None:
     """A process that is killed 200 times at random moments."""
     path = directory / "kills.db"
-    messages = count * 60
+    messages = count * 40
     async with Outbox(path) as outbox:
         await fill(outbox, messages)
     randomly = random.Random(1)
@@ -331,7 +329,7 @@ async def drained(url: str) -> None:
 
 PARTS: dict[str, tuple[int, Callable[[Path, int], Coroutine[None, None, None]]]] = {
     "speed": (20_000, speed),
-    "sender": (10_000, sender),
+    "sender": (5_000, sender),
     "workers": (20_000, lambda _, count: workers(count)),
     "kills": (200, kills),
     "locked": (30, locked),

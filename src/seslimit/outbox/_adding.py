@@ -7,6 +7,7 @@ Invariants: all of an addition is there or nothing; what is there already is nev
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any
 
 import attrs
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 
 from .._model.journal import KeyReused
 from . import _forms
-from ._rows import MOST_AT_ONCE, chunks, insert_into
+from ._rows import MOST_AT_ONCE, chunks, each, insert_into
 from ._schema import contents, messages
 from ._values import Prepared, State
 
@@ -116,37 +117,48 @@ def add(connection: sa.Connection, additions: Sequence[Addition]) -> list[int | 
     return results
 
 
+_INSERT = sa.insert(messages)
+
+
 def _insert_messages(connection: sa.Connection, chosen: list[tuple[Addition, Prepared]]) -> None:
-    dialect = connection.dialect.name
     stored = _insert_contents(connection, chosen)
-    insert = insert_into(dialect, messages).on_conflict_do_nothing(index_elements=["name"]).returning(_m.name)
-    for begin in range(0, len(chosen), MOST_AT_ONCE):
-        rows = [addition.row(new, stored[new.digest]) for addition, new in chosen[begin : begin + MOST_AT_ONCE]]
-        if len(connection.execute(insert, rows).all()) != len(rows):
+    rows = [addition.row(new, stored[new.digest]) for addition, new in chosen]
+    if connection.dialect.name == "sqlite":  # nobody else writes meanwhile
+        each(connection, _INSERT, rows)
+        return
+    insert = insert_into("postgresql", messages).on_conflict_do_nothing(index_elements=["name"]).returning(_m.name)
+    for begin in range(0, len(rows), MOST_AT_ONCE):
+        some = rows[begin : begin + MOST_AT_ONCE]
+        if len(connection.execute(insert, some).all()) != len(some):
             raise Overtaken
 
 
-def _insert_contents(connection: sa.Connection, chosen: list[tuple[Addition, Prepared]]) -> dict[bytes, int]:
+@cache
+def _insert_content(dialect: str) -> Any:
     # One that is there is locked even where it is not changed, so that nobody takes it away for not being used.
-    insert = insert_into(connection.dialect.name, contents)
-    insert = insert.on_conflict_do_update(
+    insert = insert_into(dialect, contents)
+    return insert.on_conflict_do_update(
         index_elements=["digest"],
         set_={"used_at": insert.excluded.used_at},
-        where=contents.c.used_at < insert.excluded.used_at - CONTENT_IN_USE / 2,
+        where=contents.c.used_at < insert.excluded.used_at - sa.literal_column(str(CONTENT_IN_USE / 2)),
     )
+
+
+_STORED = sa.select(contents.c.digest, contents.c.id).where(
+    contents.c.digest.in_(sa.bindparam("digests", expanding=True))
+)
+
+
+def _insert_contents(connection: sa.Connection, chosen: list[tuple[Addition, Prepared]]) -> dict[bytes, int]:
     distinct = {new.digest: (addition, new) for addition, new in chosen}
     rows = [
         {"digest": digest, "size": len(new.content), "used_at": addition.at, "content": new.content}
         for digest, (addition, new) in sorted(distinct.items())
     ]
-    for begin in range(0, len(rows), MOST_AT_ONCE):
-        connection.execute(insert, rows[begin : begin + MOST_AT_ONCE])
+    each(connection, _insert_content(connection.dialect.name), rows)
     stored = {}
-    select = sa.select(contents.c.digest, contents.c.id).where(
-        contents.c.digest.in_(sa.bindparam("digests", expanding=True))
-    )
     for chunk in chunks(list(distinct)):
-        stored.update({bytes(digest): id_ for digest, id_ in connection.execute(select, {"digests": chunk})})
+        stored.update({bytes(digest): id_ for digest, id_ in connection.execute(_STORED, {"digests": chunk})})
     return stored
 
 

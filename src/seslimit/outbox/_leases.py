@@ -184,7 +184,7 @@ class Leases:
             LeaseLost: it is not leased here any more.
         """
         held, id_ = self.of(queued), int(queued.id)
-        begun = attrs.evolve(held, begun=held.begun + 1)
+        begun = Held(held.begun + 1, held.not_before)
         await self.writer.write(self._begin, id_, committed=lambda _: self._held.__setitem__(id_, begun))
 
     async def settle(self, queued: Queued, columns: dict[str, Any], accepted: int = 0, *, keep: bool = False) -> None:
@@ -205,7 +205,7 @@ class Leases:
 
         def settled(_: object) -> None:
             if keep:
-                self._held[id_] = attrs.evolve(held, not_before=columns["not_before"])
+                self._held[id_] = Held(held.begun, columns["not_before"])
                 return
             self._held.pop(id_, None)
             if columns["state"] in WAITING:
