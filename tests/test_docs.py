@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -20,10 +21,13 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text()], ids=name)
-def test_the_python_blocks_of_a_page_run_and_what_they_define_is_called(page: Path) -> None:
+def test_the_python_blocks_of_a_page_run_and_what_they_define_is_called(page: Path, tmp_path: Path) -> None:
     """A block that is only defined says nothing: README's first lost nine tenths of a list. A warning is an error."""
     command = [sys.executable, "-W", "error", "-m", "tests.docs_runner", str(page)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    # Away from the repository, for the files that a page makes.
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path}
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
