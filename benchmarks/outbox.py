@@ -219,7 +219,7 @@ async def _watch_memory() -> None:
 
 def killed_child(path: Path, after: float) -> tuple[set[str], set[str]]:
     """Let a process drain the outbox until it is killed; what it handed over, and what it was told is on record."""
-    process = subprocess.Popen([sys.executable, str(CHILD), str(path), "2"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-P", str(CHILD), str(path), "2"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()
     time.sleep(after)

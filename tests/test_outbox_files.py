@@ -337,7 +337,7 @@ async def drained(path: Path) -> dict[object, Outcome | None]:
 
 def child(path: Path, *, kill_after: float) -> dict[str, set[int]]:
     """Let a process drain the outbox until it is killed; what it was told: claimed, begun, ended."""
-    process = subprocess.Popen([sys.executable, str(CHILD), str(path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-P", str(CHILD), str(path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     time.sleep(kill_after)
