@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -414,7 +415,7 @@ async def test_a_queue_that_goes_away_holds_the_sender_and_ends_nothing(
 
 async def test_killed_workers_lose_nothing_and_double_what_was_in_flight(sqs: str) -> None:
     """
-    Four workers, two of them ended by SIGKILL; `benchmarks/sqs_workers.py` has the figure, with 2,000 messages.
+    Four of `seslimit work --queue`, two of them ended by SIGKILL; `benchmarks/sqs_workers.py` takes 2,000 messages.
 
     SQS gives what they had to the others when its visibility time-out ends.
     """
@@ -425,8 +426,10 @@ async def test_killed_workers_lose_nothing_and_double_what_was_in_flight(sqs: st
         with Simulator(rate * 2).in_thread() as simulator:
             workers = [
                 await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "tests.sqs_worker"),
-                    *(f"{given.url}&visibility=3", simulator.smtp_url, str(rate / 4)),
+                    *(sys.executable, "-m", "seslimit", "work", "--queue", f"{given.url}&visibility=3"),
+                    *("--to", simulator.smtp_url, "--rate", str(rate / 4), "--max-rate", str(rate / 4), "--json"),
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.DEVNULL,
                 )
                 for _ in range(4)
             ]
@@ -450,3 +453,12 @@ async def test_killed_workers_lose_nothing_and_double_what_was_in_flight(sqs: st
             assert simulator.missing(map(str, range(count))) == []
             assert sum(simulator.duplicates().values()) <= 2 * in_flight
             assert simulator.counts.throttled == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--outbox", "mail.db", "--queue", "sqs://mail"]])
+def test_a_worker_works_on_one_thing(options: list[str]) -> None:
+    """An outbox or a queue; otherwise it is a sentence, and the status of wrong usage."""
+    command = [sys.executable, "-m", "seslimit", "work", "--to", "sim://", *options]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert "give --outbox FILE|URL, or --queue sqs://NAME" in ended.stderr

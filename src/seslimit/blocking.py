@@ -354,6 +354,7 @@ class Sender(_Bridge[_sending.Sender]):
         suppression: Suppresses | None = None,
         guard: Guards | None = None,
         outbox: Journal | str | None = None,
+        keep_daily: int = 0,
     ) -> None:
         if isinstance(limiter, _pacing.Limiter):
             raise ConfigurationError("limiter is asynchronous: give a Limiter of seslimit.blocking.")
@@ -368,6 +369,7 @@ class Sender(_Bridge[_sending.Sender]):
             max_in_flight=max_in_flight,
             suppression=suppression,
             guard=guard,
+            keep_daily=keep_daily,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._make()

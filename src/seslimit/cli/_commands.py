@@ -434,7 +434,8 @@ def listmonk(**options: Any) -> int:
 
 
 @seslimit.command()
-@click.option("--outbox", required=True, metavar="FILE|URL", help="A SQLite file, or postgresql://USER@HOST/DATABASE.")
+@click.option("--outbox", metavar="FILE|URL", help="A SQLite file, or postgresql://USER@HOST/DATABASE.")
+@click.option("--queue", metavar="URL", help="sqs://NAME?region=REGION, instead of --outbox: messages as JSON lines.")
 @click.option(
     "--to", required=True, metavar="URL", help="ses://REGION, smtp://USER:PASSWORD@HOST:587, smtps://, sim://"
 )
@@ -453,10 +454,11 @@ def listmonk(**options: Any) -> int:
 @_JSON
 def work(**options: Any) -> int:
     """
-    Send what is in an outbox, and what is put there, until Ctrl-C or SIGTERM.
+    Send what is in an outbox or a queue of SQS, and what is put there, until Ctrl-C or SIGTERM.
 
     Any number of workers may do so on one PostgreSQL database, on any number of machines; each message goes to one of
-    them, and what a worker that died had leased goes to the others.
+    them, and what a worker that died had leased goes to the others. So it is with a queue of SQS, whose messages are
+    what a line of a .jsonl is for send; what cannot be sent goes to the queue's own dead-letter queue.
 
     At the signal no new attempt is made, those under way are finished (at most 10 s), and the rest is given back. A
     second one ends at once.

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import attrs
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.console import Console
 from .._law.retry import RetryPolicy
 from .._model.allowance import Store
 from .._model.endings import SendingStopped
-from .._model.errors import printable
+from .._model.errors import ConfigurationError, printable
 from .._model.events import Event
 from .._model.journal import JournalError
 from .._model.report import Report
@@ -31,9 +31,6 @@ from ._tally import Tally
 from ._view import duration, per_second
 from ._web import observer, shown_live
 
-if TYPE_CHECKING:
-    from ..outbox import Outbox
-
 RECKONED = 30.0
 """Seconds between two looks at how much is left; counting a million messages takes a second."""
 
@@ -44,8 +41,9 @@ class WorkOptions:
     What `seslimit work` is asked to do.
 
     Args:
-        outbox: the outbox: a file, or a database's URL.
         to: the transport's URL.
+        outbox: the outbox: a file, or a database's URL; None for a queue.
+        queue: sqs:// URL of a queue; None for an outbox.
         rate: recipients/s to start with; None when unknown.
         max_rate: recipients/s that are never exceeded; None for no bound.
         shared: keeps the rate for other processes too; None for this one's alone.
@@ -56,8 +54,9 @@ class WorkOptions:
         as_json: whether the last line is one object, and nothing else is printed.
     """
 
-    outbox: str
     to: str = attrs.field(repr=False)
+    outbox: str | None = None
+    queue: str | None = None
     rate: float | None = None
     max_rate: float | None = None
     shared: Store | None = attrs.field(default=None, repr=False)
@@ -101,11 +100,12 @@ async def work(options: WorkOptions, console: Console) -> int:
     Raises:
         ConfigurationError, JournalError: the work could not begin.
     """
-    from ..outbox import Outbox
-
+    if (options.outbox is None) == (options.queue is None):
+        raise ConfigurationError("there is not one thing to work on: give --outbox FILE|URL, or --queue sqs://NAME.")
     tally, began_at, stopped = Work(), time.monotonic(), asyncio.Event()
     limiter = Limiter(options.rate, max_rate=options.max_rate, shared=options.shared)
-    title = f"{_shown(options.outbox)} to {shown(options.to)}"
+    source = options.queue or options.outbox or ""
+    title = f"{_shown(source)} to {shown(options.to)}"
     observers = observer(options.web, f"work: {title}")
     transport = transport_from_url(options.to)
     left = [""]
@@ -122,7 +122,7 @@ async def work(options: WorkOptions, console: Console) -> int:
     async with AsyncExitStack() as stack:
         suppression = await stack.enter_async_context(suppressing(options.suppress))
         stack.push_async_callback(limiter.aclose)
-        box = await stack.enter_async_context(Outbox(options.outbox))
+        box = await stack.enter_async_context(_source(options))
         sender = Sender(
             transport,
             limiter=limiter,
@@ -145,13 +145,15 @@ async def work(options: WorkOptions, console: Console) -> int:
             say(f"Sending what is in {title}; Ctrl-C ends it.")
         beside = {
             asyncio.create_task(serve(stopped, lambda: tally.told, None if quiet else tell, before=tally.told)),
-            asyncio.create_task(_reckon(box, limiter, left)),
+            asyncio.create_task(_reckon(box, limiter, left, forecasts=options.outbox is not None)),
         }
         try:
             if not stopped.is_set():
                 await sender.run()
         except SendingStopped as end:
-            status, error = ended_by(end, options.to, "what remains is in the outbox")
+            status, error = ended_by(
+                end, options.to, f"what remains is in the {'queue' if options.queue else 'outbox'}"
+            )
         finally:
             for task in beside:
                 task.cancel()
@@ -164,9 +166,16 @@ async def work(options: WorkOptions, console: Console) -> int:
     return status
 
 
-async def _reckon(box: Outbox, limiter: Limiter, left: list[str]) -> None:
-    """Reckon now and then what is left, and when it will be done."""
-    while True:
+def _source(options: WorkOptions) -> Any:
+    """What the messages are in."""
+    from ..outbox import Outbox, SQSQueue
+
+    return Outbox(options.outbox or "") if options.queue is None else SQSQueue(options.queue)
+
+
+async def _reckon(box: Any, limiter: Limiter, left: list[str], *, forecasts: bool) -> None:
+    """Reckon now and then what is left, and when it will be done; a queue does not know its messages' recipients."""
+    while forecasts:
         try:
             waiting, now = (await box.status()).open, time.time()
             used = await box.used_by_minute(now - DAY)
