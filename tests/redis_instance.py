@@ -85,6 +85,13 @@ class RedisServer:
             connection.sendall(b"*%d\r\n%s" % (len(words), line))
             return connection.makefile("rb").readline().decode().strip()
 
+    def info(self, section: str) -> str:
+        """What it tells of itself."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=BEGINS_WITHIN) as connection:
+            connection.sendall(f"INFO {section}\r\n".encode())
+            answer = connection.makefile("rb")
+            return answer.read(int(answer.readline()[1:])).decode()
+
     def freeze(self) -> None:
         """Let it neither answer nor fail, as a machine that swaps."""
         self._signal(signal.SIGSTOP)

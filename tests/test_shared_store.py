@@ -239,6 +239,7 @@ async def test_redis_decides_as_the_ledger_does(redis_url: str, seed: int) -> No
                 most=rng.choice([0.0, 30.0]),
                 urgent=rng.random() < 0.2,
                 hungry=rng.random() < 0.5,
+                span=rng.choice([0.0, 50_000.0, 1e6]),
                 log=rng.choice(["", "a 1 1", "+ 1 2 3;a 1 0"]),
                 term=rng.choice([0, ledger.term]),
                 epoch=ledger.epoch,

@@ -120,7 +120,7 @@ class Ledger:
         if term:
             told, self.log = "\n".join(self.log), []
         slot = SECOND / (min(self.rate, request.most) if request.most else self.rate)
-        busy = self.timeline > now - BURST
+        busy = max(self.timeline, self.hold + AHEAD) > now - BURST
         self.timeline = max(self.timeline, now - BURST) + request.owed * slot
         slots, start = self._slots(now, request, slot)
         news = self.quota_at > request.quota_at
@@ -186,7 +186,7 @@ class Ledger:
             self.rate, self.limit, self.estimate = request.rate, request.limit, request.estimate
             self.single = request.single
             if request.epoch == self.epoch:
-                self.hold = now + request.hold
+                self.hold = now + request.hold if request.hold else min(self.hold, now)
         return self.term
 
     def _figures(self, now: float, request: Request) -> None:
@@ -201,7 +201,8 @@ class Ledger:
             return 0, now
         if self.hold > now + AHEAD:
             return 0, now + AHEAD
-        slots = 1 if self.single else max(1, min(request.want, math.ceil(LEASE / slot - ROUNDING)))
+        span = min(max(LEASE, request.span), LATE)
+        slots = 1 if self.single else max(1, min(request.want, math.ceil(span / slot - ROUNDING)))
         start = next_up = max(self.timeline, self.hold)
         if request.urgent and self.timeline < now + max(AHEAD, 2 * slot):
             start = max(now, self.hold, min(self.timeline, self.urgent))

@@ -38,11 +38,17 @@ REPORT = 0.1
 LEAD = 0.085
 """Seconds between the requests of the leader, at most."""
 
+SETTLES = 0.15
+"""Seconds in which all have told what became of messages that went before a throttle."""
+
 QUIET = 1.0
 """Seconds without a message anywhere after which the leader stops to ask."""
 
 FAR = 0.25
 """Share of the time until its slots begin after which it is asked whether they have moved."""
+
+RISEN = 0.5
+"""Part of the pace that it was before, where slots that are far away are not waited for."""
 
 FARTHEST = 0.5
 """The same in seconds, at most."""
@@ -50,6 +56,12 @@ FARTHEST = 0.5
 TARGET = 0.004
 """Seconds from an answer to its first slot to aim at: less would be late, more would be reserved in vain by whoever
 ends, and be granted at a pace that has passed."""
+
+AMPLE = 1.25
+"""How many times what is used on the way to the ledger and back is asked for at once."""
+
+SMOOTHING = 0.2
+"""Weight of the newest way there and back in the mean."""
 
 LAG = 0.01
 """Seconds by which the timeline may be behind before a process asks for more than its part of it: somebody does not."""
@@ -119,6 +131,7 @@ class Share:
         self._leases: deque[Lease] = deque()
         self._owed = 0.0
         self._ask_at = 0.0
+        self._way, self._hungry_others = 0.0, 1
         self._used_up_at = -math.inf
         self._hungry = False
         self._log: list[str] = []
@@ -128,7 +141,8 @@ class Share:
         self._offset: float | None = None
 
         self._rate = AdaptiveRate(start, max_rate).rate(0.0)
-        self._limit = self._estimate = self._cap = self._cap_news = 0.0
+        self._limit = self._estimate = start or 0.0
+        self._cap = self._cap_news = 0.0
         self._alive = 1
         self._epoch, self._epoch_since, self._congested = 0, 0.0, False
         self._frozen = False
@@ -136,6 +150,9 @@ class Share:
         self._term = 0
         self._law: AdaptiveRate | None = None
         self._law_cap = 0.0
+        self._opened = -math.inf
+        self._kept_back: list[tuple[float, float, str, float, float]] = []
+        """Outcomes that the law is told of when all have told of what went before the last throttle."""
 
         self._joined = False
         self._alone: AdaptiveRate | None = None
@@ -186,8 +203,8 @@ class Share:
 
     def wanted(self, now: float) -> None:
         """Somebody waits for a turn that this process has not got yet."""
-        if not self._leases:
-            self._hungry = now <= self._used_up_at + SOON or (self._hungry and now < self._ask_at)
+        if not self._leases and self._used_up_at > -math.inf:
+            self._hungry, self._used_up_at = now <= self._used_up_at + SOON, -math.inf
 
     def rate(self, now: float) -> float:
         """See `Allowance`."""
@@ -215,7 +232,8 @@ class Share:
                 self._owed, lease.left = self._owed - lease.left, 0.0
         else:
             self._owed += cost
-        self._tell(now, f"a {cost:g} {int(waited and busy)}")
+        # Whether the rate is tested is seen by all of them together: one has slots to spare where others wait.
+        self._tell(now, f"a {cost:g} {int(busy)}")
 
     def accepted(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None:
         """See `Allowance`."""
@@ -294,6 +312,7 @@ class Share:
             most=0.0 if math.isinf(demand.most) else demand.most,
             urgent=wants and demand.urgent,
             hungry=self._hungry,
+            span=AMPLE * self._way / self._hungry_others * SECOND,
             log=self._taken_log(),
             term=self._term if law is not None else 0,
             epoch=self._epoch,
@@ -329,6 +348,7 @@ class Share:
             grant: the answer, not a stale one.
         """
         middle = (sent_at + now) / 2.0
+        self._way += SMOOTHING * (now - sent_at - self._way)
         self._offset = grant.now / SECOND - middle
         self._find_back(now)
         if grant.fresh:
@@ -368,6 +388,10 @@ class Share:
     def _move(self, now: float, rate: float) -> None:
         """The pace of all is another one, and what is still to come moves with it."""
         shift = self._rate / rate
+        if shift < RISEN and self._leases and self._leases[-1].start > now + REPORT:
+            # Their slots have passed while this process did not know of the pace: others have used them.
+            self._leases.clear()
+            self._ask_at = now
         for lease in self._leases:
             if lease.start > now:
                 lease.start, lease.ends = now + (lease.start - now) * shift, now + (lease.ends - now) * shift
@@ -376,12 +400,14 @@ class Share:
             self._ask_at = now + (self._ask_at - now) * shift
 
     def _lease(self, now: float, middle: float, grant: Grant) -> None:
-        start = middle + grant.lead / SECOND
+        # An answer that was long on its way is as good as one that was not: its slots are nobody else's.
+        start = max(middle + grant.lead / SECOND, now - LATE)
         length = grant.slots * grant.slot / SECOND
         self._leases.append(Lease(start, start + length, grant.slots, grant.rate, grant.busy))
+        self._hungry_others = max(1, grant.hungry)
         # Asked so that its slots begin as the answer comes: the later, the less is reserved in vain.
-        turns = max(1, grant.hungry) if self._hungry and grant.lead / SECOND > -LAG else 1
-        self._ask_at = start + turns * length - TARGET
+        turns = self._hungry_others if self._hungry and grant.lead / SECOND > -LAG else 1
+        self._ask_at = start + turns * length - TARGET - self._way
 
     def _wants(self, demand: Demand) -> bool:
         """Whether there is somebody for more slots than it has; who uses up all that comes looks a lease ahead."""
@@ -402,6 +428,7 @@ class Share:
         if self._law is None or grant.term != self._term:
             known = grant.limit or grant.estimate
             self._law, self._term, self._law_cap = AdaptiveRate(known or self._start, self._max_rate), grant.term, 0.0
+            self._opened, self._kept_back = -math.inf, []
             self._active_at, self._publish = now, True
         if self._cap != self._law_cap:
             self._law_cap = self._cap
@@ -409,26 +436,31 @@ class Share:
             self._publish = True
         if grant.log:
             self._active_at = now
+        if grant.log or self._kept_back:
             self._publish = self._feed(self._law, now, grant.log) or self._publish
 
     def _feed(self, law: AdaptiveRate, now: float, log: str) -> bool:
         """Tell the law what became of everybody's messages; whether there was a throttle among it."""
-        outcomes: list[tuple[float, float, str, float, float]] = []
-        for line in log.split("\n"):
-            for entry in line.split(";"):
-                kind, cost, *rest = entry.split()
-                if kind == "a":
-                    law.admitted(now, float(cost), waited=rest[0] == "1")
-                else:
-                    admitted_at, decided_at = (min(now, self._ours(float(moment))) for moment in rest[:2])
-                    pause = float(rest[2]) if kind == "-" else 0.0
-                    outcomes.append((decided_at, admitted_at, kind, float(cost), pause))
+        outcomes, self._kept_back = self._kept_back, []
+        for entry in log.replace("\n", ";").split(";") if log else ():
+            kind, cost, *rest = entry.split()
+            if kind == "a":
+                law.admitted(now, float(cost), waited=rest[0] == "1")
+            else:
+                admitted_at, decided_at = (min(now, self._ours(float(moment))) for moment in rest[:2])
+                pause = float(rest[2]) if kind == "-" else 0.0
+                outcomes.append((decided_at, admitted_at, kind, float(cost), pause))
         throttled = False
-        for decided_at, admitted_at, kind, paid, pause in sorted(outcomes):
-            if kind == "+":
+        for outcome in sorted(outcomes):
+            decided_at, admitted_at, kind, paid, pause = outcome
+            if admitted_at > self._opened and now < self._opened + SETTLES:
+                self._kept_back.append(outcome)
+            elif kind == "+":
                 law.accepted(now, paid, admitted_at=admitted_at, decided_at=decided_at)
             else:
                 throttled = True
+                if admitted_at > self._opened:
+                    self._opened = now
                 law.throttled(now, paid, admitted_at=admitted_at, decided_at=decided_at, pause=pause)
         return throttled
 

@@ -86,6 +86,7 @@ class Request:
         owed: recipients that went beyond what was granted.
         most: recipients/s that the process goes at most; 0 for no bound.
         urgent: whether who waits goes before what waits elsewhere.
+        span: microseconds of the account's timeline that it wants at most; more than usual where the way is long.
         hungry: whether it used up what it was granted, and wants more.
         log: what became of messages, for whoever leads.
         term: of the one who leads, the number of its term; 0 for others.
@@ -107,6 +108,7 @@ class Request:
     owed: float = 0.0
     most: float = 0.0
     urgent: bool = False
+    span: float = 0.0
     hungry: bool = False
     log: str = ""
     term: int = 0

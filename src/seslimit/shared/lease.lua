@@ -58,7 +58,9 @@ if ledger.leader == request.member or ledger.leads_until <= now then
     end
     ledger.rate, ledger.limit, ledger.estimate = request.rate, request.limit, request.estimate
     ledger.single = request.single and 1 or 0
-    if request.epoch == ledger.epoch then ledger.hold = now + request.hold end
+    if request.epoch == ledger.epoch then
+      ledger.hold = request.hold > 0 and now + request.hold or math.min(ledger.hold, now)
+    end
   end
 end
 
@@ -76,13 +78,14 @@ if term > 0 then
 end
 
 local slot = SECOND / (request.most > 0 and math.min(ledger.rate, request.most) or ledger.rate)
-local busy = ledger.timeline > now - BURST
+local busy = math.max(ledger.timeline, ledger.hold + AHEAD) > now - BURST
 ledger.timeline = math.max(ledger.timeline, now - BURST) + request.owed * slot
 local slots, start = 0, now
 if request.want > 0 and ledger.hold > now + AHEAD then
   start = now + AHEAD
 elseif request.want > 0 then
-  slots = ledger.single == 1 and 1 or math.max(1, math.min(request.want, math.ceil(LEASE / slot - ROUNDING)))
+  local span = math.min(math.max(LEASE, request.span), LATE)
+  slots = ledger.single == 1 and 1 or math.max(1, math.min(request.want, math.ceil(span / slot - ROUNDING)))
   start = math.max(ledger.timeline, ledger.hold)
   local next_up = start
   if request.urgent and ledger.timeline < now + math.max(AHEAD, 2 * slot) then

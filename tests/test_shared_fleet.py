@@ -1,0 +1,256 @@
+"""Processes that share an account: figures on virtual time, where each is a limiter and a sender of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from seslimit import Limiter, Message, Sender, SendQuota
+
+from .fleet import Fleet, VirtualStore, account, within
+from .service_model import WithQuota
+from .virtual_time import run
+
+pytestmark = pytest.mark.once
+
+SHARE = 0.2
+"""Of what is sent, each of four has at least so much."""
+
+
+def fleet(rate: float, **options: object) -> Fleet:
+    """Four processes that share an account."""
+    return Fleet(account(rate, 0.2), store=VirtualStore(), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("rate", "depth"), [(14, 1.0), (100, 0.2)])
+def test_four_use_a_known_rate_together(rate: float, depth: float) -> None:
+    """Fairly, without a throttle, and with a bounded number of requests however high the rate is."""
+    four = Fleet(account(rate, depth), store=VirtualStore(), cap=rate)
+    run(four.run(10))
+    assert four.used(2, 10) >= 0.99
+    assert four.refused(0, 10) <= 0.001
+    assert four.peak(2, 10) <= max(1.05 * rate, rate + 1)
+    assert min(four.shares(2, 10)) >= SHARE
+    assert within(four.store.calls, 2, 10) / 8 <= 60  # type: ignore[union-attr]
+    assert four.lost == 0
+
+
+def test_four_find_a_hidden_rate_together() -> None:
+    """One law learns from the evidence of all."""
+    four = Fleet(account(100), store=VirtualStore())
+    run(four.run(35))
+    assert four.used(15, 35) >= 0.98
+    assert four.refused(15, 35) <= 0.006
+    assert min(four.shares(15, 35)) >= SHARE
+
+
+def test_one_throttle_slows_all() -> None:
+    """The rate halves: what one process hears, the others act upon, and none of them has to be refused by itself."""
+    four = Fleet(account(((0, 200.0), (10, 100.0))), store=VirtualStore(), told=200)
+    run(four.run(25))
+    assert four.refused(10, 25) <= 0.02
+    assert four.used(14, 25) >= 0.97
+
+
+def test_one_discovery_speeds_all() -> None:
+    """The rate doubles, and all of them use it."""
+    four = Fleet(account(((0, 100.0), (20, 200.0))), store=VirtualStore(), told=100)
+    run(four.run(40))
+    assert four.used(34, 40) >= 0.97
+    assert min(four.shares(34, 40)) >= SHARE
+
+
+def test_ten_that_start_cold_make_no_storm() -> None:
+    """Ten processes within a second, as after a deployment: the search is one, not ten."""
+    ten = Fleet(account(100), count=10, store=VirtualStore(), starts=1.0)
+    run(ten.run(45))
+    assert ten.refused(0, 45) <= 0.01
+
+
+def test_one_takes_all_where_the_others_have_nothing_to_send() -> None:
+    """Shares are of who sends, not of who is there."""
+
+    async def alone() -> Fleet:
+        one = fleet(100, cap=100, count=1)
+        idle = Limiter(shared=one.store)
+        async with idle.admit():
+            pass
+        await one.run(6)
+        await idle.aclose()
+        return one
+
+    assert run(alone()).used(2, 6) >= 0.99
+
+
+def failing(fails: Callable[[VirtualStore], None], ends: Callable[[VirtualStore], None] = lambda _: None) -> Fleet:
+    """Four processes at a known rate, whose store fails from 5 s to 8 s."""
+
+    def plan(four: Fleet) -> None:
+        loop = asyncio.get_running_loop()
+        assert four.store is not None
+        loop.call_at(5.0, fails, four.store)
+        loop.call_at(8.0, ends, four.store)
+
+    four = fleet(100, cap=100)
+    run(four.run(14, plan))
+    assert four.lost == 0
+    return four
+
+
+def longest_wait(four: Fleet) -> float:
+    """Seconds from one message of all to the next."""
+    return max(later - earlier for earlier, later in itertools.pairwise(four.times()) if earlier > 2)
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        lambda store: setattr(store, "away_until", 8.0),
+        lambda store: setattr(store, "frozen_until", 8.0),
+        lambda store: store.empty(),
+    ],
+    ids=["away", "frozen", "empty"],
+)
+def test_a_store_that_fails_costs_a_tenth_and_never_the_rate(fails: Callable[[VirtualStore], None]) -> None:
+    """Each goes on with its last share; coming back is no burst; what becomes of the store stops no message."""
+    four = failing(fails)
+    assert four.peak(1, 14) <= 108
+    assert four.refused(0, 14) <= 0.005
+    assert four.used(5.5, 8) >= 0.85
+    assert four.used(10, 14) >= 0.99
+    assert longest_wait(four) <= 0.3
+
+
+def test_a_slow_store_is_asked_for_more_at_once() -> None:
+    """Answers that take 0.15 s: leases are as long as the way. Where it ends, late and early slots meet once."""
+    four = failing(lambda store: setattr(store, "slow", 0.15), lambda store: setattr(store, "slow", 0.0))
+    assert four.peak(1, 14) <= 120
+    assert four.refused(0, 14) <= 0.005
+    assert four.used(5.5, 8) >= 0.6
+    assert four.used(10, 14) >= 0.99
+
+
+def test_without_a_store_from_the_start_the_rate_is_found_alone() -> None:
+    """What was told is for all of them, and how many they are nobody knows: the search begins low."""
+
+    async def alone() -> list[float]:
+        store = VirtualStore()
+        store.away_until = 1e9
+        limiter = Limiter(100, shared=store)
+        times = []
+        for _ in range(20):
+            async with limiter.admit():
+                times.append(asyncio.get_running_loop().time())
+                await asyncio.sleep(0.01)
+        await limiter.aclose()
+        return times
+
+    times = run(alone())
+    assert times[0] <= 0.3
+    assert within(times, 0, 1.0) < 10
+
+
+def test_a_large_message_is_paid_for_by_all() -> None:
+    """Fifty recipients at 100/s: for half a second nobody else's message goes, in whichever process."""
+
+    async def one_large() -> list[float]:
+        store = VirtualStore()
+        limiters = [Limiter(100, shared=store) for _ in range(2)]
+        for limiter in limiters:
+            async with limiter.admit():
+                pass
+        await asyncio.sleep(1.0)
+        loop = asyncio.get_running_loop()
+        async with limiters[0].admit(50):
+            begun = loop.time()
+        await asyncio.sleep(0.01)
+        after = []
+        for limiter in limiters:
+            async with limiter.admit():
+                after.append(loop.time() - begun)
+            await limiter.aclose()
+        return after
+
+    after = run(one_large())
+    assert 0.45 <= min(after) <= max(after) <= 0.56
+
+
+def test_headroom_is_left_to_others() -> None:
+    """A tenth of the account, in one process and in four."""
+    four = fleet(100, cap=100, headroom=0.1)
+    run(four.run(8))
+    one = Fleet(account(100, 0.1), count=1, cap=100, headroom=0.1)
+    run(one.run(8))
+    assert four.used(2, 8) == pytest.approx(0.9, abs=0.01)
+    assert one.used(2, 8) == pytest.approx(0.9, abs=0.01)
+
+
+def test_the_account_is_asked_for_by_one() -> None:
+    """`GetAccount` is rationed: one process asks, and all know."""
+
+    async def ask() -> tuple[list[int], list[float | None]]:
+        store = VirtualStore()
+        limiters = [Limiter(shared=store) for _ in range(3)]
+        services = [WithQuota(quotas=[SendQuota(50_000, 14, 0)]) for _ in limiters]
+
+        async def send(number: int) -> None:
+            async with Sender(services[number], limiter=limiters[number]) as sender:
+                await asyncio.sleep(0.3 * number)
+                await sender.send(Message("a@example.com", ("b@example.org",), b"Subject: x\r\n\r\nx\r\n"))
+                await asyncio.sleep(3.0)
+
+        await asyncio.gather(*(send(number) for number in range(3)))
+        return [len(service.asked) for service in services], [limiter.estimate for limiter in limiters]
+
+    asked, estimates = run(ask())
+    assert sorted(asked) == [0, 0, 1]
+    assert estimates == [14, 14, 14]
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_transactional_mail_does_not_wait_behind_a_campaign(count: int) -> None:
+    """In this process or in others: 99 of 100 within 0.1 s at 50/s; the campaign keeps the rest."""
+
+    async def both() -> tuple[list[float], float]:
+        loop = asyncio.get_running_loop()
+        store = VirtualStore() if count > 1 else None
+        limiters = [Limiter(50, max_rate=50, shared=store) for _ in range(count)]
+        for limiter in limiters:
+            limiter.lane("transactional", priority=1)
+        waits: list[float] = []
+        sent = 0
+
+        async def campaign(limiter: Limiter) -> None:
+            nonlocal sent
+            while loop.time() < 20:
+                async with limiter.admit():
+                    sent += 1
+
+        async def transactional() -> None:
+            for number in range(90):
+                await asyncio.sleep(0.2)
+                begun = loop.time()
+                async with limiters[number % count].admit(lane="transactional"):
+                    waits.append(loop.time() - begun)
+
+        await asyncio.gather(*(campaign(limiter) for limiter in limiters for _ in range(5)), transactional())
+        for limiter in limiters:
+            await limiter.aclose()
+        return waits, sent / 20
+
+    waits, campaigns = run(both())
+    assert sorted(waits)[len(waits) * 99 // 100 - 1] <= 0.1
+    assert campaigns >= 0.97 * 45
+
+
+async def test_what_nobody_needs_any_more_is_not_asked() -> None:
+    """A limiter that is idle has no task, and holds nothing open."""
+    store = VirtualStore()
+    limiter = Limiter(100, shared=store)
+    async with limiter.admit():
+        pass
+    await limiter.aclose()
+    assert len(asyncio.all_tasks()) == 1
