@@ -35,7 +35,7 @@ RETURNS = 1.5
 REPORT = 0.1
 """Seconds that what became of messages is kept back for the next request."""
 
-LEAD = 0.085
+LEAD = 0.1
 """Seconds between the requests of the leader, at most."""
 
 SETTLES = 0.15

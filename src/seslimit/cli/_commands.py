@@ -23,6 +23,7 @@ from ._ending import Status
 from ._event_options import event_options
 from ._outbox import outbox
 from ._output import View, complain, say, write_lines
+from ._sharing import sharing
 from ._suppression import suppression
 from ._warm_up import warm_up
 from ._web import WEB
@@ -123,6 +124,7 @@ def seslimit(context: click.Context) -> None:
     "--keep-daily", type=click.IntRange(min=0), metavar="N", help="Leave N recipients of the daily quota to others."
 )
 @click.option("--suppress", metavar="LIST", help="Do not send to the addresses of a list: a file, or ses://REGION.")
+@sharing
 @WEB
 @_JSON
 def send(as_json: bool, **options: Any) -> int:
@@ -354,6 +356,7 @@ _TAKEOVER = click.option(
     metavar="NAME PRIORITY",
     help="A lane that a header X-Seslimit-Lane or a login USER+NAME may name.  [default: transactional 1]",
 )
+@sharing
 @WEB
 @_KEPT
 @_TAKEOVER
@@ -407,6 +410,7 @@ def relay(**options: Any) -> int:
 )
 @click.option("--allow-sha1", is_flag=True, help="Believe SignatureVersion 1 as well, which rests on SHA-1.")
 @click.option("--allow-ses-headers", is_flag=True, help="Let campaigns set X-SES-CONFIGURATION-SET and its like.")
+@sharing
 @WEB
 @_KEPT
 @_TAKEOVER

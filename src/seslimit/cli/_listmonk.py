@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from rich.console import Console
 
+from .._model.allowance import Store
 from .._model.errors import ConfigurationError
 from .._pacing.limiter import Limiter
 from ..companion._address import Address
@@ -45,6 +46,7 @@ class ListmonkCommand:
         to: the transport's URL.
         root_url: listmonk's own root URL.
         rate, max_rate: recipients/s to start with, and that are never exceeded.
+        shared: keeps the rate for other processes too; None for this one's alone.
         concurrency, message_rate, timeout: listmonk's settings.
         max_size: bytes of one request.
         unsubscribe_headers: whether the headers to unsubscribe are added to campaigns.
@@ -66,6 +68,7 @@ class ListmonkCommand:
     root_url: str
     rate: float | None = None
     max_rate: float | None = None
+    shared: Store | None = attrs.field(default=None, repr=False)
     concurrency: int | None = None
     message_rate: int | None = None
     timeout: float | None = None
@@ -111,7 +114,7 @@ async def listmonk(command: ListmonkCommand, console: Console) -> int:
 
 async def _serve(command: ListmonkCommand, console: Console, outbox: Outbox | None) -> int:
     observers = observer(command.web, f"listmonk to {shown(command.to)}")
-    limiter = Limiter(command.rate, max_rate=command.max_rate)
+    limiter = Limiter(command.rate, max_rate=command.max_rate, shared=command.shared)
     allow_connections(MAX_CONNECTIONS)
     stopped = asyncio.Event()
     async with coming_back(command.back(), limiter, observers, stopped) as back:

@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 from rich.console import Console
 
+from .._model.allowance import Store
 from .._pacing.limiter import Limiter
 from ..companion._address import Address
 from ..companion._kept import Outbox
@@ -38,6 +39,7 @@ class RelayCommand:
         to: the transport's URL.
         rate: recipients/s to start with; None when unknown.
         max_rate: recipients/s that are never exceeded; None for no bound.
+        shared: keeps the rate for other processes too; None for this one's alone.
         tls_cert, tls_key, tls_implicit, max_connections, max_pending, max_size, hold: as in `RelayOptions`; None for
             its defaults.
         lane: names and priorities of the lanes; empty for the default.
@@ -51,6 +53,7 @@ class RelayCommand:
     to: str = attrs.field(repr=False)
     rate: float | None = None
     max_rate: float | None = None
+    shared: Store | None = attrs.field(default=None, repr=False)
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_implicit: bool = False
@@ -92,7 +95,7 @@ async def relay(command: RelayCommand, console: Console) -> int:
 
 async def _serve(command: RelayCommand, console: Console, options: RelayOptions, outbox: Outbox | None) -> int:
     allow_connections(options.max_connections)
-    limiter = Limiter(command.rate, max_rate=command.max_rate)
+    limiter = Limiter(command.rate, max_rate=command.max_rate, shared=command.shared)
     observers = observer(command.web, f"relay to {shown(command.to)}")
     server = Relay(transport_from_url(command.to), options, limiter=limiter, hooks=observers, outbox=outbox)
     stopped = asyncio.Event()

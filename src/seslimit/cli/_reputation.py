@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .._model.allowance import Store
 from .._model.errors import ConfigurationError
 from .._model.events import Learnt
 from .._pacing.limiter import Limiter
@@ -38,6 +39,7 @@ class CareOptions:
 
     Args:
         rate, max_rate: recipients/s to start with, and that are never exceeded.
+        shared: keeps the rate for other processes too; None for this one's alone.
         warm_up: a plan, or the file of one; None for none.
         state: remembers the warm-up and the rate; None for nothing.
         guard: whether SES's own figures of the account are watched.
@@ -45,6 +47,7 @@ class CareOptions:
 
     rate: float | None = None
     max_rate: float | None = None
+    shared: Store | None = attrs.field(default=None, repr=False)
     warm_up: str | None = None
     state: Path | None = None
     guard: bool = False
@@ -88,7 +91,8 @@ async def careful(transport: Transport, to: str, options: CareOptions) -> AsyncI
         raise ConfigurationError("--warm-up needs --state FILE: the next run has to know what went out today.")
     async with AsyncExitStack() as stack:
         file = None if options.state is None else stack.enter_context(_opened(options.state))
-        limiter = Limiter(options.rate or remembered(file, to, options.max_rate), max_rate=options.max_rate)
+        rate = options.rate or remembered(file, to, options.max_rate)
+        limiter = Limiter(rate, max_rate=options.max_rate, shared=options.shared)
         if file is not None:
             stack.callback(_remember, file, to, limiter)
             stack.callback(limiter.listen([_Saving(file, to, limiter)]))

@@ -13,6 +13,7 @@ import attrs
 from rich.console import Console
 
 from .._law.retry import RetryPolicy
+from .._model.allowance import Store
 from .._model.errors import ConfigurationError
 from ..transports import transport_from_url
 from ._ending import Status, shown
@@ -42,6 +43,7 @@ class SendOptions:
         to: the transport's URL.
         rate: recipients/s to start with; None when unknown.
         max_rate: recipients/s that are never exceeded; None for no bound.
+        shared: keeps the rate for other processes too; None for this one's alone.
         report: the report's file, "-" for standard output; None for none.
         resume: whether to send only what the report does not name as ended.
         on_unknown: "resend" or "hold" what may have been accepted; None to repeat it in this run, and to hold what a
@@ -64,6 +66,7 @@ class SendOptions:
     to: str = attrs.field(repr=False)
     rate: float | None = None
     max_rate: float | None = None
+    shared: Store | None = attrs.field(default=None, repr=False)
     report: Path | None = None
     resume: bool = False
     on_unknown: Literal["resend", "hold"] | None = None
@@ -87,7 +90,12 @@ class SendOptions:
     def care(self) -> CareOptions:
         """What concerns the rate and the account's reputation."""
         return CareOptions(
-            rate=self.rate, max_rate=self.max_rate, warm_up=self.warm_up, state=self.state, guard=self.guard
+            rate=self.rate,
+            max_rate=self.max_rate,
+            shared=self.shared,
+            warm_up=self.warm_up,
+            state=self.state,
+            guard=self.guard,
         )
 
     def choice(self, report: ReportFile) -> Choice:
