@@ -58,7 +58,7 @@ async def test_slots_follow_one_another_whoever_asks(store: Store) -> None:
     """No slot is given away twice: this is what makes the sum of all processes the rate."""
     found = await windows(store, *(asking(member) for member in "abcabc"))
     for (_, ends, _), (begins, _, _) in itertools.pairwise(found):
-        assert begins == pytest.approx(ends, abs=1e-5)
+        assert begins >= ends - 1e-5
     assert [grant.slots for *_, grant in found] == [2] * 6
 
 
@@ -71,7 +71,7 @@ async def test_no_more_is_given_than_waits(store: Store) -> None:
 async def test_what_is_owed_moves_everybody(store: Store) -> None:
     """A message of fifty recipients that had one slot is paid for by the whole fleet."""
     (_, before, _), (begins, *_) = await windows(store, asking("a"), asking("b", owed=49.0))
-    assert begins - before == pytest.approx(49 / RATE, abs=1e-5)
+    assert begins - before >= 49 / RATE - 1e-5
 
 
 async def test_a_late_request_does_nothing(store: Store) -> None:
@@ -88,12 +88,13 @@ async def test_a_late_request_does_nothing(store: Store) -> None:
 
 async def test_only_the_first_report_of_a_throttle_counts(store: Store) -> None:
     """Four processes whose messages were throttled by the same emptiness are one event, and one pause."""
-    await store.lease(asking())
+    first = await store.lease(asking())
     epochs = [await store.congested(member, 0, "") for member in "abcd"]
     (begins, _, grant) = (await windows(store, asking("e")))[0]
     assert epochs == [1, 1, 1, 1]
     assert grant.epoch == 1
-    assert begins - grant.now / SECOND == pytest.approx(3 / RATE, abs=0.025)
+    assert begins >= (first.now / SECOND) + 3 / RATE
+    assert grant.lead <= 3 / RATE * SECOND
 
 
 async def test_one_leads_and_hears_what_all_told(store: Store) -> None:
@@ -129,9 +130,9 @@ async def test_another_leads_when_the_leader_is_silent(store: Store) -> None:
 async def test_the_leaders_pause_holds_for_all(store: Store) -> None:
     """Nobody goes for so long; where it is long, nothing is given away ahead, for it may end early."""
     await store.lease(asking("a"))
-    await store.lease(asking("a", want=0, term=1, hold=0.08 * SECOND))
-    (begins, _, grant) = (await windows(store, asking("b")))[0]
-    assert 0.03 < begins - grant.now / SECOND <= 0.08
+    told = await store.lease(asking("a", want=0, term=1, hold=0.08 * SECOND))
+    (begins, *_) = (await windows(store, asking("b")))[0]
+    assert begins >= told.now / SECOND + 0.08 - 1e-5
     await store.lease(asking("a", want=0, term=1, hold=5.0 * SECOND))
     assert (await store.lease(asking("b"))).slots == 0
 
@@ -152,12 +153,10 @@ async def test_what_is_urgent_goes_before_what_is_given_away(store: Store) -> No
 
 
 async def test_urgent_requests_do_not_push_the_others_away_for_good(store: Store) -> None:
-    """At most a tenth of a second goes before what was there."""
-    await store.lease(asking("a"))
-    for _ in range(100):
-        await store.lease(asking("d", urgent=True))
-    (begins, _, grant) = (await windows(store, asking("d", urgent=True)))[0]
-    assert begins - grant.now / SECOND > 0.1
+    """At most two slots, or a tenth of a second, go before what was there."""
+    grants = [await store.lease(asking(member, rate=1.0, urgent=member == "d")) for member in "adddd"]
+    assert grants[1].lead <= 1.0
+    assert grants[-1].lead > 1.5 * SECOND
 
 
 async def test_figures_are_asked_for_by_one(store: Store) -> None:

@@ -454,6 +454,7 @@ def listmonk(**options: Any) -> int:
     "--keep-daily", type=click.IntRange(min=0), metavar="N", help="Leave N recipients of the daily quota to others."
 )
 @click.option("--suppress", metavar="LIST", help="Do not send to the addresses of a list: a file, or ses://REGION.")
+@sharing
 @click.option("--web", metavar="HOST:PORT", help="Serve a live page, /metrics and /health there.")
 @_JSON
 def work(**options: Any) -> int:
