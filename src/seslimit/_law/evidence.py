@@ -27,6 +27,8 @@ LEAN = 8.0
 """Messages by which a measurement leans on the estimate of before: a short one must not throw it over."""
 SHORT = 30.0
 """Messages without which a measurement may lower the estimate, not raise it."""
+SETTLED = 6.0
+"""The same in delays: decisions are placed in time no better than that, and a short measurement is all ends."""
 DOUBT = 2.0
 """The same for a measurement that shows that the rate has changed: one message at each end."""
 FAR = 2.0
@@ -151,6 +153,12 @@ class Event:
     barren: bool = False
 
     @property
+    def brief(self) -> bool:
+        """Whether what was accepted since the anchor is so little, or so short, that jitter may have made it more."""
+        short = self.seconds is not None and self.seconds < SETTLED * self.arrivals.delay
+        return short or self.before < SHORT * self.arrivals.quantum
+
+    @property
     def lean(self) -> float:
         """Recipients by which `measured` leans on `prior`."""
         return LEAN * self.arrivals.quantum
@@ -180,7 +188,8 @@ class Event:
         if self.prior is None:
             return max(START_RATE, self.before / self.seconds, self.drawn) if self.seconds else None
         before = self.before / (1.0 - self.share)
-        return max((before + self.lean) / (self.seconds + self.lean / self.prior), self.drawn)
+        measured = max((before + self.lean) / (self.seconds + self.lean / self.prior), self.drawn)
+        return min(measured, self.prior) if self.brief else measured
 
     def within(self) -> float:
         """Recipients accepted from the first throttle to the last."""
@@ -221,6 +230,4 @@ class Event:
         if not self.strong:
             attempts = self.throttles + self.before / self.arrivals.quantum
             step = 1.0 if self.throttles >= CLOSED else max(step, EXCESS * self.throttles / attempts)
-        if self.before < SHORT * self.arrivals.quantum:
-            measured = min(measured, prior)
         return max(measured, prior * (1.0 - step))

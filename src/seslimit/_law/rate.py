@@ -321,7 +321,7 @@ class AdaptiveRate:
         if self._estimate is None and self._anchor is None:
             # A full bucket now is an empty one a depth ago, if nothing had been sent since.
             self._anchor = now - ASSUMED_DEPTH
-        elif self._estimate is not None and before < self._trust.due <= self._since and self._response.trial is None:
+        elif before < self._trust.due <= self._since and self._reached() and self._response.trial is None:
             self._begin_probe(now)
 
     def _return(self, limit: float) -> None:
