@@ -151,6 +151,10 @@ class Simulation:
     _vacant_since: float | None = attrs.field(default=None, init=False)
     _waited: bool = attrs.field(default=False, init=False)
     _reached: bool = attrs.field(default=False, init=False)
+    _held: float = attrs.field(default=math.inf, init=False)
+    """Until when the head of the line is held, if it is."""
+    _awaited: int = attrs.field(default=0, init=False)
+    """The event that wakes the head."""
 
     def __attrs_post_init__(self) -> None:
         self._chance = random.Random(self.seed)
@@ -159,10 +163,13 @@ class Simulation:
         """Send for so long with always something to send."""
         self._at(0.0, None)
         while self._heap:
-            now, _, attempt = heapq.heappop(self._heap)
+            now, order, attempt = heapq.heappop(self._heap)
             if now > seconds:
                 break
-            if attempt is None:
+            if attempt is None and order != self._awaited:
+                pass  # the head of the line was woken before
+            elif attempt is None:
+                self._held = math.inf
                 self._owed, self._pays = max(0.0, self._owed - self._pays), 0.0
                 self._head(now)
             elif now < attempt.reply_at:
@@ -173,7 +180,10 @@ class Simulation:
         return self.figures
 
     def _at(self, when: float, attempt: Attempt | None) -> None:
-        heapq.heappush(self._heap, (when, next(self._order), attempt))
+        order = next(self._order)
+        heapq.heappush(self._heap, (when, order, attempt))
+        if attempt is None:
+            self._awaited = order
 
     def _decide(self, now: float, attempt: Attempt) -> None:
         attempt.accepted = self.service.take(now, attempt.cost)
@@ -195,13 +205,16 @@ class Simulation:
             self._owed = max(0.0, self._owed - (now - self._vacant_since) * self.law.rate(now))
             self._vacant_since = None
             self._head(now)
+        elif self.law.held_until < self._held < math.inf:
+            self._held = math.inf
+            self._head(now)
 
     def _head(self, now: float) -> None:
         """Let through what may go now, and come back when the next may."""
         while self._under_way < (PLACES if self._reached else 1):
             if self.law.held_until > now:
-                self._waited = True
-                self._at(self.law.held_until, None)
+                self._waited, self._held = True, self.law.held_until
+                self._at(self._held, None)
                 return
             if self._owed > CRUMB:
                 rate = self.law.rate(now)

@@ -36,14 +36,16 @@ class Closure:
     """Whether whoever goes next is a canary."""
     throttled: int = attrs.field(default=0, init=False)
     """Events in a row with nothing accepted in between."""
-    _since: float = attrs.field(default=0.0, init=False)
-    _usual: float = attrs.field(default=0.0, init=False)
+    since: float = attrs.field(default=0.0, init=False)
+    """When the service decided on the first throttle of the newest row."""
+    usual: float = attrs.field(default=0.0, init=False)
+    """Seconds for which it is usually closed."""
 
     def event(self, decided_at: float) -> None:
         """One more event begins."""
         self.throttled += 1
         if self.throttled == 1:
-            self._since = decided_at
+            self.since = decided_at
 
     def wait(self, now: float, least: float) -> float:
         """
@@ -54,8 +56,8 @@ class Closure:
             least: seconds that it waits at any rate.
         """
         self.closed = True
-        known = USUAL * self._usual if self.throttled == 1 else BACKOFF * (now - self._since)
-        return min(LONGEST_HOLD, max(least, known))
+        passed = now - self.since if self.throttled > 1 else 0.0
+        return min(LONGEST_HOLD, max(least, BACKOFF * passed, USUAL * self.usual - passed))
 
     def canary(self, now: float, delay: float) -> float:
         """A canary goes; the moment until which nobody follows."""
@@ -63,10 +65,10 @@ class Closure:
 
     def opened(self, admitted_at: float) -> None:
         """A canary that went at that moment came through."""
-        seconds = max(0.0, admitted_at - self._since)
+        seconds = max(0.0, admitted_at - self.since)
         if self.throttled == 1:
             seconds *= FADING
-        self._usual += SMOOTHING * (seconds - self._usual)
+        self.usual += SMOOTHING * (seconds - self.usual)
         self.closed, self.throttled = False, 0
 
     def accepted(self) -> None:

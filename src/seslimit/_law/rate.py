@@ -194,7 +194,8 @@ class AdaptiveRate:
         self._accepted += 1
         late = self._arrivals.decided(decided_at - admitted_at)
         self._spaced_until = max(self._spaced_until, admitted_at + late + cost / self.rate(now))
-        if self._closure.closed and admitted_at > self._opened:
+        canary = self._closure.closed and admitted_at > self._opened
+        if canary:
             self._closure.opened(admitted_at)
             self._held_until = now
         self._closure.accepted()
@@ -204,6 +205,9 @@ class AdaptiveRate:
         event = self._event
         if event is not None and admitted_at > event.opened:
             self._close(event)
+            if canary and self._anchor is not None:
+                # Somebody's debt is paid by now; when it was is not known, so that the middle is right in the mean.
+                self._anchor = (self._anchor + decided_at) / 2.0
         elif event is not None:
             self._add(now, event, cost, decided_at)
 
@@ -410,7 +414,7 @@ class AdaptiveRate:
                 self._held_until = 0.0
             wait = self._closure.wait(now, 1.0 / self._pace if event.again else owed)
         elif event.throttles > 1 and not event.within():
-            wait = owed
+            wait = self._closure.wait(now, owed) if self._closure.usual > 2.0 * owed else owed
         if wait or event.changed:
             self._held_until = max(self._held_until, now + cushion + wait)
         if event.changed or event.throttles == 1:
