@@ -18,9 +18,11 @@ from collections import deque
 import attrs
 
 from .closure import Closure
+from .elsewhere import Elsewhere
 from .evidence import START_RATE, STEP, Arrivals, Event
 from .growth import CLIMB_GROWTH, CLIMB_REFUSALS, RETURN_GROWTH, START_GROWTH, START_REFUSALS, grown
 from .response import Response, Trial
+from .search import Search
 from .trust import CONFIRMED, FIRST_PLAN, Trust
 
 ASSUMED_DEPTH = 1.0
@@ -103,6 +105,8 @@ class AdaptiveRate:
         self._event: Event | None = None
         self._opened = -math.inf
         self._closure = Closure()
+        self._elsewhere = Elsewhere()
+        self._search = Search()
         self._response = Response()
         self._ignored = False
         self._accepted = 0
@@ -192,6 +196,9 @@ class AdaptiveRate:
             return
         self._heard_at = now
         self._accepted += 1
+        self._trust.earned()
+        if self._limit is None:
+            self._search.attempted(throttled=False)
         late = self._arrivals.decided(decided_at - admitted_at)
         self._spaced_until = max(self._spaced_until, admitted_at + late + cost / self.rate(now))
         canary = self._closure.closed and admitted_at > self._opened
@@ -200,7 +207,7 @@ class AdaptiveRate:
             self._held_until = now
         self._closure.accepted()
         self._remember(now, cost, decided_at)
-        if trial := self._response.attempted(admitted_at, cost, throttled=False):
+        if trial := self._response.attempted(admitted_at, cost, throttled=False, above=self._above()):
             self._conclude(now, trial)
         event = self._event
         if event is not None and admitted_at > event.opened:
@@ -234,10 +241,12 @@ class AdaptiveRate:
             event = self._open(now, decided_at)
         elif event is None:
             return
+        if self._limit is None:
+            self._search.attempted(throttled=True)
         event.throttles += 1
         event.refused += cost
         event.last = max(event.last, decided_at)
-        if trial := self._response.attempted(admitted_at, 0.0, throttled=True):
+        if trial := self._response.attempted(admitted_at, 0.0, throttled=True, above=self._above()):
             self._conclude(now, trial)
             return
         attempts = event.throttles + event.accepted
@@ -295,6 +304,10 @@ class AdaptiveRate:
         """Whether the pace is at the limit, or above."""
         return self._limit is None or self._pace >= self._limit
 
+    def _above(self) -> bool:
+        """Whether the pace is above the limit, so that its throttles are no measure of what chance has."""
+        return self._limit is not None and self._pace > (1.0 + CONFIRMED) * self._limit
+
     def _heard(self) -> float:
         """The moment until which what was heard allows to grow."""
         return self._heard_at + max(GROWTH_SECONDS, UNHEARD * self._arrivals.delay)
@@ -325,7 +338,9 @@ class AdaptiveRate:
         if self._estimate is None and self._anchor is None:
             # A full bucket now is an empty one a depth ago, if nothing had been sent since.
             self._anchor = now - ASSUMED_DEPTH
-        elif before < self._trust.due <= self._since and self._reached() and self._response.trial is None:
+        elif self._estimate is None or self._response.trial is not None:
+            return
+        elif before < self._trust.due <= self._since and self._reached():
             self._begin_probe(now)
 
     def _return(self, limit: float) -> None:
@@ -428,37 +443,43 @@ class AdaptiveRate:
         self._believe(event)
         limit = self._limit
         if limit is not None and not event.aftermath and event.lone:
-            sudden = self._since < self._trust.sudden and event.pace >= (1.0 - CONFIRMED) * limit
+            sudden = self._since < self._trust.sudden
             self._response.event(event.opened, limit, sudden=sudden, strong=self._trust.strong(limit))
         if self._stray(event):
+            if self._limit is None:
+                self._search.goes_on(event.pace)
             self._estimate, self._pace, self._ignored, self._accepted = event.prior, event.pace, True, 0
             return
         self._ignored = False
         self._learn(event)
         self._since = 0.0
-        if event.throttles > 1 or event.seconds is None or event.before >= FIRST_PLAN:
+        if event.throttles > 1 or event.seconds is None or event.again or event.before >= FIRST_PLAN:
             self._anchor, self._settled = event.last, 0.0
             self._recent = deque(entry for entry in self._recent if entry[0] > event.last)
 
     def _stray(self, event: Event) -> bool:
         """Whether this is one throttle out of the blue, the bucket being far from empty."""
         ignored = self._ignored and self._accepted <= STRAY
+        if event.prior is None:
+            return not self._search.over
         if event.throttles > 1 or event.again:
             return False
-        if event.prior is None and not ignored:
-            return True
         if sum(cost for _, cost in event.after) < STRAY * self._arrivals.quantum:
             return False
-        climbing = event.prior is None or event.pace > (1.0 + PROBE_SHARE) * event.prior
+        climbing = event.pace > (1.0 + PROBE_SHARE) * event.prior
         return climbing or (self._since < self._trust.due and not ignored)
 
     def _learn(self, event: Event) -> None:
         """Take what the event says of the limit, and plan when to look again."""
         before = self._limit
         self._limit = limit = self._pace if before is None else self._limited(event, before)
+        if before is None:
+            self._response.share = self._search.share(limit)
         if event.climbed or event.changed:
             self._wary = event.barren
         self._trust.learn(event, before, limit)
+        if not event.changed:
+            self._trust.spent(event, before, limit)
         if self._pace <= (1.0 - CONFIRMED) * limit:
             self._trust.return_soon(self._pace, self._arrivals)
             return
@@ -471,8 +492,13 @@ class AdaptiveRate:
         """The limit after an event that was paced at below it, at it or above it."""
         estimate, measured = self._pace, event.measured()
         if event.aftermath:
+            if not self._elsewhere.goes_on(event):
+                return limit
+            self._trust.strength = max(self._trust.strength, self._elsewhere.strength)
+            return max(limit, self._elsewhere.limit)
+        if self._elsewhere.empties(event, limit, self._trust.strength):
             return limit
-        if event.climbed:
+        if event.climbed and event.pace > limit:
             return max(estimate, (1.0 - STEP) * limit)
         if event.pace < (1.0 - CONFIRMED) * limit:
             found = max(estimate, min(limit, measured or 0.0))
@@ -490,6 +516,8 @@ class AdaptiveRate:
         if trial.innocent:
             self._limit = min(trial.limit, self._cap)
             self._trust.told()
+        elif trial.known and self._limit is not None:
+            self._limit *= 1.0 - STEP
         self._estimate = self._pace = self._limit or self._pace
         self._look_later()
         if trial.innocent and not trial.strong:

@@ -33,7 +33,7 @@ MOST = 0.2
 """The greatest share that is put down to chance: beyond it, attempts had better be fewer whatever the reason."""
 NOTABLE = 0.004
 """Share below which every throttle is taken for the rate's."""
-SIGMAS = 2.5
+SIGMAS = 3.5
 """Standard deviations by which the throttles of one cohort must be more than chance has them."""
 SPARE = 1.3
 """Throttles that a cohort may have beyond that."""
@@ -56,6 +56,7 @@ class Trial:
         limit: the limit of before the throttles, recipients/s.
         share: of the attempts, throttled before it.
         strong: whether that limit was well known.
+        known: the share that was known and is doubted; 0 where none was.
     """
 
     began: float
@@ -63,6 +64,7 @@ class Trial:
     limit: float
     share: float
     strong: bool
+    known: float = 0.0
     attempts: int = 0
     throttles: int = 0
 
@@ -93,8 +95,9 @@ class Response:
     _accepted: float = attrs.field(default=0.0, init=False)
     _attempts: int = attrs.field(default=0, init=False)
     _alarm: float = attrs.field(default=0.0, init=False)
+    _doubted: bool = attrs.field(default=False, init=False)
 
-    def attempted(self, admitted_at: float, accepted: float, *, throttled: bool) -> Trial | None:
+    def attempted(self, admitted_at: float, accepted: float, *, throttled: bool, above: bool) -> Trial | None:
         """
         An attempt was answered.
 
@@ -102,6 +105,7 @@ class Response:
             admitted_at: when it was let through.
             accepted: its recipients, if it was accepted.
             throttled: whether it was throttled.
+            above: whether the pace is above the limit.
 
         Returns:
             the trial that is over with it, if one is.
@@ -109,7 +113,7 @@ class Response:
         self._attempts += 1
         self._accepted += accepted
         if self.share:
-            self._watch(throttled)
+            self._watch(throttled, above)
         trial = self.trial
         if trial is None or admitted_at <= trial.began:
             return None
@@ -118,7 +122,7 @@ class Response:
         if not trial.over:
             return None
         self.trial, self._attempts, self._alarm = None, 0, 0.0
-        self.share = trial.throttles / trial.attempts if trial.innocent else 0.0
+        self.share = trial.throttles / trial.attempts if trial.innocent else trial.known
         self._needed = SUDDEN if trial.innocent else self._needed + DOUBTED
         return trial
 
@@ -134,6 +138,12 @@ class Response:
         """
         self._alarm = 0.0
         if self.trial is not None:
+            return
+        if self._doubted:
+            self._doubted, self._limit, self._weak = False, limit, not strong
+            greater = self.share + max(self.share, GREATER)
+            self.trial = Trial(now, LOWERED * limit, limit, greater, strong, known=self.share)
+            self._sudden = 0
             return
         if not sudden or (self._sudden and self._attempts > SOON * self._sudden):
             self._sudden = self._attempts = 0
@@ -153,13 +163,15 @@ class Response:
         few = throttles <= expected + SIGMAS * math.sqrt(expected) + SPARE
         return share >= NOTABLE and few and self._alarm < ALARM
 
-    def _watch(self, throttled: bool) -> None:
+    def _watch(self, throttled: bool, above: bool) -> None:
         """Doubt the share that is known: by the likelihood of a greater one, and by what is seen."""
         greater = self.share + max(self.share, GREATER)
         if throttled:
             self._alarm += math.log(greater / self.share)
         else:
             self._alarm = max(0.0, self._alarm + math.log((1.0 - greater) / (1.0 - self.share)))
-        self.share += SMOOTHING * (throttled - self.share)
-        if self._alarm >= ALARM or not NOTABLE <= self.share <= MOST:
+        if not above:
+            self.share += SMOOTHING * (throttled - self.share)
+            self._doubted = self._doubted or self._alarm >= ALARM
+        if not NOTABLE <= self.share <= MOST:
             self.share = 0.0

@@ -32,6 +32,12 @@ FADING = 0.99
 """What is left of a former limit with each confirmation of a lower one: forgotten after a few minutes."""
 RETURNS = (0.5, 3.0)
 """Seconds until the first return to a limit after a fall, and between returns at most."""
+CREDIT = (7.0, -10.0)
+"""Throttles that looking may cost in advance, and that it may owe at most."""
+HOPEFUL = 0.3
+"""Share that a throttle counts where the limit had been higher and may be again."""
+OTHER = (0.8, 1.25)
+"""A limit that moved beyond these shares of itself is another one."""
 
 
 @attrs.define
@@ -54,6 +60,7 @@ class Trust:
     _throttles: float = attrs.field(default=1.0, init=False)
     _failed: int = attrs.field(default=0, init=False)
     _former: float = attrs.field(default=0.0, init=False)
+    _credit: float = attrs.field(default=CREDIT[0], init=False)
 
     def __attrs_post_init__(self) -> None:
         self.due = self.sudden = self._plan = 1.0 / self.budget
@@ -64,6 +71,20 @@ class Trust:
 
     def _fallen(self, limit: float) -> bool:
         return limit < (1.0 - 2.0 * CONFIRMED) * self._former
+
+    def earned(self) -> None:
+        """One more attempt was answered, which is worth its share of a throttle."""
+        self._credit = min(CREDIT[0], self._credit + self.budget)
+
+    def spent(self, event: Event, before: float | None, limit: float) -> None:
+        """Take an event off what looking may cost; a limit that fell, or is another one, is worth its cost."""
+        if before is None:
+            return
+        fallen = self._fallen(limit)
+        if fallen and not self._fallen(before):
+            self._credit = max(0.0, self._credit)
+        elif OTHER[0] < limit / before < OTHER[1]:
+            self._credit = max(CREDIT[1], self._credit - (HOPEFUL if fallen else 1.0) * event.throttles)
 
     def told(self) -> None:
         """The limit is what the account says."""
@@ -107,7 +128,10 @@ class Trust:
         """
         shortest = self.shortest(limit, arrivals)
         self._plan = min(max(self._plan, shortest), max(self._throttles * arrivals.cost / self.budget, shortest))
-        cycle = min(self._plan, FALLEN_SECONDS * limit) if self._fallen(limit) else self._plan
+        owed = max(0.0, -self._credit)
+        cycle = max(self._plan, owed * arrivals.cost / self.budget)
+        if self._fallen(limit):
+            cycle = min(cycle, (1.0 + owed) * FALLEN_SECONDS * limit)
         self.due = self.sudden = max(PROBE_BEGINS * cycle, cycle - overdue * limit)
 
     def shortest(self, limit: float, arrivals: Arrivals) -> float:
@@ -120,7 +144,8 @@ class Trust:
 
     def look_soon(self, arrivals: Arrivals) -> None:
         """Look as soon as a few messages have passed: next to nothing is known."""
-        self.due = LEAN * arrivals.quantum
+        if self._credit > 0.0:
+            self.due = LEAN * arrivals.quantum
 
     def return_soon(self, pace: float, arrivals: Arrivals) -> None:
         """Plan the return to the limit from a lower pace, recipients/s."""
