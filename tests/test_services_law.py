@@ -18,7 +18,11 @@ CELLS = [
     (Cell("chance-1%", 100.0, "told", "smtp"), 0.9, 0.01),
     (Cell("chance-2%", 100.0, "told", "near"), 0.9, 0.01),
     (Cell("chance-5%", 100.0, "GetAccount", "near"), 0.6, 0.015),
+    (Cell("chance-10%", 100.0, "told", "near"), 0.85, 0.015),
+    (Cell("chance-5%", 14.0, "unknown", "near"), 0.85, 0.015),
     # Who else sends.
+    (Cell("rival-heavy-20s", 14.0, "told", "near"), 0.93, 0.015),
+    (Cell("rival", 100.0, "told", "near"), 0.95, 0.015),
     (Cell("rival-heavy-60s", 14.0, "told", "near"), 0.93, 0.015),
     (Cell("rival-heavy-20s", 100.0, "told", "near"), 0.93, 0.015),
     # And what the law was made for.

@@ -50,6 +50,8 @@ APPROACH = 0.5
 CLOSE = 0.1
 """Share by which a long measurement may be off the limit and still measure it."""
 
+REST = 600.0
+"""Seconds without a message after which the limit may be another, and is looked at soon."""
 AFTER_HOLD = 0.1
 """Seconds after a hold in which messages need not wait because of it."""
 HORIZON = 4.0
@@ -178,6 +180,9 @@ class AdaptiveRate:
             self._advance(now, cost)
         else:
             self._forget()
+            if self._limit is not None and now > self._paced_at + REST:
+                self._since = 0.0
+                self._trust.rested(self._limit, self._arrivals)
         self._paced_at = now
         self._arrivals.sent(cost)
 
@@ -422,6 +427,8 @@ class AdaptiveRate:
 
     def _recover(self, now: float, event: Event) -> None:
         """Let the bucket gain a cushion against the jitter of arrivals, and work off what it may owe."""
+        if event.prior is None and not self._search.over and event.pace * self._arrivals.delay < 1.0:
+            return  # one at a time: the next attempt tells more than a pause, and costs no more than itself
         cushion, owed = self._arrivals.cushion(self._pace) / self._pace, event.refused / self._pace
         wait = 0.0
         if event.barren:

@@ -86,6 +86,12 @@ class Trust:
         elif OTHER[0] < limit / before < OTHER[1]:
             self._credit = max(CREDIT[1], self._credit - (HOPEFUL if fallen else 1.0) * event.throttles)
 
+    def rested(self, limit: float, arrivals: Arrivals) -> None:
+        """Nothing was sent for so long that the limit, recipients/s, may well be another: look soon."""
+        self._credit = CREDIT[0]
+        self._plan = 0.0
+        self.due = self.sudden = self.shortest(limit, arrivals)
+
     def told(self) -> None:
         """The limit is what the account says."""
         self.strength = STRONG
