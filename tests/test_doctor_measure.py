@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +104,26 @@ def test_options_that_belong_together(arguments: list[str], words: str, capsys: 
     """Status 2."""
     assert run(["doctor", "--to", "sim://", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_profile_that_cannot_be_written_stops_it_before_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 2, and no transport is made: a flood is not to be repeated for a wrong path."""
+    monkeypatch.setattr(_measure, "transport_from_url", lambda _: pytest.fail("a transport was made"))
+    for path in (tmp_path, tmp_path / "nowhere" / "profile.toml"):
+        asked = ["--to", "sim://", "--measure", "--from", "a@example.org", "--yes", "--profile", str(path)]
+        assert run(["doctor", *asked]) == 2
+        assert "nothing was sent" in capsys.readouterr().err
+
+
+def test_what_was_found_is_told_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same as the profile has, in one line on standard output."""
+
+    async def found(*_: object, **__: object) -> str:
+        return 'rate = 14.0\n[counting]\nkind = "bucket"\ndepth = 0.5\n'
+
+    monkeypatch.setattr(_measure, "measure", found)
+    assert run(["doctor", "--to", "sim://", "--measure", "--from", "a@example.org", "--yes", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"rate": 14.0, "counting": {"kind": "bucket", "depth": 0.5}}

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import tomllib
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -288,7 +290,7 @@ def doctor(to: str, as_json: bool, measure: bool, **measuring: Any) -> int:
 
     console = _console(as_json=as_json)
     if measure:
-        return _measure(to, console, **measuring)
+        return _measure(to, console, as_json=as_json, **measuring)
     if any(measuring.values()):
         raise click.UsageError("--from, --rate, --profile and --yes need --measure")
     found = asyncio.run(diagnose(to, lambda check: _show(console, check.line(), _COLOURS[check.state])))
@@ -299,15 +301,26 @@ def doctor(to: str, as_json: bool, measure: bool, **measuring: Any) -> int:
 
 
 def _measure(
-    to: str, console: Console, *, mail_from: str | None, rate: float | None, profile: Path | None, yes: bool
+    to: str,
+    console: Console,
+    *,
+    as_json: bool,
+    mail_from: str | None,
+    rate: float | None,
+    profile: Path | None,
+    yes: bool,
 ) -> int:
     from .doctor._measure import measure
 
     if mail_from is None:
         raise click.UsageError("--measure needs --from with a sender that the account may use")
+    if profile and (profile.is_dir() or not os.access(profile if profile.exists() else profile.parent, os.W_OK)):
+        return _complain(f"{profile} cannot be written, so nothing was sent.", Status.WRONG_USAGE)
     found = asyncio.run(measure(to, mail_from, rate, yes=yes, tell=lambda line: _show(console, line)))
     if found is None:
         return Status.WRONG_USAGE
+    if as_json:
+        say(json.dumps(tomllib.loads(found)))
     if profile is not None:
         try:
             profile.write_text(found, encoding="utf-8")
