@@ -178,7 +178,7 @@ def _count(figures: Figures, day: Day, account: SimulatedAccount, model: ModelSe
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--minutes", type=float, default=20.0, help="of each day, in which there is something to send")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of each day, in which there is something to send")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     figures = measure(options.days, options.minutes, options.seed)
