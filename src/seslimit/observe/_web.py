@@ -94,7 +94,7 @@ def _said(status: HTTPStatus, sentence: str, headers: Mapping[str, str] | None =
 @cache
 def page() -> tuple[bytes, str]:
     """The live page, and the policy by which a browser runs what is in it and nothing else."""
-    html = files(__package__).joinpath("page.html").read_bytes()
+    html = files("seslimit.observe").joinpath("page.html").read_bytes()
     script, style = (_hashes(html, name) for name in (b"script", b"style"))
     return html, (
         f"{_NOTHING}; connect-src 'self'; img-src data:; script-src {script}; style-src {style}; "

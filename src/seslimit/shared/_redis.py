@@ -45,7 +45,7 @@ NAME = re.compile(r"[^{}\s]{1,200}")
 
 
 def _script(name: str) -> tuple[str, str]:
-    text = files(__package__).joinpath(name).read_text("utf-8")
+    text = files("seslimit.shared").joinpath(name).read_text("utf-8")
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
