@@ -69,7 +69,7 @@ async def measure(server: str, count: int, rate: float) -> dict[str, Any]:
             for worker in workers[:KILLED]:
                 worker.kill()
             while await left(client, queue):  # noqa: ASYNC110  # likewise
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.5)
             seconds = time.monotonic() - begun
             for worker in workers[KILLED:]:
                 worker.terminate()

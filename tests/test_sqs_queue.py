@@ -320,6 +320,31 @@ class RefusesDeletion:
         raise EntryFailed("ReceiptHandleIsInvalid", "too old", ours=True)
 
 
+async def test_a_message_that_comes_back_while_its_end_is_recorded_is_left_at_once(sqs: str) -> None:
+    """SQS gives it again before the request that gave it back has ended; nobody is kept from it for a minute."""
+    async with (
+        with_dead_letters(sqs, "at-once", *bodies(1), most=2) as (given, dead),
+        SQSQueue(given.options) as queue,
+    ):
+        (mine,) = await queue.claim(1)
+        hide = queue._hide
+
+        async def given_again(lease: Any, seconds: float) -> None:
+            await hide(lease, seconds)
+            if seconds == 0 and queue._hide is not hide:
+                queue._hide = hide  # type: ignore[method-assign]
+                await queue._receive(10, 0)
+
+        queue._hide = given_again  # type: ignore[method-assign]
+        await queue.ends(mine, Report(mine.message, Outcome.PERMANENT))
+
+        async def moved() -> bool:
+            assert not await queue.claim(1)
+            return await dead.left() == (1, 0)
+
+        await until(moved, 10)
+
+
 async def test_messages_that_are_added_come_out_as_they_were(sqs: str) -> None:
     """From one program's list to another's worker, in batches; a FIFO queue takes each once."""
     content = "From: a@example.com\r\nTo: b@example.org\r\nSubject: hello\r\n\r\nGrüße\r\n".encode()

@@ -230,7 +230,8 @@ class SQSQueue:
         for received in answer.get("Messages", ()):
             lease = _Lease(received["MessageId"], received["ReceiptHandle"], until, until - self._options.visibility)
             sent_at = int(received.get("Attributes", {}).get("SentTimestamp", time.time() * 1000)) / 1000
-            if (mine := self._leases.get(lease.message_id)) is not None:
+            mine = None if lease.message_id in self._ended else self._leases.get(lease.message_id)
+            if mine is not None:
                 # SQS gives a message twice now and then. Only the latest receipt deletes it for sure.
                 mine.handle, mine.until = lease.handle, lease.until
                 continue
