@@ -60,6 +60,51 @@ def test_the_same_input_twice_is_sent_once(
     assert _keys(simulator) == Counter(f"k{number}" for number in range(25))
 
 
+def test_a_limit_is_one_with_an_outbox_too(tmp_path: Path, ses_simulator: Callable[..., Simulator]) -> None:
+    """The first messages of the input, however often it is given."""
+    simulator, box = ses_simulator(FAST), str(tmp_path / "mail.db")
+    command = ["send", str(written_list(tmp_path, 20)), "--to", simulator.smtp_url, "--rate", "2000", "--outbox", box]
+    for _ in range(2):
+        assert run([*command, "--limit", "3"]) == 0
+        assert _keys(simulator) == Counter(["k0", "k1", "k2"])
+    assert run(command) == 0
+    assert len(simulator.accepted) == 20
+
+
+def test_what_has_no_key_is_known_by_what_it_holds(
+    tmp_path: Path, ses_simulator: Callable[..., Simulator], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not by its place: two folders have a list of one name, and a list gets a line in front of the others."""
+    simulator, box = ses_simulator(FAST), str(tmp_path / "mail.db")
+    lines = []
+    for number in range(3):
+        fields = record(number)
+        del fields["key"]
+        lines.append(json.dumps(fields))
+    command = ["send", "--to", simulator.smtp_url, "--rate", "2000", "--outbox", box, "--json"]
+    for name, given in (("monday", [lines[0]]), ("tuesday", [lines[1]]), ("wednesday", [lines[2], lines[0]])):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / "list.jsonl"
+        path.write_text("\n".join(given) + "\n")
+        assert run([*command, str(path)]) == 0
+    assert _figures(capsys.readouterr().out)["before"] == 1
+    assert _keys(simulator) == Counter(["k0", "k1", "k2"])
+
+
+def test_no_cell_of_an_export_is_a_formula(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Addresses and keys come from strangers. Source: OWASP, "CSV Injection"."""
+    box = tmp_path / "mail.db"
+
+    async def filled() -> None:
+        async with Outbox(box) as outbox:
+            await outbox.add([Message("a@example.com", ["=1+1@example.org"], CONTENT, "=2+2")])
+
+    asyncio.run(filled())
+    assert run(["outbox", "export", str(box)]) == 0
+    (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
+    assert (row["key"], row["recipient"]) == ("'=2+2", "'=1+1@example.org")
+
+
 def test_a_message_with_parts_is_the_same_in_the_next_run(
     tmp_path: Path, ses_simulator: Callable[..., Simulator]
 ) -> None:
@@ -193,7 +238,8 @@ def test_messages_are_cancelled_queued_again_and_forgotten(tmp_path: Path, capsy
     assert run(["outbox", "cancel", str(box)]) == 2
     assert run(["outbox", "cancel", str(box), "--recipient", "r1@example.org"]) == 0
     assert _states(box) == {"queued": 3, "cancelled": 1}
-    assert run(["outbox", "retry", str(box)]) == 0
+    assert run(["outbox", "retry", str(box)]) == 2
+    assert run(["outbox", "retry", str(box), "--all"]) == 0
     assert _states(box) == {"queued": 4}
     assert run(["outbox", "cancel", str(box), "--all"]) == 0
     assert run(["outbox", "purge", str(box), "--older-than", "0"]) == 0

@@ -60,6 +60,15 @@ def test_the_report_in_figures_and_by_name(report: Path, capsys: pytest.CaptureF
     ]
 
 
+def test_a_suppressed_message_has_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It cost no attempt, and is no line that was bad: `--resume` does not try it again."""
+    path = tmp_path / "report.jsonl"
+    line = {"key": "k0", "outcome": "permanent", "attempts": 0, "error": "bounced", "recipients": ["a@example.net"]}
+    path.write_text(json.dumps(line) + "\n")
+    assert run(["report", str(path)]) == 0
+    assert "1 failed, 0 unknown, 0 remaining" in capsys.readouterr().out
+
+
 def test_the_report_as_one_object(report: Path, inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With the input, what has no line remains as well."""
     assert run(["report", str(report), "--json", "--input", str(inputs)]) == 0

@@ -165,6 +165,15 @@ def test_a_table_without_names_is_refused(tmp_path: Path, rows: str) -> None:
         read(tmp_path, rows)
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"), [('"email"x,name\n', "is no CSV"), ('{"key": 1}\n', "leave --template out")]
+)
+def test_what_is_no_table_is_told_so(tmp_path: Path, rows: str, words: str) -> None:
+    """Before anything is read of it."""
+    with pytest.raises(ConfigurationError, match=words):
+        read(tmp_path, rows)
+
+
 def test_a_table_without_a_template_is_told_so(tmp_path: Path) -> None:
     """It is a known kind, and not enough."""
     (tmp_path / "list.csv").write_text(ROWS)

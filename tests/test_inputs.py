@@ -427,7 +427,7 @@ async def test_a_bad_eml_is_named(tmp_path: Path, content: bytes, words: str) ->
     [
         (lambda folder: folder / "nowhere.jsonl", "is not there"),
         (lambda folder: folder, "holds no .eml"),
-        (lambda folder: _written(folder / "list.csv", b"a,b\n"), "is of no known kind"),
+        (lambda folder: _written(folder / "list.csv", b"a,b\n"), "is a table"),
     ],
     ids=["missing", "empty folder", "csv"],
 )

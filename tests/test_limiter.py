@@ -743,3 +743,10 @@ async def test_a_hold_holds_everybody_until_it_is_released() -> None:
     await task
     assert now() == pytest.approx(200.0, abs=0.1)
     assert heard[-2] == Resumed("by hand")
+
+
+@pytest.mark.parametrize("shared", ["host:mail", 7])
+def test_what_keeps_no_rate_is_refused_at_once(shared: Any) -> None:
+    """An address is no store; every admission would wait for ever."""
+    with pytest.raises(ConfigurationError, match=r"shared is .*shared_from_url"):
+        Limiter(14, shared=shared)

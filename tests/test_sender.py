@@ -112,6 +112,17 @@ def test_no_place_in_flight_is_refused() -> None:
         Sender(ScriptedService(), max_in_flight=0)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"outbox": "mail.db"}, {"suppression": "list.jsonl"}, {"guard": "yes"}],
+    ids=lambda options: min(options),
+)
+def test_an_option_of_another_kind_is_refused_at_once(options: dict[str, Any]) -> None:
+    """Not at the first message, and not by Python's own words."""
+    with pytest.raises(ConfigurationError, match=f"{min(options)} is '.*': give "):
+        Sender(FakeTransport(), **options)
+
+
 def test_a_sender_is_made_outside_a_loop() -> None:
     """At import, as a global."""
     assert Sender(ScriptedService()).unfinished == ()

@@ -310,12 +310,13 @@ def test_options_that_need_others_say_so(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_a_rate_that_was_found_is_where_the_next_run_begins(tmp_path: Path) -> None:
     """To the same service, for a week; never above --max-rate."""
-    given, state = str(written_list(tmp_path, 60)), tmp_path / "state.json"
-    assert run(["send", given, "--to", URL, "--rate", "40", "--state", str(state)]) == 0
+    given, state = str(written_list(tmp_path, 150)), tmp_path / "state.json"
+    assert run(["send", given, "--to", URL, "--rate", "400", "--state", str(state)]) == 0
     with StateFile(state, lock=False) as kept:
         found = remembered(kept, URL, None)
         assert found is not None
-        assert found == kept.get("rate")["estimate"] >= 40
+        assert found == kept.get("rate")["estimate"]
+        assert 10.0 < found < 400
         assert remembered(kept, URL, 10.0) == 10.0
         assert remembered(kept, "smtp://example.net:587", None) is None
         kept.put("rate", {"to": shown(URL), "estimate": 40.0, "at": time.time() - 8 * DAY})
@@ -323,3 +324,22 @@ def test_a_rate_that_was_found_is_where_the_next_run_begins(tmp_path: Path) -> N
         kept.put("rate", "damaged")
         assert remembered(kept, URL, None) is None
     assert remembered(None, URL, None) is None
+
+
+@pytest.mark.parametrize("told", [("--max-rate", "3"), ("--rate", "5")])
+def test_a_rate_that_was_told_is_not_remembered(tmp_path: Path, told: tuple[str, str]) -> None:
+    """It is the user's figure; what was found before stays."""
+    state = tmp_path / "state.json"
+    with StateFile(state) as kept:
+        kept.put("rate", {"to": shown(URL), "estimate": 40.0, "at": time.time()})
+    assert run(["send", str(written_list(tmp_path, 1)), "--to", URL, *told, "--state", str(state)]) == 0
+    with StateFile(state, lock=False) as kept:
+        assert remembered(kept, URL, None) == 40.0
+
+
+def test_another_plan_than_the_one_under_way_is_refused(tmp_path: Path) -> None:
+    """Silently the old one would go on, and a cap that was lowered would not hold."""
+    with StateFile(tmp_path / "state.json") as state:
+        WarmUp(Plan.parse("3d:100-400"), Limiter(), state=state).take(1)
+        with pytest.raises(ConfigurationError, match="another warm-up plan is under way"):
+            WarmUp(Plan.parse("3d:10-40"), Limiter(), state=state)

@@ -157,8 +157,11 @@ def _given(caller: Caller, begin: Callable[[], AsyncGenerator[T, None]]) -> Gene
         return await anext(stream, None)
 
     try:
-        while (given := caller.call(step)) is not None:
+        while loop is PORTAL.loop:
+            if (given := caller.call(step)) is None:
+                return
             yield given
+        raise RuntimeError("these reports belong to the process that this one was forked from: ask for them there.")
     finally:
         if loop is PORTAL.loop:  # otherwise it is in the process that this one was forked from
             PORTAL.call(stream.aclose)

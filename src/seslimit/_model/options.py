@@ -49,6 +49,23 @@ def whole(name: str, value: object, unit: str, *, low: int, high: float = math.i
     return int(given)
 
 
+def having(name: str, value: object, method: str, advice: str) -> None:
+    """
+    Check that an option is an object of its kind, where its absence would show only in the middle of sending.
+
+    Args:
+        name: of the option.
+        value: what was given; None passes.
+        method: what every object of that kind has.
+        advice: what to give, for the sentence.
+
+    Raises:
+        ConfigurationError: it has no such method.
+    """
+    if value is not None and not callable(getattr(value, method, None)):
+        raise ConfigurationError(f"{name} is {shown(value)}: give {advice}.")
+
+
 def shown(value: object) -> str:
     """A value as it is named in a sentence, on one line."""
     try:

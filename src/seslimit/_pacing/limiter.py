@@ -24,7 +24,7 @@ from .._model.errors import ConfigurationError, printable, words_of
 from .._model.events import Attempted, Learnt, State
 from .._model.meaning import Meaning
 from .._model.message import MAX_RECIPIENTS
-from .._model.options import number, shown, whole
+from .._model.options import having, number, shown, whole
 from .._model.outcome import Outcome
 from .._model.quota import SendQuota
 from .by_hand import ByHand
@@ -100,6 +100,7 @@ class Limiter(ByHand):
         self._max_rate = max_rate
         headroom = number("headroom", headroom, "a share of the limit", low=0, high=MOST_HEADROOM)
         self._member: Member | None = None
+        having("shared", shared, "lease", "what seslimit.shared.shared_from_url makes of an address, or a RedisRate")
         if shared is not None:
             self._member = Member(
                 shared, rate, max_rate, demand=self._demand, changed=self._news, figures=self._others_figures

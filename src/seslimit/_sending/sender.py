@@ -26,7 +26,7 @@ from .._model.errors import ConfigurationError
 from .._model.events import State
 from .._model.journal import Journal, LeaseLost
 from .._model.message import Message
-from .._model.options import whole
+from .._model.options import having, whole
 from .._model.report import Receipt, Report
 from .._pacing.hooks import Hook, listeners, report_hooks
 from .._pacing.limiter import Limiter
@@ -82,7 +82,7 @@ class Sender:
             waits until there is. Needs a transport that knows the quota.
 
     Raises:
-        ConfigurationError: `max_in_flight` is below 1, or a hook is asynchronous.
+        ConfigurationError: `max_in_flight` is below 1, a hook is asynchronous, or an option is of another kind.
     """
 
     def __init__(
@@ -99,6 +99,9 @@ class Sender:
         keep_daily: int = 0,
     ) -> None:
         max_in_flight = whole("max_in_flight", max_in_flight, "a number of attempts", low=1)
+        having("suppression", suppression, "suppressed", "what seslimit.feedback.suppression_from_url makes of a name")
+        having("guard", guard, "check", "a seslimit.feedback.ReputationGuard, or what has its check")
+        having("outbox", outbox, "begins", "a seslimit.outbox.Outbox, or another Journal")
         self.transport = transport
         self.limiter = limiter or Limiter()
         self.unfinished: Sequence[Message] = ()

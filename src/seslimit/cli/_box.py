@@ -54,10 +54,14 @@ class Box:
     new_recipients: int = attrs.field(default=0, init=False)
 
     async def compare(
-        self, inputs: Sequence[Input], stopping: Callable[[], bool], progress: Callable[[int], None]
+        self,
+        inputs: Sequence[Input],
+        stopping: Callable[[], bool],
+        progress: Callable[[int], None],
+        limit: int | None = None,
     ) -> None:
         """
-        Look for what can be read twice.
+        Look for what can be read twice, `limit` messages of it at most.
 
         Raises:
             KeyReused: a message was changed since it was put there.
@@ -66,6 +70,8 @@ class Box:
         for each in inputs:
             entries = each.read(Reading()) if each.repeatable else None
             while entries and not stopping() and (some := await _some(each, entries)):
+                if limit is not None:
+                    some = some[: limit - count]
                 count += len(some)
                 progress(count)
                 await self._count(some)

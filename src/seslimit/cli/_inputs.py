@@ -9,6 +9,7 @@ Invariants: an entry is given once; a reader that is cancelled while it waits fo
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -67,16 +68,20 @@ class Reading:
 
     Args:
         names_only: whether keys are enough; a million of them take seconds, not a minute.
+        by_content: whether a message without a key is known by all that it holds, not by its place in the input: for
+            one who remembers it longer than the input stays as it is.
     """
 
     names_only: bool = False
+    by_content: bool = False
 
     def entry(self, key: str | Callable[[], str | int], place: str, make: Callable[[], Message]) -> Entry:
         """One entry: the message that `make` gives, or its name, or what is wrong with it."""
         try:
-            if self.names_only:
+            if self.names_only and not self.by_content:
                 return Name(key if isinstance(key, str) else key())
-            return make()
+            message = make()
+            return _by_content(message) if self.by_content and message.key == place else message
         except InvalidMessage as error:
             return BadEntry(place, str(error))
         except OSError as error:
@@ -103,6 +108,19 @@ class Input:
     read: Callable[[Reading], AsyncIterator[Entry]]
     repeatable: bool = True
     note: str | None = None
+
+
+def known_by_content(source: Input) -> Input:
+    """The same input, whose messages without a key are known by what they hold; see `Reading`."""
+    return attrs.evolve(source, read=lambda reading: source.read(attrs.evolve(reading, by_content=True)))
+
+
+def _by_content(message: Message) -> Message:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (message.mail_from, *message.recipients):
+        digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
+    digest.update(message.as_bytes())
+    return attrs.evolve(message, key=f"content-{digest.hexdigest()}")
 
 
 def open_input(name: str) -> Input:

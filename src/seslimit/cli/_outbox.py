@@ -19,7 +19,7 @@ from .._model.errors import ConfigurationError, printable
 from .._model.quota import SendQuota
 from ._ending import Status
 from ._forecast import forecast
-from ._output import say
+from ._output import harmless, say
 
 if TYPE_CHECKING:
     from ..outbox import Filter, Outbox, Row
@@ -108,15 +108,20 @@ def export(where: str, as_json: bool, **chosen: Any) -> int:
     """
     if as_json:
         return _in(where, lambda box: _told(box, chosen, _line_json))
-    say(_csv(COLUMNS))
-    return _in(where, lambda box: _told(box, chosen, _line_csv))
+    return _in(where, lambda box: _told(box, chosen, _line_csv, first=_csv(COLUMNS)))
 
 
 @outbox.command()
 @_WHERE
 @_chosen
-def retry(where: str, **chosen: Any) -> int:
+@click.option("--all", "every", is_flag=True, help="Everything: what is unknown may then be sent twice.")
+def retry(where: str, every: bool, **chosen: Any) -> int:
     """Send messages again that failed, are unknown or were cancelled; they go out at the next send or work."""
+    if not every and not any(chosen.values()):
+        raise ConfigurationError(
+            "this would send again what failed, what was cancelled, and what is unknown and may have been accepted: "
+            "say which (--state failed, --key, …), or --all."
+        )
     return _in(where, lambda box: _changed(box.retry(_filter(chosen)), "queued again"))
 
 
@@ -191,8 +196,8 @@ async def _quota(url: str) -> SendQuota | None:
         await transport.aclose()
 
 
-async def _told(box: Outbox, chosen: dict[str, Any], line: Callable[[Row], str]) -> int:
-    count, lines = 0, []
+async def _told(box: Outbox, chosen: dict[str, Any], line: Callable[[Row], str], first: str | None = None) -> int:
+    count, lines = 0, [] if first is None else [first]
     async for row in box.rows(_filter(chosen)):
         count += 1
         lines.append(line(row))
@@ -233,14 +238,8 @@ def _line_csv(row: Row) -> str:
     for name in ("at", "added_at", "not_before"):
         fields[name] = "" if fields[name] is None else _utc(fields[name])
     fields["feedback"] = "; ".join(f"{each.kind} {_utc(each.at)} {each.detail}".rstrip() for each in row.feedback)
-    for name in ("reply", "feedback"):
-        fields[name] = _harmless(fields[name])
+    fields |= {name: harmless(text) for name, text in fields.items() if isinstance(text, str)}
     return _csv(fields[name] for name in COLUMNS)
-
-
-def _harmless(words: str) -> str:
-    """A stranger's words that no spreadsheet takes for a formula."""
-    return f"'{words}" if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words
 
 
 def _csv(cells: Iterable[object]) -> str:

@@ -64,3 +64,8 @@ def _close(stream: TextIO) -> None:
     """Let what is still to be written go nowhere."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def harmless(words: str) -> str:
+    """A stranger's words as a cell that no spreadsheet takes for a formula."""
+    return f"'{words}" if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words

@@ -60,8 +60,8 @@ class Row:
         state = _STATES[outcome]
         if state is State.ACCEPTED and fields.get("refused"):
             state = State.IN_PART
-        elif state is State.FAILED and not fields.get("attempts"):
-            state = State.OPEN  # a line that was bad, and may be right now
+        elif state is State.FAILED and not (fields.get("attempts") or fields.get("recipients")):
+            state = State.OPEN  # a line of the input that was bad, and may be right now
         return cls(key, state, fields)
 
 

@@ -94,8 +94,9 @@ async def careful(transport: Transport, to: str, options: CareOptions) -> AsyncI
         rate = options.rate or remembered(file, to, options.max_rate)
         limiter = Limiter(rate, max_rate=options.max_rate, shared=options.shared)
         if file is not None:
-            stack.callback(_remember, file, to, limiter)
-            stack.callback(limiter.listen([_Saving(file, to, limiter)]))
+            saving = _Saving(file, to, limiter, rate)
+            stack.callback(saving.remember)
+            stack.callback(limiter.listen([saving]))
         warming = None
         if options.warm_up is not None:
             from ..feedback import WarmUp
@@ -146,18 +147,21 @@ class _Saving:
     file: StateFile
     to: str
     limiter: Limiter
+    told: float | None
     at: float = attrs.field(factory=time.monotonic)
 
     def __call__(self, event: object) -> None:
         if isinstance(event, Learnt) and time.monotonic() - self.at >= SAVED_EVERY:
             self.at = time.monotonic()
-            _remember(self.file, self.to, self.limiter)
+            self.remember()
 
-
-def _remember(file: StateFile, to: str, limiter: Limiter) -> None:
-    if limiter.estimate is not None:
+    def remember(self) -> None:
+        """Write down what was found; what was only told, by a user or by the last run, is no finding."""
+        found, most = self.limiter.estimate, self.limiter.max_rate
+        if found is None or found == self.told or (most is not None and found >= most):
+            return
         with suppress(OSError):  # the next start is less warm; nothing else depends on it
-            file.put("rate", {"to": shown(to), "estimate": limiter.estimate, "at": time.time()})
+            self.file.put("rate", {"to": shown(self.to), "estimate": found, "at": time.time()})
 
 
 def _guard(limiter: Limiter, to: str) -> ReputationGuard:

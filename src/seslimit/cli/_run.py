@@ -188,7 +188,7 @@ class Run:
             watch.phase = f"looking for the input in the outbox: {count:,}"
 
         try:
-            await box.compare(self._inputs, lambda: self._stopping, progress)
+            await box.compare(self._inputs, lambda: self._stopping, progress, self._choice.limit)
         except KeyReused as reused:
             self._error = f"nothing was sent, for {reused}"
             return Status.WRONG_USAGE

@@ -17,7 +17,7 @@ from .._model.allowance import Store
 from .._model.errors import ConfigurationError
 from ..transports import transport_from_url
 from ._ending import Status, shown
-from ._inputs import STREAM, Input, open_input
+from ._inputs import STREAM, Input, known_by_content, open_input
 from ._past import Choice, Past, State
 from ._preview import dry_run, preview
 from ._reporting import ReportFile
@@ -101,7 +101,7 @@ class SendOptions:
     def choice(self, report: ReportFile) -> Choice:
         """Which messages are to be sent; with an outbox it is the outbox that knows."""
         if self.outbox is not None:
-            return Choice(Past())
+            return Choice(Past(), limit=self.limit)
         if self.resume and not report.is_kept:
             raise ConfigurationError("--resume reads what was sent from the report: give --report FILE.")
         again = {State.OPEN, State.UNKNOWN} if self.on_unknown == "resend" else {State.OPEN}
@@ -110,11 +110,13 @@ class SendOptions:
     def open_inputs(self) -> list[Input]:
         """What is to be sent: with a template, a CSV's rows."""
         if self.template is None:
-            return [open_input(name) for name in self.inputs]
-        from ._template import Template, table_input
+            inputs = [open_input(name) for name in self.inputs]
+        else:
+            from ._template import Template, table_input
 
-        template = Template.read(self.template)
-        return [table_input(name, template) for name in self.inputs]
+            template = Template.read(self.template)
+            inputs = [table_input(name, template) for name in self.inputs]
+        return inputs if self.outbox is None else [known_by_content(each) for each in inputs]
 
 
 async def rehearse(options: SendOptions, say: Callable[[str], None], *, as_json: bool) -> Status:

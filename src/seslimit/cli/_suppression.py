@@ -8,12 +8,14 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from ._ending import Status
-from ._output import say
+from ._output import harmless, say
 
 if TYPE_CHECKING:
     from ..feedback import SuppressedAddress, Suppression
@@ -121,7 +123,7 @@ async def _remove(where: str, addresses: tuple[str, ...]) -> int:
 
 async def _import(where: str, source: str) -> int:
     async with _opened(source) as other:
-        return await _add(where, other.entries())
+        return await _add(where, _dated(other.entries()))
 
 
 async def _export(where: str, form: str) -> int:
@@ -132,10 +134,17 @@ async def _export(where: str, form: str) -> int:
         async for entry in opened.entries():
             told = entry.as_dict()
             if form == "csv":
-                writer.writerow(told.values())
+                writer.writerow(map(harmless, map(str, told.values())))
             else:
                 say(json.dumps(told, ensure_ascii=False))
     return Status.ALL_ACCEPTED
+
+
+async def _dated(entries: AsyncIterator[SuppressedAddress]) -> AsyncIterator[SuppressedAddress]:
+    """The entries, those that tell no moment with that of now."""
+    now = datetime.now(UTC)
+    async for entry in entries:
+        yield entry if entry.at.timestamp() else attrs.evolve(entry, at=now)
 
 
 async def _each(entries: Iterable[SuppressedAddress]) -> AsyncIterator[SuppressedAddress]:

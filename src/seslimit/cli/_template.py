@@ -213,8 +213,13 @@ def table_input(name: str, template: Template) -> Input:
             first = file.readline()
     except OSError as error:
         raise ConfigurationError(f"{printable(name)} cannot be read: {error.strerror or error}.") from None
+    if first.lstrip().startswith("{"):
+        raise ConfigurationError(f"{printable(name)} holds JSON lines, which are messages: leave --template out.")
     separator = max(SEPARATORS, key=first.count)
-    columns = next(csv.reader([first], delimiter=separator), [])
+    try:
+        columns = next(csv.reader([first], delimiter=separator, strict=True), [])
+    except csv.Error as error:
+        raise ConfigurationError(f"the first line of {printable(name)} is no CSV ({error}): correct it.") from None
     twice = [column for column in columns if columns.count(column) > 1]
     if not all(columns) or not columns or twice:
         fault = f"the column {printable(twice[0])!r} is there twice" if any(twice) else "a column has no name"

@@ -18,7 +18,7 @@ from typing import Any
 
 import attrs
 
-from .._model.errors import TransportError
+from .._model.errors import ConfigurationError, TransportError
 from .._model.message import Message
 from .._model.outcome import Outcome, Stage
 from .._model.quota import SendQuota
@@ -55,10 +55,13 @@ class WarmUp:
     came back. Where no events come, the plan goes by volume, and by SES's own figures where they are told (`told`).
 
     Args:
-        plan: what each day may have. One that is under way in the state file goes on in its place.
+        plan: what each day may have; the same that is under way in the state file, where there is one.
         limiter: gets the second's cap.
         state: remembers over restarts, for one process at a time; without it each start is the first day.
         clock: seconds since the epoch.
+
+    Raises:
+        ConfigurationError: another plan is under way in the state file.
     """
 
     def __init__(
@@ -71,6 +74,12 @@ class WarmUp:
     ) -> None:
         kept: Any = {} if state is None else state.get("warm_up") or {}
         self._plan = Plan.of(kept["plan"]) if "plan" in kept else plan
+        self._asked = plan.as_json()
+        if kept.get("asked", self._asked) != self._asked:
+            raise ConfigurationError(
+                "another warm-up plan is under way in the state file: give that plan again, or a new state file, which "
+                "begins with the first day."
+            )
         self._progress = Progress.of(kept["progress"]) if "progress" in kept else Progress()
         self._limiter = limiter
         self._state = state
@@ -177,7 +186,7 @@ class WarmUp:
         if not exactly:
             some = BEYOND_PLAN if math.isinf(cap) else max(AHEAD_AT_LEAST, math.ceil(cap * AHEAD))
             progress = attrs.evolve(progress, sent=max(progress.sent, min(progress.sent + some, int(min(cap, 1e15)))))
-        kept = {"plan": self._plan.as_json(), "progress": progress.as_json()}
+        kept = {"asked": self._asked, "plan": self._plan.as_json(), "progress": progress.as_json()}
         # Not in a thread: it is fifty times a day, and the next message must not overtake it.
         self._state.put("warm_up", kept)
         self._written = progress.sent
