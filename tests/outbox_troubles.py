@@ -136,8 +136,10 @@ def locked(path: Path, seconds: float) -> Trouble:
 
     @asynccontextmanager
     async def trouble(has_stopped: Callable[[], bool]) -> AsyncIterator[None]:
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        connected = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+        with contextlib.closing(connected) as other:
+            # In a thread: whoever has the lock may need this loop to give it back.
+            await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
             await asyncio.sleep(seconds)
             await _until(has_stopped)
             yield

@@ -118,7 +118,7 @@ async def test_a_server_that_is_killed_and_comes_back_loses_nothing(postgres_ser
             await asyncio.to_thread(postgres_server.start)
         await draining
         assert handed_over == dict.fromkeys(range(600), 1)
-        assert (await outbox.status())[State.ACCEPTED].messages == 600
+        assert (await whenever(outbox, outbox.status))[State.ACCEPTED].messages == 600
 
 
 async def test_a_server_that_is_away_is_said_to_be(postgres_server: PostgresServer) -> None:

@@ -7,7 +7,18 @@ from collections import Counter
 
 import pytest
 
-from seslimit import ConfigurationError, Limiter, Message, Outcome, Receipt, Sender, SendQuota
+from seslimit import (
+    ConfigurationError,
+    Limiter,
+    Message,
+    Outcome,
+    QuotaExceeded,
+    Receipt,
+    RetryPolicy,
+    Sender,
+    SendQuota,
+)
+from seslimit.outbox import MemoryOutbox
 from seslimit.testing import FakeTransport
 
 from .service_model import ScriptedService
@@ -86,3 +97,26 @@ async def test_without_figures_nothing_can_be_kept() -> None:
     """Of a service that does not tell what is left."""
     with pytest.raises(ConfigurationError, match="quota"):
         Sender(ScriptedService(), keep_daily=10)
+
+
+@pytest.mark.parametrize("kept", [None, MemoryOutbox], ids=["in memory", "outbox"])
+@on_virtual_time
+async def test_a_policy_that_does_not_wait_stops_there(kept: type[MemoryOutbox] | None) -> None:
+    """As at the end of the day: the rest is unsent, and nothing of what is kept is used."""
+    account = Account(100)
+    limiter = Limiter(1000, max_rate=1000)
+    retry = RetryPolicy(on_quota_exceeded="stop")
+    outbox = None if kept is None else kept()
+    async with Sender(account, limiter=limiter, retry=retry, keep_daily=60, outbox=outbox) as sender:
+        with pytest.raises(QuotaExceeded, match="kept for others"):
+            async for _ in sender.send_many(messages(90)):
+                pass
+    assert account.used == 40
+
+
+@on_virtual_time
+async def test_more_than_the_day_cannot_be_kept(caplog: pytest.LogCaptureFixture) -> None:
+    """It would wait for ever: the log says so."""
+    async with Sender(Account(100), keep_daily=100) as sender:
+        await sender.ask_quota()
+    assert "nothing can be sent; keep fewer" in caplog.text

@@ -18,6 +18,7 @@ import attrs
 
 from .._law.retry import Retry, RetryPolicy
 from .._model.clearance import Guards, Suppressed, Suppresses
+from .._model.endings import QuotaExceeded
 from .._model.errors import ConfigurationError
 from .._model.history import History
 from .._model.message import Message
@@ -30,7 +31,7 @@ from .._pacing.hooks import Hearing, tell
 from .._pacing.lanes import Lane, Places
 from .._pacing.limiter import Limiter
 from ..transports import Transport
-from .reserve import DailyReserve
+from .reserve import KEPT, DailyReserve
 
 
 @attrs.frozen
@@ -71,9 +72,12 @@ class Outgoing(Attempts[Receipt]):
 
     async def _begins(self) -> bool:
         reserve = self.setup.reserve
-        if reserve is None or reserve.begins(self.cost):
+        waits = self.policy.on_quota_exceeded == "wait"
+        if reserve is None or reserve.begins(self.cost, waits=waits):
             return True
         self._give_turn_back()
+        if not waits:
+            raise QuotaExceeded(f"{KEPT}.")
         await reserve.changes()
         return False
 

@@ -7,6 +7,7 @@ Invariant: by what the service last said, and what was begun since and not refus
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import attrs
 
@@ -14,6 +15,8 @@ from .._model.events import Attempted, Event
 from .._model.outcome import Outcome
 from .._model.quota import SendQuota
 from .._pacing.limiter import Limiter
+
+logger = logging.getLogger("seslimit")
 
 KEPT = "the rest of the day is kept for others"
 """Why nothing is sent; the reason of the hold on the limiter."""
@@ -37,17 +40,31 @@ class DailyReserve:
     _left: float | None = attrs.field(default=None, init=False)
     _under_way: float = attrs.field(default=0.0, init=False)
     _held: bool = attrs.field(default=False, init=False)
+    _warned: bool = attrs.field(default=False, init=False)
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def figures(self, quota: SendQuota) -> None:
         """Take the service's figures."""
+        if 0 <= quota.max_24_hour_send <= self.keep and not self._warned:
+            self._warned = True
+            logger.warning(
+                "of a daily quota of %d recipients, %d are kept for others: nothing can be sent; keep fewer",
+                quota.max_24_hour_send,
+                self.keep,
+            )
         self._left = quota.remaining - self.keep - self._under_way
         self._look()
 
-    def begins(self, cost: float) -> bool:
-        """Take so many recipients of the day, for an attempt that begins now; returns whether they were left."""
+    def begins(self, cost: float, *, waits: bool = True) -> bool:
+        """
+        Take so many recipients of the day, for an attempt that begins now; returns whether they were left.
+
+        Args:
+            cost: recipients.
+            waits: whether the limiter is held until they are.
+        """
         if self._left is not None and self._left < cost:
-            if not self._held:
+            if waits and not self._held:
                 self._held = True
                 self.limiter.hold(KEPT)
             self._changed.clear()

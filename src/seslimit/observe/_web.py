@@ -16,7 +16,6 @@ import base64
 import hashlib
 import json
 import logging
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import cache
@@ -103,7 +102,7 @@ def page() -> tuple[bytes, str]:
 
 
 def _hashes(html: bytes, name: bytes) -> str:
-    found = re.findall(rb"<%b>(.*?)</%b>" % (name, name), html, re.DOTALL)
+    found = [each.partition(b"</%b>" % name)[0] for each in html.split(b"<%b>" % name)[1:]]
     return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(each).digest()).decode()}'" for each in found)
 
 
@@ -135,7 +134,8 @@ class WebServer:
         if method not in ("GET", "HEAD"):
             refused = _said(HTTPStatus.METHOD_NOT_ALLOWED, "Use GET: nothing is changed here.", {"Allow": "GET, HEAD"})
             return refused.written(with_body=True)
-        hosts = re.findall(r"^host:[ \t]*(.*?)[ \t]*\r?$", rest, re.IGNORECASE | re.MULTILINE)
+        fields = [each.partition(":") for each in rest.split("\n")]
+        hosts = [value.strip() for name, _, value in fields if name.lower() == "host"]
         if self.address.is_loopback and not all(map(_is_this_machine, hosts)):
             # A page of another site can give its own name this address, and would read what is answered.
             refused = _said(HTTPStatus.MISDIRECTED_REQUEST, "This is for this machine: ask for it as localhost.")
