@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -158,7 +159,7 @@ def attempts(simulator: Simulator) -> int:
 
 def rows(box: Path) -> list[tuple[str, str]]:
     """Key and state of each message, as the file has it."""
-    with sqlite3.connect(f"file:{box}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{box}?mode=ro", uri=True)) as connection:
         found = connection.execute("SELECT name, state FROM seslimit_messages").fetchall()
     connection.close()
     return [(name[name.index("k") :].strip('"'), state) for name, state in found]
@@ -166,7 +167,7 @@ def rows(box: Path) -> list[tuple[str, str]]:
 
 def receipts(box: Path) -> list[tuple[str, str]]:
     """Key and message id of each accepted message."""
-    with sqlite3.connect(f"file:{box}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{box}?mode=ro", uri=True)) as connection:
         found = connection.execute("SELECT name, message_id FROM seslimit_messages WHERE state = 'accepted'").fetchall()
     connection.close()
     return [(name[name.index("k") :].strip('"'), message_id) for name, message_id in found]

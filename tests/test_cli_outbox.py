@@ -9,6 +9,7 @@ import signal
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def _keys(simulator: Simulator) -> Counter[str]:
 
 def _states(path: Path) -> dict[str, int]:
     """How many messages are in which state, read beside whoever writes."""
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         return dict(connection.execute("SELECT state, count(*) FROM seslimit_messages GROUP BY state"))
 
 

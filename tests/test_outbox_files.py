@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -369,3 +370,28 @@ async def test_a_killed_process_loses_nothing_and_keeps_nobody_waiting(path: Pat
         assert recorded | due.keys() == set(range(1000))
         in_doubt = told["begun"] - recorded
         assert {due[key] for key in in_doubt} <= {Outcome.UNKNOWN}
+
+
+async def test_a_look_that_is_cancelled_leaves_no_connection_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At whichever turn of the loop, while it connects too."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def kept(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        opened.append(connect(*args, **kwargs | {"check_same_thread": False}))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", kept)
+    async with Outbox(tmp_path / "mail.db") as outbox:
+        for turns in range(12):
+            look = asyncio.create_task(outbox.queued())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            look.cancel()
+            await asyncio.wait([look])
+    assert len(opened) > 2
+    for each in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            each.execute("SELECT 1")

@@ -10,12 +10,13 @@ changed.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import sqlalchemy as sa
@@ -54,6 +55,9 @@ class DiskFull(JournalUnavailable):
     """There is no space left to record anything."""
 
 
+T = TypeVar("T")
+
+
 @attrs.define(eq=False)
 class Database:
     """
@@ -72,6 +76,7 @@ class Database:
     busy: float = BUSY
     _writing: AsyncEngine = attrs.field(init=False)
     _reading: AsyncEngine = attrs.field(init=False)
+    _looks: set[asyncio.Task[Any]] = attrs.field(factory=set, init=False)
 
     @classmethod
     def of(cls, url: str | Path, busy: float = BUSY) -> Database:
@@ -139,6 +144,22 @@ class Database:
             async with self._reading.connect() as connection:
                 yield connection
 
+    async def read(self, look: Callable[[sa.Connection], T]) -> T:
+        """
+        What a look at the database gives.
+
+        Cancelling:
+            the look goes on, beside: a connection that is cancelled while it is opened would never be closed.
+        """
+        looking = asyncio.create_task(self._look(look))
+        self._looks.add(looking)
+        looking.add_done_callback(self._looks.discard)
+        return await asyncio.shield(looking)
+
+    async def _look(self, look: Callable[[sa.Connection], T]) -> T:
+        async with self.reading() as connection:
+            return await connection.run_sync(look)
+
     async def shrink_log(self) -> None:
         """Write what is in SQLite's log into its file, so that the log can begin anew; as far as that goes now."""
         if self.files:
@@ -182,6 +203,8 @@ class Database:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        if self._looks:
+            await asyncio.wait(self._looks)
         await self._reading.dispose()
         await self._writing.dispose()
 

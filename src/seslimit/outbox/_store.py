@@ -374,8 +374,7 @@ class Outbox:
 
     async def _read(self, look: Callable[[sa.Connection], T]) -> T:
         await self.open()
-        async with self._database.reading() as connection:
-            return await connection.run_sync(look)
+        return await self._database.read(look)
 
     async def _write(self, change: Callable[[sa.Connection], T]) -> T:
         await self.open()
