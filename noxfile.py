@@ -27,9 +27,9 @@ def _runs(version: str) -> bool:
 PARALLEL = ("-n", "logical", "--dist", "worksteal")
 """Tests are independent of one another: one process for each processor."""
 
-AGAIN = ("--reruns", "1")
-"""What fails is run once more, and counted as rerun: some tests meet real sockets and other processes on a machine that
-may stand still. What is broken fails twice; a rerun is a fault of the test, to be mended. `disorder` has none."""
+AGAIN = ("--reruns", "3", "--reruns-delay", "2")
+"""What fails is run again, and counted as rerun: some tests meet real sockets and other processes on a machine that
+may stand still. What is broken fails each time; a rerun is a fault of the test, to be mended. `disorder` has none."""
 
 PRESENT = [version for version in SUPPORTED if _runs(version)]
 
