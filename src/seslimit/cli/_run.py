@@ -320,9 +320,9 @@ class Run:
 
     def _ending(self, stopped_by: SESLimitError | None) -> tuple[Status, str | None]:
         tally, before = self.tally, self._before
-        if isinstance(stopped_by, InputUnexpected):
-            if not tally.messages:
-                return Status.WRONG_USAGE, f"nothing was sent, for {stopped_by}"
+        if isinstance(stopped_by, InputUnexpected) and not tally.messages:
+            return Status.WRONG_USAGE, f"nothing was sent, for {stopped_by}"
+        if isinstance(stopped_by, InputUnexpected) and self._box is not None:
             return Status.WRONG_USAGE, f"{str(stopped_by).rstrip('.')}: nothing after it was read; {self._remaining()}."
         if stopped_by is not None:
             return ended_by(stopped_by, self._url, self._remaining())
