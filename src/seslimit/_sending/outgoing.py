@@ -72,8 +72,10 @@ class Outgoing(Attempts[Receipt]):
 
     async def _begins(self) -> bool:
         reserve = self.setup.reserve
+        if reserve is None:
+            return True
         waits = self.policy.on_quota_exceeded == "wait"
-        if reserve is None or reserve.begins(self.cost, waits=waits):
+        if reserve.begins(self.cost, waits=waits):
             return True
         self._give_turn_back()
         if not waits:
