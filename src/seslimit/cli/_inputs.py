@@ -9,7 +9,6 @@ Invariants: an entry is given once; a reader that is cancelled while it waits fo
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -116,11 +115,10 @@ def known_by_content(source: Input) -> Input:
 
 
 def _by_content(message: Message) -> Message:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (message.mail_from, *message.recipients):
-        digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
-    digest.update(message.as_bytes())
-    return attrs.evolve(message, key=f"content-{digest.hexdigest()}")
+    from ..outbox._forms import prepared  # only where there is an outbox, which needs an extra
+
+    name = prepared(attrs.evolve(message, key=None)).name
+    return attrs.evolve(message, key=f"content-{name.removeprefix('#')}")
 
 
 def open_input(name: str) -> Input:
