@@ -350,6 +350,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "raw with padding inside": ({"raw": "eA==eA==", "subject": ..., "text": ...}, "is not base64"),
     "raw with too much padding": ({"raw": "eAAA=", "subject": ..., "text": ...}, "is not base64"),
     "raw empty": ({"raw": "IA0K", "subject": ..., "text": ...}, "raw holds no message"),
+    "raw beside a name": (
+        {"from": '"Ann\0" <a@example.org>', "raw": "VG86IHgNCg0K", "subject": ..., "text": ...},
+        "holds CR, LF or another control character",
+    ),
     "raw beside text": ({"raw": "eA=="}, "take subject away"),
     "key": ({"key": [1]}, "key is neither"),
     "attachment": ({"attachments": [{"filename": "x"}]}, "attachments[0] has not one of path and content"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -263,4 +264,6 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _angle(text: str) -> str:
-    return text.rpartition("<")[2].rpartition(">")[0] if "<" in text and text.isprintable() else text
+    """A name may hold what is not seen (U+FEFF, a joiner), but no control character and no half of a pair."""
+    is_text = not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text)
+    return text.rpartition("<")[2].rpartition(">")[0] if "<" in text and is_text else text

@@ -32,7 +32,7 @@ from ..companion._compose import (
     with_attachments,
     with_inline,
 )
-from ..companion._header import header_line, mailbox_line, read_mailbox
+from ..companion._header import check_value, header_line, mailbox_line, read_mailbox
 from ._jsonline import key_in, record_of
 from ._mailfiles import without_bcc
 
@@ -153,6 +153,8 @@ def _mailbox(field: str, text: object) -> tuple[str, str]:
     found = read_mailbox(text)
     if found is None:
         raise InvalidMessage(f"{field} '{printable(text)}' is not of the form Name <local@domain>.")
+    # Of a message given whole too, whose header shows no name: a line is right or wrong whatever stands beside it.
+    check_value(field, found[0])
     return found[0], check_address(field, found[1])
 
 
