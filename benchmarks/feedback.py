@@ -20,102 +20,25 @@ import logging
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import attrs
-from aiohttp import web
-from tests.listmonk_double import CAMPAIGN, ROOT, Campaign, Postback, subscribers
+from tests.simulations.listmonk_round import BounceBook, Worker, campaign
 from tests.sns_authority import PARTICULARS, document
 from tests.test_feedback_reading import mutated
 from tests.test_feedback_sqs import AWS, Queue, bounces, queue
 
-from seslimit import Limiter, transport_from_url
-from seslimit.companion.listmonk import ListmonkMessenger, ListmonkOptions
 from seslimit.feedback import InvalidFeedback, read
-from seslimit.testing import EventRules, Simulator
-from seslimit.testing._events import TOPIC
 
-LOGIN = {"SESLIMIT_LISTMONK_API_USER": "api", "SESLIMIT_LISTMONK_API_TOKEN": "token"}
 UNDER_WAY = 10
 """Events that a worker of a queue has under way at most."""
 
-Recorded = tuple[str, str, str]
 """Subscriber (uuid or address), campaign, and kind."""
-
-
-@attrs.define
-class BounceBook:
-    """listmonk's `/webhooks/bounce`, which can go away and come back at the same address."""
-
-    records: list[dict[str, Any]] = attrs.field(factory=list)
-    port: int = 0
-    _runner: web.ServerRunner | None = None
-
-    async def open(self) -> None:
-        """Listen."""
-        self._runner = web.ServerRunner(web.Server(self._take), shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def close(self) -> None:
-        """Listen no more."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    @property
-    def url(self) -> str:
-        """The root URL."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def counted(self) -> Counter[Recorded]:
-        """What was recorded, and how often."""
-        return Counter(
-            (told.get("subscriber_uuid") or told["email"], told.get("campaign_uuid", ""), told["type"])
-            for told in self.records
-        )
-
-    async def _take(self, request: web.BaseRequest) -> web.Response:
-        body = await request.json()
-        if request.headers.get("Authorization") != "token api:token" or request.path != "/webhooks/bounce":
-            return web.Response(status=403)
-        self.records.append(body)
-        return web.Response(text='{"data":true}')
-
-
-@attrs.define(eq=False)
-class Worker:
-    """`seslimit feedback` in a process of its own, which can be ended and started again."""
-
-    arguments: tuple[str, ...]
-    process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> dict[str, Any]:
-        """Start it; what it says first, where it listens."""
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "seslimit", "feedback", *self.arguments, "--json"),
-            stdout=asyncio.subprocess.PIPE,
-            env=os.environ | LOGIN | AWS,
-        )
-        if "--listen" not in self.arguments:
-            return {}
-        assert self.process.stdout is not None
-        async with asyncio.timeout(60):
-            told: dict[str, Any] = json.loads(await self.process.stdout.readline())
-        return told
-
-    async def end(self, with_signal: signal.Signals) -> None:
-        """End it by a signal."""
-        if self.process is not None and self.process.returncode is None:
-            self.process.send_signal(with_signal)
-            await self.process.communicate()
 
 
 # Damaged documents
@@ -176,112 +99,6 @@ async def killed(sqs: str, folder: Path, events: int, kills: int) -> FromQueue:
 async def _emptied(filled: Queue) -> None:
     while await filled.left():  # noqa: ASYNC110  # likewise
         await asyncio.sleep(0.1)
-
-
-# A campaign of listmonk
-
-
-@attrs.frozen
-class Round:
-    """What was told of a campaign, and what listmonk has recorded of it."""
-
-    accepted: int
-    told: Counter[Recorded]
-    recorded: Counter[Recorded]
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether each was recorded once, against the right subscriber and campaign."""
-        return self.told == self.recorded
-
-
-SHARES: dict[str, Any] = {"bounce": 0.03, "soft": 0.02, "complaint": 0.002}
-
-
-async def campaign(
-    folder: Path, messages: int, sqs: str | None = None, *, deliveries: bool = True, shares: dict[str, Any] = SHARES
-) -> Round:
-    """Send a campaign of which some bounces; listmonk and the worker are restarted in the middle. SNS without `sqs`."""
-    book = BounceBook()
-    await book.open()
-    rules = EventRules(
-        url="http://127.0.0.1:1/sns",
-        **shares,
-        deliveries=deliveries,
-        copies=2,
-        spread=2.0,
-        certificate=folder / "sns.pem",
-    )
-    async with (
-        _door(sqs) as events_url,
-        Simulator(5000, events=attrs.evolve(rules, url=events_url), seed=7) as service,
-    ):
-        assert service.events is not None
-        there = ("--listmonk", book.url, "--seen", str(folder / "seen.db"))
-        if sqs is None:
-            trusting = ("--topic", TOPIC, "--sns-certificate", str(folder / "sns.pem"))
-            worker = Worker(("--listen", "127.0.0.1:0", *trusting, *there))
-            listen = (await worker.start())["listen"]
-            worker.arguments = ("--listen", listen, *trusting, *there)
-            service.events.rules = attrs.evolve(rules, url=f"http://{listen}/sns")
-        else:
-            worker = Worker(("--queue", events_url, *there))
-            await worker.start()
-        sending = asyncio.create_task(_send(service, messages))
-        await _until(lambda: service.counts.accepted >= messages // 3)
-        await book.close()
-        await asyncio.sleep(1.0)
-        await worker.end(signal.SIGTERM)
-        await book.open()
-        await _until(lambda: service.counts.accepted >= messages * 2 // 3)
-        await worker.start()
-        await sending
-        await service.events.join()
-        told = Counter(map(_of, service.events.told))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(120):
-                while book.counted() != told:  # noqa: ASYNC110  # another process's work wakes nobody
-                    await asyncio.sleep(0.1)
-        await asyncio.sleep(1.0)  # whatever would be recorded too often comes now
-        await worker.end(signal.SIGTERM)
-    await book.close()
-    return Round(service.counts.accepted, told, book.counted())
-
-
-@asynccontextmanager
-async def _door(sqs: str | None) -> AsyncIterator[str]:
-    """Where events go: the URL of a new queue, or one that is corrected later."""
-    if sqs is None:
-        yield "http://127.0.0.1:1/sns"
-        return
-    async with queue(sqs, f"round-{time.monotonic_ns()}") as filled:
-        yield f"sqs://{filled.name}?region=eu-west-1&endpoint_url={sqs}"
-
-
-async def _send(service: Simulator, messages: int) -> None:
-    transport = transport_from_url(service.smtp_url)
-    options = ListmonkOptions(listen="127.0.0.1:0", root_url=ROOT)
-    async with ListmonkMessenger(transport, options, limiter=Limiter(2000.0)) as messenger:
-        client = Postback("127.0.0.1", messenger.port, timeout=30.0)
-        result = await Campaign(message_rate=1000).run(subscribers(messages), client.push)
-        await client.aclose()
-    assert result.sent == messages, result.errors[:3]
-
-
-async def _until(condition: Any) -> None:
-    while not condition():  # noqa: ASYNC110  # likewise
-        await asyncio.sleep(0.02)
-
-
-def _of(told: dict[str, Any]) -> Recorded:
-    """What listmonk should record of a document."""
-    headers = {header["name"]: header["value"] for header in told["mail"]["headers"]}
-    if told["eventType"] == "Complaint":
-        kind = "complaint"
-    else:
-        kind = "hard" if told["bounce"]["bounceType"] == "Permanent" else "soft"
-    assert headers["X-Listmonk-Campaign"] == CAMPAIGN
-    return headers["X-Listmonk-Subscriber"], CAMPAIGN, kind
 
 
 @asynccontextmanager

@@ -11,36 +11,16 @@ that moment had nothing else been sent. The second table is how often a list bel
 from __future__ import annotations
 
 import argparse
-import random
 import statistics
-from collections.abc import Iterator
 
-from seslimit.feedback._reputation import Figures, Level, level_of
+from tests.simulations.reputation import false_holds, reached
+
+from seslimit.feedback._reputation import Level
 
 SHARES = (0.01, 0.049, 0.07, 0.12)
+
+
 COMPLAINTS = (0.0005, 0.003, 0.006)
-
-
-def reached(
-    share: float, messages: int, seed: int, *, complaints: bool = False, whole: bool = False
-) -> dict[Level, int]:
-    """Each level → how many messages had been sent when it was reached first."""
-    found: dict[Level, int] = {}
-    for count, sent in enumerate(events(share, messages, random.Random(seed)), 1):
-        figures = Figures(sent, complaints=count) if complaints else Figures(sent, bounces=count)
-        level, _ = level_of(figures, whole=whole)
-        if level not in found:
-            found[level] = sent
-        if level is Level.HOLD:
-            break
-    return found
-
-
-def events(share: float, messages: int, chance: random.Random) -> Iterator[int]:
-    """The numbers of the messages that bounce: the guard decides at these alone."""
-    for number in range(1, messages + 1):
-        if chance.random() < share:
-            yield number
 
 
 def line(share: float, seeds: int, messages: int, *, complaints: bool = False, whole: bool = False) -> str:
@@ -52,11 +32,6 @@ def line(share: float, seeds: int, messages: int, *, complaints: bool = False, w
         most = f"{statistics.median(at):7,.0f} ({at[0]:,} to {at[-1]:,})" if at else "-"
         told.append(f"{100 * len(at) / seeds:5.1f} % {most:<28}")
     return "  ".join(told)
-
-
-def false_holds(share: float, messages: int, seeds: int) -> int:
-    """How many of so many lists are held although they are as good as they should be."""
-    return sum(Level.HOLD in reached(share, messages, seed) for seed in range(seeds))
 
 
 def main() -> None:

@@ -196,3 +196,20 @@ def test_a_companion_uses_the_public_interface_alone(module: str) -> None:
     """As any embedder: what seslimit and its outbox give, and nothing behind them but what the simulator shares."""
     public = ("", "outbox")
     assert all(name in public or name.startswith("companion") for name in own(module) - SHARED_WITH_COMPANIONS)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parent.rglob("*.py")), ids=lambda path: str(path.relative_to(Path(__file__).parent))
+)
+def test_a_test_needs_no_benchmark(path: Path) -> None:
+    """Benchmarks measure what the tests hold, so they import from the tests, and never the other way round."""
+    named = (
+        name
+        for statement in statements(ast.parse(path.read_text()))
+        for name in ([statement.module or ""] if isinstance(statement, ast.ImportFrom) else _names(statement))
+    )
+    assert not [name for name in named if name.partition(".")[0] == "benchmarks"]
+
+
+def _names(statement: ast.Import) -> list[str]:
+    return [alias.name for alias in statement.names]

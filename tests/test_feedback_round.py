@@ -8,7 +8,6 @@ from pathlib import Path
 
 import attrs
 import pytest
-from benchmarks.feedback import LOGIN, BounceBook, campaign
 
 from seslimit import Limiter, Message, Sender
 from seslimit.cli._commands import run
@@ -27,6 +26,7 @@ from seslimit.testing._events import TOPIC
 
 from .companion_process import companion
 from .listmonk_double import CAMPAIGN, Postback, Subscriber, subscribers
+from .simulations.listmonk_round import LOGIN, BounceBook, campaign
 from .sns_authority import MAIL, document
 
 AT = datetime(2026, 11, 27, 10, tzinfo=UTC)

@@ -11,7 +11,6 @@ from typing import Any
 
 import attrs
 import pytest
-from benchmarks.reputation import false_holds, reached
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from seslimit.feedback._guard import campaign_of
 from seslimit.feedback._reputation import BOUNCES, Figures, Level, Window, evidence, judge, judge_told, least_share
 from seslimit.testing import FakeTransport
 
+from .simulations.reputation import false_holds, reached
 from .sns_authority import MAIL, document
 from .virtual_time import on_virtual_time
 

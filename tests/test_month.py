@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.month import measure
+
+from .simulations.month import measure
 
 
 @pytest.mark.once

@@ -4,7 +4,6 @@ import math
 
 import attrs
 import pytest
-from benchmarks.control_law import DELAYS, Scenario, Simulation, Trace, scenarios
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +11,8 @@ from seslimit._law.closure import LONGEST_HOLD
 from seslimit._law.evidence import ASSUMED_DELAY, MARGIN, START_RATE
 from seslimit._law.growth import CLIMB_GROWTH, LEAST_GROWTH, grown
 from seslimit._law.rate import SLOWED, STRAY, AdaptiveRate, RateOptions
+
+from .simulations.control_law import DELAYS, Scenario, Simulation, Trace, scenarios
 
 DELAY = 0.1
 """Seconds from admission to reply in the hand-worked cases; the law's own assumption, so that its jitter stays 0."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.scenarios import SCENARIOS, Promise, Scenario, play
+
+from .simulations.scenarios import SCENARIOS, Promise, Scenario, play
 
 pytestmark = pytest.mark.once
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.services import Cell, measure
+
+from .simulations.services import Cell, measure
 
 CELLS = [
     # What a refusal does: costs a token, or closes a window, or is read late.

@@ -11,7 +11,6 @@ from typing import Any
 
 import attrs
 import pytest
-from benchmarks.warm_up import played
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from seslimit.feedback._warm_up_plan import DAY, Day, Progress, Step
 from seslimit.testing import FakeTransport
 
 from .command_line import lines_of, written_list
+from .simulations.warm_up import played
 from .sns_authority import document
 from .virtual_time import on_virtual_time
 
