@@ -20,7 +20,10 @@ PACKAGE = Path(seslimit.__file__).parent
 
 LAYERS = (
     ("values", ("_model", "_model.*")),
-    ("decisions", ("_meaning", "_meaning.*", "_law", "_law.*", "_dialogue", "_dialogue.*")),
+    (
+        "decisions",
+        ("_meaning", "_meaning.*", "_law", "_law.*", "_dialogue", "_dialogue.*", "_composing", "_composing.*"),
+    ),
     ("interface", ("transports", "transports._url")),
     (
         "edge",
@@ -69,8 +72,15 @@ LAYERS = (
 PURE = (0, 1, 2)
 """Numbers of the layers that are told the time."""
 IMPURE_MODULES = {"asyncio", "time", "datetime", "logging", "os", "socket", "ssl", "threading", "selectors"}
-SHARED_WITH_COMPANIONS = {"_dialogue.content", "_dialogue.login"}
-"""What finds the final dot for the simulator's door finds it for the relay: two of it could come to differ, and a
+SHARED_WITH_COMPANIONS = {
+    "_dialogue.content",
+    "_dialogue.login",
+    "_composing.header",
+    "_composing.parts",
+    "_composing.structured",
+}
+"""What composes a message of fields is the command line's and a queue's as well: two of it would encode one name in two
+ways. What finds the final dot for the simulator's door finds it for the relay: two of it could come to differ, and a
 server that ends a message elsewhere than the others is open to SMTP smuggling. A login is a dialogue as well."""
 HEAVY = (
     "sqlalchemy",

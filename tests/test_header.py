@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seslimit import InvalidMessage
-from seslimit.companion._encoded import encoded_words, parameter
-from seslimit.companion._header import MAX_VALUE, header_line, mailbox_line, read_mailbox
+from seslimit._composing.encoded import encoded_words, parameter
+from seslimit._composing.header import MAX_VALUE, header_line, mailbox_line, read_mailbox
 
 
 def _read(line: bytes) -> EmailMessage:

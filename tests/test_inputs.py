@@ -16,8 +16,9 @@ from typing import Any, cast
 import pytest
 
 from seslimit import ConfigurationError, Message
+from seslimit._composing.records import without_bcc
 from seslimit.cli._inputs import BadEntry, Entry, Name, Reading, open_input
-from seslimit.cli._mailfiles import mbox_messages, without_bcc
+from seslimit.cli._mailfiles import mbox_messages
 from seslimit.cli._supply import Supply, check
 
 RECORD: dict[str, Any] = {

@@ -28,8 +28,8 @@ import pytest
 
 import seslimit
 from seslimit import InvalidMessage
+from seslimit._composing.header import header_line
 from seslimit._meaning import replies
-from seslimit.companion._header import header_line
 from seslimit.companion.listmonk import _content, _post
 from seslimit.companion.listmonk._content import compose
 from seslimit.companion.listmonk._headers import Rules

@@ -223,7 +223,7 @@ async def test_a_message_that_is_none_goes_to_the_dead_letter_queue(sqs: str, ca
     assert {message.key for message in transport.sent} == {"m0", "m1", "m2"}
     told = [record.getMessage() for record in caplog.records if "is none that can be sent" in record.getMessage()]
     assert len(told) == 3
-    assert any("attachments[0].path is of another machine" in line for line in told)
+    assert any("attachments[0].path '/etc/passwd' is of another machine" in line for line in told)
 
 
 async def test_a_message_that_is_given_up_goes_to_the_dead_letter_queue_and_is_tried_once(sqs: str) -> None:

@@ -18,11 +18,12 @@ from typing import TypeAlias
 
 import attrs
 
+from .._composing.jsonline import key_in, record_of
+from .._composing.records import Records
 from .._model.errors import ConfigurationError, InvalidMessage, printable
 from .._model.message import Message
-from ._jsonline import key_in, record_of
+from ._attached import AttachedFiles
 from ._mailfiles import BOM, in_eml, is_utf_16, mbox_messages, message_of
-from ._records import Records
 from ._stream import LineStream
 
 STREAM = "-"
@@ -206,7 +207,7 @@ class StreamedLines(AsyncIterator[Entry]):
         self._reading = reading
         self._name = name
         self._lines = lines
-        self._records = Records(Path())
+        self._records = Records(AttachedFiles(Path()))
         self._number = 0
 
     async def __anext__(self) -> Entry:
@@ -219,7 +220,7 @@ class StreamedLines(AsyncIterator[Entry]):
 
 
 def _json_lines(reading: Reading, path: Path) -> Iterator[Entry]:
-    records = Records(path.parent)
+    records = Records(AttachedFiles(path.parent))
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             entry = _line(reading, records, line, f"{path.name}:{number}")

@@ -94,20 +94,6 @@ def is_utf_16(begin: bytes) -> bool:
     return _UTF_16.match(begin) is not None
 
 
-def without_bcc(message: Message) -> Message:
-    """
-    The message without its Bcc headers, every other byte as it was; its content must be bytes.
-
-    Raises:
-        InvalidMessage: a line among its headers is none, so that a Bcc may be hidden below it; or it is empty.
-    """
-    content = message.as_bytes()
-    if not content.strip():
-        raise InvalidMessage("raw holds no message: give the whole of it in base64.")
-    kept = without_blind(content, read_fields(content))
-    return message if kept is content else attrs.evolve(message, content=kept)
-
-
 def mbox_messages(file: Iterable[bytes]) -> Iterator[Found]:
     """
     The messages of an mbox, one by one, without its "From " lines; first what stands before them, if anything does.

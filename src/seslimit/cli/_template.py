@@ -18,10 +18,11 @@ from typing import Any
 
 import attrs
 
+from .._composing.records import Records
 from .._model.errors import ConfigurationError, InvalidMessage, printable
 from .._model.message import Message
+from ._attached import AttachedFiles
 from ._inputs import BadEntry, Entry, Input, Reading, Ready
-from ._records import Records
 
 try:
     import jinja2
@@ -234,7 +235,7 @@ def _opened(path: Path) -> Any:
 
 
 def _rows(reading: Reading, path: Path, separator: str, columns: list[str], template: Template) -> Iterator[Entry]:
-    records = Records(path.parent)
+    records = Records(AttachedFiles(path.parent))
     with _opened(path) as file:
         rows = csv.reader(file, delimiter=separator, strict=True)
         next(rows)

@@ -21,13 +21,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import attrs
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .._composing.records import Records
 from .._model.errors import InvalidMessage, printable
 from .._model.history import History
 from .._model.journal import JournalError, JournalUnavailable, LeaseLost, Queued
@@ -35,8 +35,6 @@ from .._model.message import Message
 from .._model.outcome import Outcome
 from .._model.report import Report
 from .._sqs import AT_ONCE, LONGEST, REQUESTS, Batches, EntryFailed, SQSOptions, opened
-from ..cli._jsonline import record_of
-from ..cli._records import Records
 
 logger = logging.getLogger("seslimit")
 
@@ -81,7 +79,7 @@ class SQSQueue:
     def __init__(self, options: SQSOptions | str, *, session: Any = None) -> None:
         self._options = SQSOptions.from_url(options) if isinstance(options, str) else options
         self._session = session
-        self._records = Records(Path())
+        self._records = Records(_no_file)
         self._leases: dict[str, _Lease] = {}
         self._ready: list[Queued] = []
         self._ended: OrderedDict[str, bool] = OrderedDict()
@@ -248,21 +246,13 @@ class SQSQueue:
         if lease.message_id in self._ended:
             return None
         try:
-            message = self._message(body, lease.message_id)
+            message = self._records.message(body.encode("utf-8", "surrogatepass"), lease.message_id)
         except InvalidMessage as error:
             logger.warning("message %s of the queue is none that can be sent: %s", printable(lease.message_id), error)
             self._remember(lease.message_id, accepted=False)
             return None
         history = self._histories.pop(lease.message_id, None) or History(sent_at)
         return Queued(message, history, lease.message_id)
-
-    def _message(self, body: str, key: str) -> Message:
-        line = body.encode("utf-8", "surrogatepass")
-        attachments = record_of(line).get("attachments", ())
-        for number, each in enumerate(attachments if isinstance(attachments, list) else ()):
-            if isinstance(each, dict) and "path" in each:
-                raise InvalidMessage(f"attachments[{number}].path is of another machine: give its content (base64).")
-        return self._records.message(line, key)
 
     def _entry(self, message: Message) -> dict[str, Any]:
         record: dict[str, Any] = {
@@ -354,3 +344,7 @@ class SQSQueue:
             raise kind(f"the queue cannot be used: {printable(str(error))}") from error
         except BROKEN as error:
             raise JournalUnavailable(f"the queue does not answer: {printable(str(error))}") from error
+
+
+def _no_file(path: str) -> bytes:
+    raise InvalidMessage("is of another machine: give its content (base64).")

@@ -19,7 +19,8 @@ import attrs
 
 from seslimit import InvalidMessage, Message
 
-from .._compose import (
+from ..._composing.header import header_line, mailbox_line
+from ..._composing.parts import (
     Part,
     alternatives,
     attachment_part,
@@ -29,7 +30,6 @@ from .._compose import (
     with_attachments,
     with_inline,
 )
-from .._header import header_line, mailbox_line
 from ._headers import CampaignHeaders, Rules, campaign_headers
 from ._plain_text import plain_text
 from ._post import BadPost, Post

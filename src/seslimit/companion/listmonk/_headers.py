@@ -16,8 +16,8 @@ import attrs
 
 from seslimit import InvalidMessage
 
-from .._header import header_line
-from .._structured import SERVICE
+from ..._composing.header import header_line
+from ..._composing.structured import SERVICE
 from ._post import Campaign, Post, Recipient
 
 _EXPRESSION = re.compile(r"\{\{([^{}]*)\}\}")

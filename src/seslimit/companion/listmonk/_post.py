@@ -22,8 +22,8 @@ from typing import Any, NoReturn
 
 import attrs
 
+from ..._composing.header import read_mailbox
 from .._domain import in_punycode
-from .._header import read_mailbox
 
 MAX_PARTS = 200
 """Attachments of one message, and headers of one campaign: far more than anybody uses, few enough to be read."""

@@ -15,12 +15,12 @@ from typing import Any
 import attrs
 from django.core.mail.backends.base import BaseEmailBackend
 
+from ..._composing.header import read_mailbox
 from ..._model.endings import SendFailed, SendingStopped
 from ..._model.errors import InvalidMessage, SESLimitError, printable
 from ..._model.journal import JournalError
 from ..._model.message import MAX_RECIPIENTS, Message
 from ..._model.report import Report
-from ...companion._header import read_mailbox
 from . import _anymail
 from ._account import Account
 

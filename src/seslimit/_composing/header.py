@@ -2,7 +2,7 @@
 Header lines: a value encoded by the grammar of its header, and folded.
 
 Decides how an unstructured header (Subject, X-…) is written, and where a line ends; what of a structured one may be
-encoded is in `_structured`. It must not know what a message is.
+encoded is in `structured`. It must not know what a message is.
 
 Invariants: no value brings a line of its own; a line has at most 998 octets; what cannot be written so is refused. Time
 grows with the length.
@@ -16,10 +16,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from seslimit import InvalidMessage
-
-from ._encoded import encoded_words
-from ._structured import ADDRESSES, LONGEST_PLAIN_NAME, LONGEST_UNFOLDED, plain_phrase, structured_words, unquoted
+from .._model.errors import InvalidMessage
+from .encoded import encoded_words
+from .structured import ADDRESSES, LONGEST_PLAIN_NAME, LONGEST_UNFOLDED, plain_phrase, structured_words, unquoted
 
 LONGEST_LINE = 998
 """Octets of a line without its end. Source: RFC 5322, 2.1.1."""

@@ -11,19 +11,20 @@ Invariant: whatever is wrong with a line is an `InvalidMessage` that names the f
 from __future__ import annotations
 
 import binascii
-import errno
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import attrs
 
 from .._model.addresses import check_address
 from .._model.errors import InvalidMessage, printable
+from .._model.headers import read_fields, without_blind
 from .._model.message import Message
-from ..companion._compose import (
+from .header import check_value, header_line, mailbox_line, read_mailbox
+from .jsonline import key_in, record_of
+from .parts import (
     Part,
     alternatives,
     attachment_part,
@@ -32,9 +33,6 @@ from ..companion._compose import (
     with_attachments,
     with_inline,
 )
-from ..companion._header import check_value, header_line, mailbox_line, read_mailbox
-from ._jsonline import key_in, record_of
-from ._mailfiles import without_bcc
 
 FIELDS: Mapping[str, type[Any]] = {
     "key": object,
@@ -54,8 +52,6 @@ ATTACHMENT: Mapping[str, type[Any]] = {"path": str, "content": str, "filename": 
 SHOWN = {"From": "from", "To": "to", "Cc": "cc", "Reply-To": "reply_to"}
 """Headers of mailboxes, and the fields that they are made from."""
 MADE_HERE = frozenset({"bcc", "mime-version", "content-type", "content-transfer-encoding", "content-disposition"})
-CACHED_FILES = 4
-"""Attached files that are kept in memory: the usual list attaches the same ones to every message."""
 
 _WORDS: dict[type[Any], str] = {str: "a text", list: "a list", dict: "an object"}
 
@@ -66,11 +62,10 @@ class Records:
     Makes messages of JSON lines.
 
     Args:
-        folder: where the `path` of an attachment starts from.
+        read: gives what stands at the `path` of an attachment; its `InvalidMessage` says why not, after the path.
     """
 
-    folder: Path
-    _files: OrderedDict[str, bytes] = attrs.field(factory=OrderedDict, init=False, repr=False, eq=False)
+    read: Callable[[str], bytes]
 
     def message(self, line: bytes, default_key: str) -> Message:
         """
@@ -111,8 +106,11 @@ class Records:
             raise InvalidMessage(f"{place} has not one of path and content: {_WAYS}")
         if "path" in attachment:
             path = attachment["path"]
-            content = self._read(place, path)
-            filename = attachment.get("filename", Path(path).name)
+            try:
+                content = self.read(path)
+            except InvalidMessage as error:
+                raise InvalidMessage(f"{place}.path '{printable(path)}' {error}") from None
+            filename = attachment.get("filename", PurePath(path).name)
         else:
             content = _decoded(f"{place}.content", attachment["content"])
             filename = attachment.get("filename", "")
@@ -121,21 +119,6 @@ class Records:
         except InvalidMessage as error:
             raise InvalidMessage(f"{place}: {error}") from None
         return part, bool(attachment.get("cid"))
-
-    def _read(self, place: str, path: str) -> bytes:
-        if path not in self._files:
-            file = self.folder / path
-            try:
-                if file.exists() and not file.is_file():
-                    # A pipe would be waited for, and a device has no end.
-                    raise OSError(errno.EINVAL, "it is not a file")
-                self._files[path] = file.read_bytes()
-            except (OSError, ValueError) as error:
-                words = getattr(error, "strerror", None) or "a path has no NUL"
-                raise InvalidMessage(f"{place}.path '{printable(path)}' cannot be read: {words}.") from None
-            if len(self._files) > CACHED_FILES:
-                self._files.popitem(last=False)
-        return self._files[path]
 
 
 _WAYS = "write an object with path, or with filename and content (base64), and content_type and cid if need be."
@@ -220,3 +203,17 @@ def _decoded(what: str, text: str) -> bytes:
         return binascii.a2b_base64(joined, strict_mode=True)
     except (binascii.Error, ValueError):
         raise InvalidMessage(f"{what} is not base64: encode it.") from None
+
+
+def without_bcc(message: Message) -> Message:
+    """
+    The message without its Bcc headers, every other byte as it was; its content must be bytes.
+
+    Raises:
+        InvalidMessage: a line among its headers is none, so that a Bcc may be hidden below it; or it is empty.
+    """
+    content = message.as_bytes()
+    if not content.strip():
+        raise InvalidMessage("raw holds no message: give the whole of it in base64.")
+    kept = without_blind(content, read_fields(content))
+    return message if kept is content else attrs.evolve(message, content=kept)

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from seslimit import InvalidMessage, check_address
-
-from ._encoded import encoded_words
+from .._model.addresses import check_address
+from .._model.errors import InvalidMessage
+from .encoded import encoded_words
 
 LONGEST_UNFOLDED = 900
 """Characters of a value in ASCII that are left on one line, as they are."""

@@ -2,7 +2,7 @@
 The bytes of a message made from fields: headers, text, HTML, attachments.
 
 Written out directly, because the email package takes most of a millisecond for one message, which is more than sending
-it does. It must not know where the fields come from, nor the envelope, nor how a header is encoded (`_header`).
+it does. It must not know where the fields come from, nor the envelope, nor how a header is encoded (`header`).
 
 Invariants: no field can add a header of its own; every line has at most 998 octets; everything is 7-bit.
 """
@@ -18,10 +18,9 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from seslimit import InvalidMessage
-
-from ._encoded import parameter
-from ._header import LONGEST_LINE, check_value
+from .._model.errors import InvalidMessage
+from .encoded import parameter
+from .header import LONGEST_LINE, check_value
 
 MAX_TYPE = 200
 """Characters of a content type."""
