@@ -31,6 +31,9 @@ AGAIN = ("--reruns", "3", "--reruns-delay", "2")
 """What fails is run again, and counted as rerun: some tests meet real sockets and other processes on a machine that
 may stand still. What is broken fails each time; a rerun is a fault of the test, to be mended. `disorder` has none."""
 
+CLIENTS: dict[str, str | None] = {}
+"""Where `clients` put what it installed, for the environment of the tests."""
+
 PRESENT = [version for version in SUPPORTED if _runs(version)]
 
 
@@ -61,7 +64,23 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--wheel", "--outdir", str(_dist(session)), silent=True)
 
 
-@nox.session(python=PRESENT, requires=["wheel"])
+@nox.session(python=PRESENT[0])
+def clients(session: nox.Session) -> None:
+    """
+    What the suite sends with that cannot be installed beside it: the AWS CLI, and of npm's nodemailer and axe-core.
+
+    Where there is no npm, their tests are skipped, and say what they need.
+    """
+    session.install("awscli>=1.40,<2")
+    CLIENTS["SESLIMIT_AWS_CLI"] = str(Path(session.bin) / "aws")
+    if shutil.which("npm"):
+        folder = Path(session.cache_dir).resolve() / "clients"
+        packages = ("nodemailer@>=7", "axe-core@^4.10")
+        session.run("npm", "install", "--prefix", str(folder), "--no-save", "--silent", *packages, external=True)
+        CLIENTS["SESLIMIT_NODE_MODULES"] = str(folder / "node_modules")
+
+
+@nox.session(python=PRESENT, requires=["wheel", "clients"])
 def tests(session: nox.Session) -> None:
     """
     The suite against the built wheel, on every supported Python that this machine has.
@@ -70,16 +89,16 @@ def tests(session: nox.Session) -> None:
     """
     _install(session, _built(session, EXTRAS), *_group("tests"))
     chosen = [] if session.python == PRESENT[0] else ["-m", "not once"]
-    session.run("pytest", *PARALLEL, *AGAIN, *chosen, *session.posargs)
+    session.run("pytest", *PARALLEL, *AGAIN, *chosen, *session.posargs, env=CLIENTS)
 
 
-@nox.session(python=PRESENT[0], requires=["wheel"])
+@nox.session(python=PRESENT[0], requires=["wheel", "clients"])
 def disorder(session: nox.Session) -> None:
     """The suite in twenty random orders; `nox -s disorder -- 3` for three."""
     _install(session, _built(session, EXTRAS), *_group("tests"))
     session.install("pytest-randomly>=3.16")
     for seed in range(int(session.posargs[0]) if session.posargs else 20):
-        session.run("pytest", *PARALLEL, f"--randomly-seed={seed}")
+        session.run("pytest", *PARALLEL, f"--randomly-seed={seed}", env=CLIENTS)
 
 
 @nox.session

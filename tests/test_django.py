@@ -9,11 +9,12 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import django
 import pytest
+from anymail.exceptions import AnymailCancelSend
+from anymail.signals import post_send, pre_send
 from django.conf import settings
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
@@ -29,7 +30,6 @@ if not settings.configured:
     django.setup()
 
 from seslimit.contrib.django import EmailBackend
-from seslimit.contrib.django import _anymail as joined
 
 BACKEND = "seslimit.contrib.django.EmailBackend"
 
@@ -211,57 +211,51 @@ def test_processes_of_a_host_share_the_rate(ses_simulator: Callable[..., Simulat
         EmailBackend(url=started.smtp_url, shared="pigeon:").send_messages([message()])
 
 
-def stand_in() -> tuple[dict[str, ModuleType], list[tuple[str, Any]]]:
-    """What `_anymail` uses of django-anymail 15, by its documented names, and what its signals heard."""
+def test_anymail_s_signals_are_sent_where_it_is(simulator: Simulator) -> None:
+    """A message can be held back, and its id is where anymail's users look. Source: anymail.dev, "Signals"."""
     heard: list[tuple[str, Any]] = []
 
-    class CancelledError(Exception):
-        """Raised by a listener."""
-
-    class Status:
-        def __init__(self) -> None:
-            self.recipients: dict[str, Any] = {}
-
-        def set_recipient_status(self, recipients: dict[str, Any]) -> None:
-            self.recipients.update(recipients)
-
-    def pre_send(sender: type, message: Any, esp_name: str) -> None:
+    def before(sender: type, message: Any, esp_name: str, **_: Any) -> None:
         heard.append(("pre_send", esp_name))
         if message.subject == "cancel":
-            raise CancelledError
+            raise AnymailCancelSend
 
-    def post_send(sender: type, message: Any, status: Any, esp_name: str) -> None:
+    def after(sender: type, message: Any, status: Any, esp_name: str, **_: Any) -> None:
         heard.append(("post_send", {to: (one.message_id, one.status) for to, one in status.recipients.items()}))
 
-    package, exceptions, messages, signals = map(
-        ModuleType, ("anymail", "anymail.exceptions", "anymail.message", "anymail.signals")
-    )
-    vars(exceptions).update(AnymailCancelSend=CancelledError)
-    vars(messages).update(
-        AnymailStatus=Status,
-        AnymailRecipientStatus=lambda message_id, status: SimpleNamespace(message_id=message_id, status=status),
-    )
-    vars(signals).update(pre_send=SimpleNamespace(send=pre_send), post_send=SimpleNamespace(send=post_send))
-    vars(package).update(exceptions=exceptions, message=messages, signals=signals)
-    return {each.__name__: each for each in (package, exceptions, messages, signals)}, heard
-
-
-def test_anymail_s_signals_are_sent_where_it_is(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message can be held back, and its id is where anymail's users look."""
-    modules, heard = stand_in()
-    for name, module in modules.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    joined._anymail.cache_clear()
+    pre_send.connect(before)
+    post_send.connect(after)
     try:
         sent = message()
         assert EmailBackend().send_messages([sent, message(subject="cancel")]) == 1
     finally:
-        joined._anymail.cache_clear()
+        pre_send.disconnect(before)
+        post_send.disconnect(after)
     assert heard == [
         ("pre_send", "Amazon SES"),
         ("pre_send", "Amazon SES"),
         ("post_send", {"ada@example.net": (sent.seslimit_message_id, "queued")}),
     ]
+    assert sent.anymail_status.message_id == sent.seslimit_message_id
+
+
+def test_anymail_s_own_backend_sends_to_the_simulator(ses_simulator: Callable[..., Simulator]) -> None:
+    """As its users have it, with no change but the address. Source: anymail.dev, "Amazon SES"."""
+    started = ses_simulator(100, keep_content=True)
+    client = {
+        "region_name": "us-east-1",
+        "endpoint_url": started.api_url,
+        "aws_access_key_id": "simulated",
+        "aws_secret_access_key": "simulated",
+    }
+    with override_settings(
+        EMAIL_BACKEND="anymail.backends.amazon_ses.EmailBackend", ANYMAIL={"AMAZON_SES_CLIENT_PARAMS": client}
+    ):
+        sent = message()
+        with mail.get_connection() as connection:
+            assert connection.send_messages([sent]) == 1
+    (accepted,) = started.accepted
+    assert (accepted.recipients, sent.anymail_status.message_id) == (("ada@example.net",), accepted.message_id)
 
 
 def test_forked_workers_send_on_connections_of_their_own(simulator: Simulator) -> None:

@@ -14,6 +14,7 @@ from seslimit.observe import Observer, WebServer, serve
 from seslimit.testing import FakeTransport
 
 from .browser import CHROMIUM, Tab, opened
+from .other_clients import axe, needs_node
 
 pytestmark = [pytest.mark.once, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
 
@@ -94,6 +95,20 @@ async def test_everything_has_a_name_for_who_does_not_see_it() -> None:
                 await tab.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
             reached.append(await tab.value("document.activeElement.textContent || document.activeElement.id"))
         assert reached[:3] == ["Skip to the figures", "s300", "The last seconds as a table"]
+
+
+@needs_node
+async def test_axe_finds_nothing_to_complain_of() -> None:
+    """No rule of axe-core's is broken, on a telephone or a desk. Source: github.com/dequelabs/axe-core, "rules"."""
+    async with watched() as (server, _, _), opened(server.url) as tab:
+        await tab.until("document.getElementById('accepted').textContent === '29'")
+        await tab.call("Runtime.evaluate", expression=axe())
+        for width in (375, 1440):
+            await tab.size(width)
+            found = "axe.run().then(r => [r.passes.length, r.violations.map(v => v.id + ': ' + v.nodes[0].html)])"
+            passed, violated = await tab.value(found)
+            assert passed > 10
+            assert violated == []
 
 
 async def test_the_page_says_when_nobody_answers_and_goes_on_when_somebody_does() -> None:
