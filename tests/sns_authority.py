@@ -193,3 +193,14 @@ def document(kind: str, *, named: str = "eventType", **particulars: Any) -> dict
     """A document as SES writes it."""
     place, ordinary = PARTICULARS[kind]
     return copy.deepcopy({named: kind, "mail": MAIL, place: {**ordinary, **particulars}})
+
+
+def bounce_document(number: int, at: datetime) -> dict[str, Any]:
+    """A bounce of one subscriber of many, who got a message alone."""
+    address = f"reader{number}@example.net"
+    particulars: dict[str, Any] = {
+        "feedbackId": f"feedback-{number}",
+        "timestamp": at.isoformat(timespec="milliseconds"),
+        "bouncedRecipients": [{"emailAddress": address}],
+    }
+    return document("Bounce", **particulars) | {"mail": MAIL | {"destination": [address], "headers": []}}

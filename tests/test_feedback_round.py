@@ -24,9 +24,10 @@ from seslimit.outbox import Outbox
 from seslimit.testing import EventRules, FakeTransport, Simulator
 from seslimit.testing._events import TOPIC
 
+from .bounce_book import BounceBook
 from .companion_process import companion
 from .listmonk_double import CAMPAIGN, Postback, Subscriber, subscribers
-from .simulations.listmonk_round import LOGIN, BounceBook, campaign
+from .simulations.listmonk_round import LOGIN, campaign
 from .sns_authority import MAIL, document
 
 AT = datetime(2026, 11, 27, 10, tzinfo=UTC)
@@ -61,7 +62,7 @@ async def test_listmonk_in_one_process_records_and_suppresses(tmp_path: Path) ->
             for subscriber in sent:
                 await client.push(subscriber)
             await service.events.join()
-            assert book.counted() == Counter({(one.uuid, CAMPAIGN, "hard"): 1 for one in sent})
+            assert book.counted == Counter({(one.uuid, CAMPAIGN, "hard"): 1 for one in sent})
             assert len(listed.read_text().splitlines()) == 4
             await client.post(_again(sent[0]))
             assert service.counts.accepted == 4

@@ -16,7 +16,8 @@ from seslimit.feedback import Bounce, Complaint, Delivery, Event, Feed, SNSEndpo
 from seslimit.testing import EventRules, Simulator
 from seslimit.testing._events import TOPIC
 
-from .test_feedback_sqs import AWS, empty, queue, sqs
+from .sqs_server import AWS
+from .test_feedback_sqs import empty, queue, sqs
 
 __all__ = ["sqs"]  # the fixture
 

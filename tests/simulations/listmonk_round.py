@@ -19,60 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from aiohttp import web
 
 from seslimit import Limiter, transport_from_url
 from seslimit.companion.listmonk import ListmonkMessenger, ListmonkOptions
 from seslimit.testing import EventRules, Simulator
 from seslimit.testing._events import TOPIC
 
+from ..bounce_book import BounceBook, Recorded
 from ..listmonk_double import CAMPAIGN, ROOT, Campaign, Postback, subscribers
-from ..test_feedback_sqs import AWS, queue
+from ..sqs_server import AWS
+from ..test_feedback_sqs import queue
 
 LOGIN = {"SESLIMIT_LISTMONK_API_USER": "api", "SESLIMIT_LISTMONK_API_TOKEN": "token"}
-
-
-Recorded = tuple[str, str, str]
-
-
-@attrs.define
-class BounceBook:
-    """listmonk's `/webhooks/bounce`, which can go away and come back at the same address."""
-
-    records: list[dict[str, Any]] = attrs.field(factory=list)
-    port: int = 0
-    _runner: web.ServerRunner | None = None
-
-    async def open(self) -> None:
-        """Listen."""
-        self._runner = web.ServerRunner(web.Server(self._take), shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def close(self) -> None:
-        """Listen no more."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    @property
-    def url(self) -> str:
-        """The root URL."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def counted(self) -> Counter[Recorded]:
-        """What was recorded, and how often."""
-        return Counter(
-            (told.get("subscriber_uuid") or told["email"], told.get("campaign_uuid", ""), told["type"])
-            for told in self.records
-        )
-
-    async def _take(self, request: web.BaseRequest) -> web.Response:
-        body = await request.json()
-        if request.headers.get("Authorization") != "token api:token" or request.path != "/webhooks/bounce":
-            return web.Response(status=403)
-        self.records.append(body)
-        return web.Response(text='{"data":true}')
 
 
 @attrs.define(eq=False)
@@ -162,12 +120,12 @@ async def campaign(
         told = Counter(map(_of, service.events.told))
         with suppress(TimeoutError):
             async with asyncio.timeout(120):
-                while book.counted() != told:  # noqa: ASYNC110  # another process's work wakes nobody
+                while book.counted != told:  # noqa: ASYNC110  # another process's work wakes nobody
                     await asyncio.sleep(0.1)
         await asyncio.sleep(1.0)  # whatever would be recorded too often comes now
         await worker.end(signal.SIGTERM)
     await book.close()
-    return Round(service.counts.accepted, told, book.counted())
+    return Round(service.counts.accepted, told, book.counted)
 
 
 @asynccontextmanager

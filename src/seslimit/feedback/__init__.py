@@ -27,7 +27,7 @@ from ._events import (
     Sent,
     Subscription,
 )
-from ._feed import Counts, Destination, Feed, NotTaken, Part, Refused, Unavailable
+from ._feed import Answering, Counts, Destination, Feed, NotTaken, Part, Refused, Unanswered, Unavailable
 from ._guard import ReputationGuard
 from ._reading import event_of, read
 from ._reputation import Figures, Level, Verdict
@@ -41,8 +41,9 @@ from ._warm_up_plan import Plan
 
 if TYPE_CHECKING:
     from .._sqs import SQSOptions
-    from ._destinations import JSONLines, Listmonk, Webhook
+    from ._destinations import JSONLines, Webhook
     from ._endpoint import SNSEndpoint
+    from ._listmonk import Listmonk
     from ._outbox import OutboxLedger, OutboxSuppression
     from ._sqs import SQSSource, read_message
     from ._suppression_account import AccountSuppression
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 _LATER = {
     "AccountSuppression": "_suppression_account",
     "JSONLines": "_destinations",
-    "Listmonk": "_destinations",
+    "Listmonk": "_listmonk",
     "OutboxLedger": "_outbox",
     "OutboxSuppression": "_outbox",
     "SNSEndpoint": "_endpoint",
@@ -63,6 +64,7 @@ _LATER = {
 
 __all__ = [
     "AccountSuppression",
+    "Answering",
     "Bounce",
     "CampaignHeld",
     "Click",
@@ -105,6 +107,7 @@ __all__ = [
     "Suppression",
     "SuppressionFile",
     "SuppressionUnavailable",
+    "Unanswered",
     "Unavailable",
     "Verdict",
     "WarmUp",

@@ -4,6 +4,9 @@ From a source to every destination, once: what `SNSEndpoint` and `SQSSource` han
 Decides when an event counts as taken, and nothing about where it came from. SNS and SQS deliver at least once and in no
 order, so each part of an event that a destination has is remembered, and not delivered again.
 
+A destination that can be asked gets each part once, also where the process was killed between its answer and our note
+of it, or where its answer was lost.
+
 Invariants: an event is taken when every destination has it, or has refused it for good; what is not taken is not
 acknowledged, so the service that delivered it does so again; one event is never under way twice.
 """
@@ -14,14 +17,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 import backoff
 
 from .._model.errors import printable
 from ._events import Event
-from ._seen import Memory, Seen
+from ._seen import Forgetful, Mark, Memory, Seen
 
 logger = logging.getLogger("seslimit")
 
@@ -35,6 +38,10 @@ LONGEST_WAIT = 5.0
 
 class Unavailable(Exception):  # it is a moment of the destination's, not a fault of the event
     """The destination cannot take anything now."""
+
+
+class Unanswered(Unavailable):
+    """The destination cannot say now whether it has taken it."""
 
 
 class Refused(Exception):  # likewise
@@ -74,13 +81,28 @@ class Destination(Protocol):
         Deliver a part, and return when it is safe.
 
         Raises:
-            Unavailable: not now.
+            Unavailable: not now; it does not have it.
+            Unanswered: it may have it.
             Refused: never.
         """
         ...
 
     async def aclose(self) -> None:
         """Let go of what is open."""
+        ...
+
+
+@runtime_checkable
+class Answering(Destination, Protocol):
+    """A destination that can be asked what it has."""
+
+    async def has(self, part: Part) -> bool:
+        """
+        Whether it has a part that may have been delivered to it before.
+
+        Raises:
+            Unavailable: it does not say now.
+        """
         ...
 
 
@@ -168,47 +190,61 @@ class Feed:
         await self._seen.aclose()
 
     async def _to_all(self, event: Event) -> None:
+        parts = [(destination, part) for destination in self._destinations for part in destination.parts(event)]
+        keys = [f"{destination.name}\n{event.id}\n{part.id}" for destination, part in parts]
+        try:
+            marks = await self._seen.begin(keys)
+        except Forgetful as error:
+            self.counts.not_taken += 1
+            logger.warning("a %s goes back, for what is delivered cannot be remembered: %s", event.name, error)
+            raise NotTaken(f"{event.name} {printable(event.id)} cannot be remembered") from error
         due = [
-            (destination, part)
-            for destination in self._destinations
-            for part in destination.parts(event)
-            if not await self._seen.has(_key(destination, event, part))
+            self._one(destination, event, part, key, doubtful=mark is Mark.BEGUN)
+            for (destination, part), key, mark in zip(parts, keys, marks, strict=True)
+            if mark is not Mark.DONE
         ]
         if not due:
             self.counts.again += 1
             return
-        ends = await asyncio.gather(*(self._one(destination, event, part) for destination, part in due))
-        if not all(ends):
+        if not all(await asyncio.gather(*due)):
             self.counts.not_taken += 1
             raise NotTaken(f"{event.name} {printable(event.id)} has not reached every destination")
         self.counts.taken += 1
 
-    async def _one(self, destination: Destination, event: Event, part: Part) -> bool:
-        """Deliver a part; whether the destination has it, or never will."""
+    async def _one(self, destination: Destination, event: Event, part: Part, key: str, *, doubtful: bool) -> bool:
+        """Deliver a part that the destination may have already; whether it has it now, or never will."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._patience
         waits = backoff.expo(base=2, factor=FIRST_WAIT, max_value=LONGEST_WAIT)
         next(waits)  # the first value of a backoff generator is no wait
         while True:
             try:
-                await destination.deliver(part)
+                if not (doubtful and isinstance(destination, Answering) and await destination.has(part)):
+                    doubtful = False
+                    await destination.deliver(part)
                 self.counts.delivered += 1
             except Refused as error:
                 self.counts.refused += 1
                 logger.warning("%s refused a %s: %s", destination.name, event.name, printable(str(error)))
             except Unavailable as error:
+                doubtful = doubtful or isinstance(error, Unanswered)
                 wait = float(backoff.full_jitter(next(waits)))
                 if loop.time() + wait >= ends_at:
                     logger.warning("%s took no %s: %s", destination.name, event.name, printable(str(error)))
+                    if not doubtful:
+                        await self._noted(self._seen.undo(key), event)
                     return False
                 await asyncio.sleep(wait)
                 continue
-            await self._seen.add(_key(destination, event, part))
+            await self._noted(self._seen.end(key), event)
             return True
 
-
-def _key(destination: Destination, event: Event, part: Part) -> str:
-    return f"{destination.name}\n{event.id}\n{part.id}"
+    async def _noted(self, noting: Awaitable[None], event: Event) -> None:
+        """Note what is so all the same where it cannot be: the part stays begun, and the destination is asked."""
+        try:
+            await noting
+        except Forgetful as error:
+            logger.warning("what became of a %s cannot be remembered: %s", event.name, error)
 
 
 class _Hook:
