@@ -491,7 +491,7 @@ async def test_a_fault_of_ours_is_a_bad_entry(tmp_path: Path) -> None:
     def broken() -> Message:
         raise AssertionError("\x1b[31m" + "x" * 1000)
 
-    entry = Reading().entry("k", "list.jsonl:1", broken)
+    entry = Reading().entry("k", "list.jsonl:1", b"", broken)
     assert "AssertionError" in str(entry)
     assert "please report it" in str(entry)
     assert str(entry).isprintable()

@@ -18,7 +18,7 @@ from .._model.history import History
 from .._model.message import Message
 from .._model.outcome import Outcome
 from .._model.report import Report
-from ._inputs import Entry, Input, Name, Reading
+from ._inputs import Entry, Input, Kept, Name, Reading
 from ._past import State
 from ._supply import BREATH, taken
 from ._tally import ENDED
@@ -59,16 +59,17 @@ class Box:
         stopping: Callable[[], bool],
         progress: Callable[[int], None],
         limit: int | None = None,
+        kept: Kept | None = None,
     ) -> None:
         """
-        Look for what can be read twice, `limit` messages of it at most.
+        Look for what can be read twice, `limit` messages of it at most, by what is `kept` of it.
 
         Raises:
             KeyReused: a message was changed since it was put there.
         """
         count = 0
-        for each in inputs:
-            entries = each.read(Reading()) if each.repeatable else None
+        for number, each in enumerate(inputs):
+            entries = each.read(Reading(kept=kept, number=number)) if each.repeatable else None
             while entries and not stopping() and (some := await _some(each, entries)):
                 if limit is not None:
                     some = some[: limit - count]

@@ -1,8 +1,8 @@
 """
 What is to be sent: files, folders and streams, read one message at a time.
 
-Decides what kind of input a path is, and what each message in it is called. Nothing is kept: a million lines take as
-much memory as one. What cannot be read is an entry as well, so that one bad line is neither lost nor the end.
+Decides what kind of input a path is, and what each message in it is called. A million lines take no more memory than
+`KEPT`. What cannot be read is an entry as well, so that one bad line is neither lost nor the end.
 
 Invariants: an entry is given once; a reader that is cancelled while it waits for a stream has lost nothing.
 """
@@ -28,6 +28,12 @@ from ._stream import LineStream
 
 STREAM = "-"
 """The name of standard input on the command line."""
+
+KEPT = 32 * 1024 * 1024
+"""Bytes of messages that are kept from the check of an input until they are sent: some 12,000 letters of 2 KB."""
+
+APIECE = 600
+"""Bytes that a message takes beside its content."""
 
 _LINES = (".jsonl", ".ndjson")
 _NAMED = 3
@@ -62,6 +68,33 @@ Entry: TypeAlias = Message | BadEntry | Name
 
 
 @attrs.define
+class Kept:
+    """
+    The messages that one reading made, for those after it: to make them takes as long as to send them.
+
+    A message is known by its place and by what it was made of, so that what was changed in between is made anew.
+
+    Args:
+        room: bytes that are left for more.
+    """
+
+    room: int = KEPT
+    _messages: dict[tuple[int, str], tuple[int, Message]] = attrs.field(factory=dict, init=False)
+
+    def put(self, number: int, place: str, source: bytes | str, message: Message) -> None:
+        """Keep a message of an input, if there is room."""
+        size = message.size_hint + APIECE
+        if size <= self.room:
+            self.room -= size
+            self._messages[number, place] = (hash(source), message)
+
+    def get(self, number: int, place: str, source: bytes | str) -> Message | None:
+        """The message that was made of the same."""
+        found = self._messages.get((number, place))
+        return None if found is None or found[0] != hash(source) else found[1]
+
+
+@attrs.define
 class Reading:
     """
     How an input is read, from now on.
@@ -70,18 +103,38 @@ class Reading:
         names_only: whether keys are enough; a million of them take seconds, not a minute.
         by_content: whether a message without a key is known by all that it holds, not by its place in the input: for
             one who remembers it longer than the input stays as it is.
+        kept: messages that need not be made again; None where the input is read once.
+        number: of the input among those that `kept` is for.
     """
 
     names_only: bool = False
     by_content: bool = False
+    kept: Kept | None = None
+    number: int = 0
 
-    def entry(self, key: str | Callable[[], str | int], place: str, make: Callable[[], Message]) -> Entry:
-        """One entry: the message that `make` gives, or its name, or what is wrong with it."""
+    def entry(
+        self, key: str | Callable[[], str | int], place: str, source: bytes | str, make: Callable[[], Message]
+    ) -> Entry:
+        """
+        One entry: the message that `make` gives, or its name, or what is wrong with it.
+
+        Args:
+            key: its key, or what finds it.
+            place: what it is called where it has no key.
+            source: all that it is made of, or the file that it is.
+            make: makes the message.
+        """
         try:
+            if self.kept is not None and (message := self.kept.get(self.number, place, source)) is not None:
+                return message
             if self.names_only and not self.by_content:
                 return Name(key if isinstance(key, str) else key())
             message = make()
-            return _by_content(message) if self.by_content and message.key == place else message
+            if self.by_content and message.key == place:
+                message = _by_content(message)
+            if self.kept is not None:
+                self.kept.put(self.number, place, source, message)
+            return message
         except InvalidMessage as error:
             return BadEntry(place, str(error))
         except OSError as error:
@@ -233,12 +286,12 @@ def _line(reading: Reading, records: Records, line: bytes, place: str) -> Entry 
         line = line.removeprefix(BOM)
     if not line.strip():
         return None
-    return reading.entry(lambda: key_in(record_of(line), place), place, lambda: records.message(line, place))
+    return reading.entry(lambda: key_in(record_of(line), place), place, line, lambda: records.message(line, place))
 
 
 def _files(reading: Reading, folder: Path, names: list[str]) -> Iterator[Entry]:
     for name in names:
-        yield reading.entry(name, name, partial(_eml, folder, name))
+        yield reading.entry(name, name, name, partial(_eml, folder, name))
 
 
 def _eml(folder: Path, name: str) -> Message:
@@ -254,6 +307,6 @@ def _mbox(reading: Reading, path: Path) -> Iterator[Entry]:
         for found in mbox_messages(file):
             is_empty = False
             place = f"{path.name}:{found.number}" if found.number else path.name
-            yield reading.entry(place, place, partial(message_of, found, place))
+            yield reading.entry(place, place, found.raw, partial(message_of, found, place))
     if is_empty:
         yield BadEntry(path.name, "there is no message in it: an mbox begins with a 'From ' line.")

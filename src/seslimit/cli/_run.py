@@ -30,7 +30,7 @@ from .._sending.sender import DRAIN, Sender
 from ..transports import Transport
 from ._box import Box
 from ._ending import Status, ended_by
-from ._inputs import BadEntry, Entry, Input
+from ._inputs import BadEntry, Entry, Input, Kept
 from ._past import EVERYTHING, Choice, State
 from ._recorded import RecordedTransport
 from ._reporting import ReportFile
@@ -85,7 +85,8 @@ class Run:
         self._url = url
         self._inputs = inputs
         self._choice = choice
-        self._supply = Supply(inputs, self._bad, self._choice)
+        self._kept = Kept()
+        self._supply = Supply(inputs, self._bad, self._choice, self._kept)
         self._report = report
         report.on_failure = self.stop
         self._limiter = limiter
@@ -158,7 +159,9 @@ class Run:
 
         progress(0)
         kept = self._report.is_kept and self._box is None
-        found = await check(self._inputs, lambda: self._stopping, self._choice, progress, with_keys=kept)
+        found = await check(
+            self._inputs, lambda: self._stopping, self._choice, progress, with_keys=kept, kept=self._kept
+        )
         if self._stopping:
             # To name a million messages of which none was tried would take longer than anybody waits after Ctrl-C.
             self.tally.remaining = found.messages
@@ -188,7 +191,7 @@ class Run:
             watch.phase = f"looking for the input in the outbox: {count:,}"
 
         try:
-            await box.compare(self._inputs, lambda: self._stopping, progress, self._choice.limit)
+            await box.compare(self._inputs, lambda: self._stopping, progress, self._choice.limit, self._kept)
         except KeyReused as reused:
             self._error = f"nothing was sent, for {reused}"
             return Status.WRONG_USAGE

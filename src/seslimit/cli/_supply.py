@@ -18,7 +18,7 @@ import attrs
 
 from .._model.errors import ConfigurationError, SESLimitError, printable
 from .._model.message import Message
-from ._inputs import BadEntry, Entry, Input, Reading
+from ._inputs import BadEntry, Entry, Input, Kept, Reading
 from ._past import EVERYTHING, Choice
 
 BREATH = 200
@@ -101,6 +101,7 @@ async def check(
     progress: Callable[[int], None] = lambda _: None,
     *,
     with_keys: bool = False,
+    kept: Kept | None = None,
 ) -> Check:
     """
     Read every input that can be read twice.
@@ -111,13 +112,14 @@ async def check(
         choice: which of the messages are to be sent.
         progress: is told now and then how many entries were read.
         with_keys: whether to keep what `repeated` needs.
+        kept: takes the messages, for `Supply`.
 
     Raises:
         ConfigurationError: as `Choice.takes` does.
     """
     found, choice = Check(keys=array("q") if with_keys else None), attrs.evolve(choice)
-    for each in inputs:
-        entries = each.read(Reading()) if each.repeatable else None
+    for number, each in enumerate(inputs):
+        entries = each.read(Reading(kept=kept, number=number)) if each.repeatable else None
         while entries and not stopping() and (entry := await taken(each, entries)):
             found.take(entry, choice)
             if found.read % BREATH == 0:
@@ -161,17 +163,22 @@ class Supply(AsyncIterator[Message]):
         inputs: what to read.
         on_bad: is told of every bad entry that is passed over.
         choice: which of the messages are to be sent.
+        kept: messages that need not be made again.
     """
 
     def __init__(
-        self, inputs: Sequence[Input], on_bad: Callable[[BadEntry], None], choice: Choice = EVERYTHING
+        self,
+        inputs: Sequence[Input],
+        on_bad: Callable[[BadEntry], None],
+        choice: Choice = EVERYTHING,
+        kept: Kept | None = None,
     ) -> None:
         self._choice = choice
         self._inputs = deque(inputs)
         self.cut_off = False
         """Whether `rest` gave up on a stream that may hold more."""
         self._on_bad = on_bad
-        self._reading = Reading()
+        self._reading = Reading(kept=kept)
         self._entries: AsyncIterator[Entry] | None = None
 
     async def __anext__(self) -> Message:
@@ -228,5 +235,6 @@ class Supply(AsyncIterator[Message]):
             if entry := await taken(self._inputs[0], self._entries):
                 return entry
             self._inputs.popleft()
+            self._reading.number += 1
             self._entries = None
         return None

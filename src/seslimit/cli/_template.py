@@ -267,4 +267,4 @@ def _entry(
 
     found = dict(zip(columns, cells, strict=False))
     key = found.get("key") or place
-    return reading.entry(key, place, make)
+    return reading.entry(key, place, "\0".join(cells), make)
