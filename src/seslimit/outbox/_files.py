@@ -78,6 +78,13 @@ class Files:
             )
         return False
 
+    def begin(self) -> None:
+        """Make the file, empty, where there is none."""
+        try:
+            self.path.touch()
+        except OSError as error:
+            raise JournalError(f"the outbox {self.path} cannot be begun: {error.strerror}.") from error
+
     def is_small(self) -> bool:
         """Whether it can be looked at as a whole."""
         return self.path.stat().st_size <= SMALL

@@ -176,11 +176,11 @@ _LOCK = 0x5E511_3171
 """Names the lock under which a PostgreSQL database is migrated: any number that nobody else has."""
 
 
-def is_current(connection: sa.Connection) -> bool:
-    """Whether the tables are those that are known here, so that nothing has to be written to begin."""
+def version_of(connection: sa.Connection) -> int:
+    """The version of the tables; 0 where there are none."""
     if not sa.inspect(connection).has_table(schema.name):
-        return False
-    return connection.execute(sa.select(sa.func.max(schema.c.version))).scalar() == len(MIGRATIONS)
+        return 0
+    return connection.execute(sa.select(sa.func.max(schema.c.version))).scalar() or 0
 
 
 def migrate(connection: sa.Connection, steps: Sequence[Sequence[str]] = MIGRATIONS) -> int:

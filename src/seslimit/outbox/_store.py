@@ -24,6 +24,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .._model.errors import ConfigurationError
 from .._model.history import History
 from .._model.journal import Queued
 from .._model.message import Message
@@ -34,7 +35,7 @@ from ._adding import Addition
 from ._database import Database
 from ._leases import Leases
 from ._rows import Fields
-from ._schema import is_current, migrate
+from ._schema import MIGRATIONS, migrate, version_of
 from ._suppression import Suppression
 from ._taking import moment, prepared
 from ._values import ENDS, WAITING, Filter, Row, State, Status
@@ -68,6 +69,7 @@ class Outbox:
             Where the outbox is a file, those of a process that ended go at once.
         patience: seconds for which a database that is locked or does not answer is tried again before that is an error.
         clock: seconds since the epoch.
+        create: whether one that is not there is made; otherwise to open it is a `ConfigurationError`.
 
     Raises:
         ConfigurationError: the URL means no database that an outbox can be in, or an option is out of its range.
@@ -80,11 +82,13 @@ class Outbox:
         lease: float = LEASE,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.time,
+        create: bool = True,
     ) -> None:
         lease = number("lease", lease, "seconds", low=1)
         patience = number("patience", patience, "seconds", low=0)
         self._database = Database.of(url, busy=patience)
         self._clock = clock
+        self._create = create
         self._leases = Leases(self._database, clock, lease, patience)
         self._opening = asyncio.Lock()
         self._open = False
@@ -112,6 +116,7 @@ class Outbox:
         Raises:
             JournalUnavailable: it is locked, or does not answer.
             JournalError: it is damaged, or of a newer version, or it is gone.
+            ConfigurationError: there is none, and none is to be made.
         """
         async with self._opening:
             if not self._open:
@@ -127,21 +132,21 @@ class Outbox:
             raise
 
     async def _set_up(self) -> None:
-        files = self._database.files
-        current = False
-        if files is None or await self._database.check():
-            async with self._database.reading() as connection:
-                current = await connection.run_sync(is_current)
-                if files is None:
-                    clock = await connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())"))
-                    self._leases.behind = float(clock.scalar_one()) - time.time()
-        if not current:
-            async with self._database.writing() as connection:
-                await connection.run_sync(migrate)
+        database, files = self._database, self._database.files
+        found = files is None or await database.check()
+        version = await database.read(version_of) if found else 0
+        if version == 0 and not self._create:
+            raise ConfigurationError(f"{database.shown} holds no outbox: check the name.")
+        if files is None:
+            self._leases.behind = await database.read(_clock_of) - time.time()
+        elif not found:
+            files.begin()
+        if version != len(MIGRATIONS):
+            await database.write(migrate)
         if files is not None:
             files.remember()
             if not await asyncio.to_thread(files.take_reserve):
-                logger.warning("the disk of the outbox %s has hardly any space left", self._database.shown)
+                logger.warning("the disk of the outbox %s has hardly any space left", database.shown)
 
     async def aclose(self) -> None:
         """Give back what is leased and was not handed over, write what is pending, and close the database."""
@@ -394,3 +399,8 @@ class Outbox:
     def _added(self, new: int) -> None:
         if new:
             self._leases.news.set()
+
+
+def _clock_of(connection: sa.Connection) -> float:
+    """What a server takes for the moment, in seconds since the epoch."""
+    return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())

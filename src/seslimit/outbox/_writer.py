@@ -15,6 +15,7 @@ import copy
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
@@ -173,8 +174,7 @@ class Writer:
         return pause
 
     async def _commit(self, works: Sequence[_Work[Any, Any]]) -> list[Any]:
-        async with self.database.writing() as connection:
-            return await connection.run_sync(_apply, works)
+        return await self.database.write(partial(_apply, works=works))
 
     async def _one_by_one(self, works: list[_Work[Any, Any]]) -> None:
         """Find out whose fault it is that a transaction failed."""
