@@ -92,6 +92,62 @@ async def test_nothing_is_handed_over_once_the_file_is_gone(path: Path, replaced
         assert not isinstance(error.value, JournalUnavailable)
 
 
+async def test_a_look_makes_no_file_where_one_was_removed(path: Path) -> None:
+    """An empty one would say that nothing is left to send."""
+    async with Outbox(path) as outbox:
+        await outbox.add([message("a")])
+        path.unlink()
+        with pytest.raises(JournalError, match="is gone"):
+            await outbox.queued()
+        assert not path.exists()
+
+
+async def test_what_went_into_a_file_that_was_removed_meanwhile_is_not_said_to_be_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction was committed, into a file that nobody finds any more."""
+    async with Outbox(path) as outbox:
+        write = outbox._database.engine.write
+
+        async def removed_meanwhile(work: Any) -> Any:
+            result = await write(work)
+            path.unlink()
+            return result
+
+        monkeypatch.setattr(outbox._database.engine, "write", removed_meanwhile)
+        with pytest.raises(JournalError, match="is gone"):
+            await outbox.add([message("a")])
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["none", "empty"])
+async def test_an_outbox_that_is_only_looked_at_is_not_made(path: Path, left: bytes | None) -> None:
+    """A wrong name is said to be one; nothing is written."""
+    if left is not None:
+        path.write_bytes(left)
+    with pytest.raises(ConfigurationError, match="is not there"):
+        await Outbox(path, create=False).open()
+    assert [each.name for each in path.parent.iterdir()] == ([] if left is None else [path.name])
+    assert not path.exists() or path.stat().st_size == 0
+
+
+async def test_anothers_database_is_not_made_an_outbox_by_a_look(path: Path) -> None:
+    """Its tables stay as they are."""
+    with contextlib.closing(sqlite3.connect(path)) as own:
+        own.execute("CREATE TABLE orders (id INTEGER)")
+        own.commit()
+    with pytest.raises(ConfigurationError, match="holds no outbox"):
+        await Outbox(path, create=False).open()
+    with contextlib.closing(sqlite3.connect(path)) as own:
+        assert own.execute("SELECT name FROM sqlite_master").fetchall() == [("orders",)]
+
+
+async def test_one_that_is_there_is_opened_without_leave_to_make_one(path: Path) -> None:
+    """What is in it is found."""
+    await filled(path, 3)
+    async with Outbox(path, create=False) as outbox:
+        assert await outbox.queued() == 3
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [

@@ -178,7 +178,10 @@ class Recorded(Outgoing):
         return time.time() + (decision.wait if isinstance(decision, Retry) else 0.0)
 
     def _now_queued(self) -> Queued:
-        return attrs.evolve(self.queued, history=self.history, receipt=self.receipt)
+        queued = self.queued
+        if queued.history is self.history and queued.receipt is self.receipt:
+            return queued
+        return Queued(queued.message, self.history, queued.id, self.receipt)
 
 
 def recorded(

@@ -117,7 +117,11 @@ class Recording:
 
     async def ends(self, queued: Queued, report: Report) -> None:
         """Record a result, also where the caller is cancelled in the meantime."""
-        await asyncio.shield(self._begin(self._ends(queued, report)))
+        try:
+            await self._ends(queued, report)
+        except asyncio.CancelledError:
+            self.beside(self.done(partial(self.journal.ends, queued, report)))  # once more, which does nothing twice
+            raise
 
     async def postpones(self, queued: Queued, history: History, not_before: float, *, keep: bool) -> None:
         """Record that a message waits for its next attempt."""

@@ -55,6 +55,20 @@ class Held:
 
 
 @attrs.frozen
+class _Wanted:
+    """
+    What a claim is to bring.
+
+    Args:
+        most: messages.
+        contents: contents that need not be read, by id.
+    """
+
+    most: int
+    contents: Mapping[int, bytes] = attrs.field(repr=False)
+
+
+@attrs.frozen
 class Claimed:
     """Messages that were leased, and the contents that they have, by id."""
 
@@ -160,7 +174,8 @@ class Leases:
     async def claim(self, most: int) -> Claimed:
         """Lease what is due, in order."""
         self.news.clear()
-        claimed = await self.writer.write(self._claim, most, committed=self._hold_all)
+        wanted = _Wanted(most, dict(self._contents))
+        claimed = await self.writer.write(self._claim, wanted, committed=self._hold_all)
         self._remember(claimed.contents)
         return claimed
 
@@ -252,15 +267,15 @@ class Leases:
                 results[place] = lost() if leased_to_another else row
         return results
 
-    def _claim(self, connection: sa.Connection, most: Sequence[int]) -> Sequence[Claimed]:
+    def _claim(self, connection: sa.Connection, wanted: Sequence[_Wanted]) -> Sequence[Claimed]:
         if self._doubt:
-            _leasing.give_back(connection, self._owner, self._held)
+            _leasing.give_back(connection, self._owner, frozenset(self._held))  # one step: this may be a thread
         claimed = []
-        for each in most:
-            rows = _leasing.claim(connection, self._owner, self.clock(), each, CLAIMED_AT_ONCE)
-            wanted = {row["content"] for row in rows}
-            found = _leasing.contents_of(connection, wanted - self._contents.keys())
-            found.update((id_, self._contents[id_]) for id_ in wanted & self._contents.keys())
+        for each in wanted:
+            rows = _leasing.claim(connection, self._owner, self.clock(), each.most, CLAIMED_AT_ONCE)
+            ids = {row["content"] for row in rows}
+            found = {id_: each.contents[id_] for id_ in ids & each.contents.keys()}
+            found.update(_leasing.contents_of(connection, ids - found.keys()))
             claimed.append(Claimed(rows, found))
         return claimed
 

@@ -8,11 +8,12 @@ attempt whose outcome is unknown, everything else as if nothing had happened.
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import chain
 
 import sqlalchemy as sa
 
 from . import _forms
-from ._rows import IDS, MOST_AT_ONCE, Fields, change, chunks, insert_into
+from ._rows import IDS, MOST_AT_ONCE, Fields, change, chunks, insert_into, named, with_ids
 from ._schema import contents, messages, owners, state_is
 from ._values import State
 
@@ -41,7 +42,12 @@ _DUE = (
     .with_for_update(skip_locked=True, of=messages)
 )
 
-_CLAIM = sa.update(messages).where(_m.id.in_(IDS)).values(state=State.CLAIMED.value, owner=sa.bindparam("me"))
+_NAMES = (*messages.c.keys(), "size")
+
+
+def _lease(count: int) -> sa.Update:
+    state: sa.ColumnElement[str] = sa.literal_column(f"'{State.CLAIMED.value}'")
+    return sa.update(messages).where(_m.id.in_(named(count))).values(owner=sa.bindparam("me"), state=state)
 
 
 def claim(connection: sa.Connection, me: str, now: float, most: int, size: int) -> list[Fields]:
@@ -57,13 +63,13 @@ def claim(connection: sa.Connection, me: str, now: float, most: int, size: int) 
     """
     connection.execute(_PROMOTE, {"now": now, "most": 2 * max(most, MOST_AT_ONCE)})
     taken: list[Fields] = []
-    for row in connection.execute(_DUE, {"most": most}).mappings():
+    for values in connection.execute(_DUE, {"most": most}):
+        row = dict(zip(_NAMES, values, strict=True))
         if taken and size < row["size"]:
             break
         size -= row["size"]
         taken.append(row)
-    for chunk in chunks([row["id"] for row in taken]):
-        connection.execute(_CLAIM, {"ids": chunk, "me": me})
+    with_ids(connection, _lease, [row["id"] for row in taken], me=me)
     return taken
 
 
@@ -86,20 +92,18 @@ def take(connection: sa.Connection, me: str, names: Collection[str]) -> dict[str
     for chunk in chunks(names):
         found.update({row["name"]: row for row in connection.execute(_NAMED, {"names": chunk}).mappings()})
     free = [row["id"] for row in found.values() if row["state"] in (State.QUEUED, State.LATER)]
-    for chunk in chunks(free):
-        connection.execute(_CLAIM, {"ids": chunk, "me": me})
+    with_ids(connection, _lease, free, me=me)
     return found
 
 
-_CONTENTS = sa.select(contents.c.id, contents.c.content).where(contents.c.id.in_(IDS))
+def _contents(count: int) -> sa.Select[int, bytes]:
+    return sa.select(contents.c.id, contents.c.content).where(contents.c.id.in_(named(count)))
 
 
 def contents_of(connection: sa.Connection, ids: Collection[int]) -> dict[int, bytes]:
     """Contents by their ids."""
-    found = {}
-    for chunk in chunks(ids):
-        found.update({id_: bytes(content) for id_, content in connection.execute(_CONTENTS, {"ids": chunk})})
-    return found
+    rows = chain.from_iterable(with_ids(connection, _contents, ids))
+    return {row.id: bytes(row.content) for row in rows}
 
 
 def renew(connection: sa.Connection, me: str, until: float) -> None:

@@ -1,6 +1,9 @@
 """
 What the statements of an outbox have in common: lists of a few lengths, inserts that meet what is there, and changes.
 
+What is done for every message is made ready once, and goes to the driver as it is: to look at each value again, as
+`Connection.execute` does, costs more than the database.
+
 Works on many rows at once, since what costs is the statement and the commit. It must not know what they mean.
 """
 
@@ -11,6 +14,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any, TypeAlias
 
+import attrs
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -19,7 +23,7 @@ from ._schema import messages
 Fields: TypeAlias = Mapping[Any, Any]
 """A row, by its columns' names."""
 
-MOST_AT_ONCE = 500
+MOST_AT_ONCE = 512
 """Rows that one statement names: fewer than any database has parameters for."""
 
 IDS: sa.BindParameter[int] = sa.bindparam("ids", expanding=True)
@@ -40,25 +44,80 @@ def insert_into(dialect: str, table: sa.Table) -> Any:
     return (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table)
 
 
-def each(connection: sa.Connection, statement: Any, rows: Sequence[Fields]) -> None:
+def named(count: int) -> list[sa.BindParameter[int]]:
+    """The parameters of a statement that names so many ids: those that `with_ids` fills."""
+    return [sa.bindparam(f"id_{number}", type_=sa.BigInteger) for number in range(count)]
+
+
+def with_ids(
+    connection: sa.Connection, statement: Callable[[int], Any], ids: Collection[int], **values: Any
+) -> list[sa.CursorResult[Any]]:
     """
-    Execute a statement with each row, as `execute` does that has a look at each value of each row.
+    Execute a statement that names ids, as often as it takes for all of them.
 
     Args:
         connection: to the database.
-        statement: one that is always the same object, since it is made ready once.
+        statement: makes it for so many ids; a function that is always the same object.
+        ids: each once.
+        values: its other parameters.
+    """
+    results = []
+    for some in pieces(list(ids)):
+        ready = _ready(statement, len(some), tuple(values), connection.dialect)
+        given = {f"id_{number}": id_ for number, id_ in enumerate(some)} | values
+        results.append(connection.exec_driver_sql(ready.text, ready.values(given)))
+    return results
+
+
+def each(connection: sa.Connection, statement: Any, rows: Sequence[Fields]) -> None:
+    """
+    Execute a statement with each row.
+
+    Args:
+        connection: to the database.
+        statement: one that is always the same object.
         rows: all with the same columns.
     """
-    text, values = _ready(statement, tuple(rows[0]), connection.dialect)
+    ready = _ready(statement, 1, tuple(rows[0]), connection.dialect)
     for begin in range(0, len(rows), MOST_AT_ONCE):
-        connection.exec_driver_sql(text, [values(row) for row in rows[begin : begin + MOST_AT_ONCE]])
+        connection.exec_driver_sql(ready.text, list(map(ready.values, rows[begin : begin + MOST_AT_ONCE])))
 
 
-@cache
-def _ready(statement: Any, columns: tuple[str, ...], dialect: sa.Dialect) -> tuple[str, Callable[[Fields], Any]]:
-    """The statement as the driver takes it, and what picks its values out of a row."""
-    compiled = statement.compile(dialect=dialect, column_keys=columns)
-    return str(compiled), itemgetter(*compiled.positiontup)
+def pieces(values: list[Any]) -> Iterable[list[Any]]:
+    """The values in lists whose length is a power of two: a few statements serve all."""
+    begin = 0
+    while left := len(values) - begin:
+        size = min(1 << (left.bit_length() - 1), MOST_AT_ONCE)
+        yield values[begin : begin + size]
+        begin += size
+
+
+@attrs.frozen
+class _Ready:
+    """A statement as the driver takes it, and what picks its values out of a row."""
+
+    text: str
+    values: Callable[[Fields], Any]
+
+
+_MADE: dict[tuple[Any, int, tuple[str, ...], type[sa.Dialect]], _Ready] = {}
+
+
+def _ready(statement: Any, size: int, columns: tuple[str, ...], dialect: sa.Dialect) -> _Ready:
+    key = (statement, size, columns, type(dialect))
+    if (made := _MADE.get(key)) is None:
+        if callable(statement):
+            compiled = statement(size).compile(dialect=dialect)
+        else:
+            compiled = statement.compile(dialect=dialect, column_keys=columns)
+        order = compiled.positiontup
+        made = _Ready(str(compiled), dict if order is None else _picked(order))
+        _MADE[key] = made
+    return made
+
+
+def _picked(order: list[str]) -> Callable[[Fields], tuple[Any, ...]]:
+    return itemgetter(*order) if len(order) > 1 else lambda row: (row[order[0]],)
 
 
 _CHANGE = sa.update(messages).where(messages.c.id == sa.bindparam("row"))

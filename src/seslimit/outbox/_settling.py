@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import attrs
@@ -16,28 +17,33 @@ import sqlalchemy as sa
 
 from .._model.journal import LeaseLost
 from . import _forms
-from ._rows import IDS, Fields, change, chunks, insert_into
+from ._rows import IDS, Fields, change, chunks, each, insert_into, named, with_ids
 from ._schema import days, messages, state_is
 from ._values import State
 
 _m = messages.c
 
-_BEGIN = (
-    sa.update(messages)
-    .where(_m.id.in_(IDS), _m.owner == sa.bindparam("me"), state_is(State.CLAIMED))
-    .values(state=State.SENDING.value, begun=_m.begun + 1)
-    .returning(_m.id)
-)
 
-_BEGUN = sa.select(_m.id).where(_m.id.in_(IDS), _m.owner == sa.bindparam("me"), state_is(State.SENDING))
+def _mine(count: int, *states: State) -> list[sa.ColumnElement[bool]]:
+    """Whether messages are among so many, leased to `me`, and in one of the states."""
+    return [_m.id.in_(named(count)), _m.owner == sa.bindparam("me"), sa.or_(*map(state_is, states))]
+
+
+def _begin(count: int) -> sa.Update:
+    now = {"state": sa.literal_column(f"'{State.SENDING.value}'"), "begun": _m.begun + sa.literal_column("1")}
+    return sa.update(messages).where(*_mine(count, State.CLAIMED)).values(now)
+
+
+def _begun(count: int) -> sa.Select[int]:
+    return sa.select(_m.id).where(*_mine(count, State.SENDING))
 
 
 def begin(connection: sa.Connection, me: str, ids: Sequence[int]) -> list[LeaseLost | None]:
     """Record that messages are handed over; for each that is not leased to `me` why it is not to be."""
-    begun: set[int] = set()
-    for statement in (_BEGIN, _BEGUN):
-        for chunk in chunks([id_ for id_ in ids if id_ not in begun]):
-            begun.update(connection.execute(statement, {"ids": chunk, "me": me}).scalars())
+    distinct = sorted(set(ids))
+    if sum(result.rowcount for result in with_ids(connection, _begin, distinct, me=me)) == len(ids):
+        return [None] * len(ids)
+    begun = {id_ for result in with_ids(connection, _begun, distinct, me=me) for (id_,) in result}
     return [None if id_ in begun else lost() for id_ in ids]
 
 
@@ -64,6 +70,11 @@ class Change:
     accepted: int = 0
 
 
+def _held(count: int) -> sa.Select[int]:
+    held = sa.select(_m.id).where(*_mine(count, State.CLAIMED, State.SENDING)).order_by(_m.id)
+    return sa.select(sa.func.count()).select_from(held.with_for_update(of=messages).subquery())
+
+
 _LOCKED = (
     sa.select(_m.id, _m.state, _m.owner, _m.begun, _m.ended_at)
     .where(_m.id.in_(IDS))
@@ -80,31 +91,48 @@ def settle(connection: sa.Connection, me: str, now: float, changes: Sequence[Cha
         for each one that is not leased to `me` that it is not. An acceptance is recorded all the same, unless another
         is sending the message now.
     """
-    rows: dict[int, Fields] = {}
-    for chunk in chunks([each.id for each in changes]):
-        rows.update({row["id"]: row for row in connection.execute(_LOCKED, {"ids": chunk}).mappings()})
-    results: list[LeaseLost | None] = []
-    applied: dict[int, Change] = {}
-    for each in changes:
-        row = rows.get(each.id)
-        if row is None:
-            results.append(lost())
-            continue
-        mine = row["owner"] == me and row["state"] in (State.CLAIMED, State.SENDING)
-        late = each.accepted > 0 and row["state"] not in (State.SENDING, State.ACCEPTED)
-        if mine or late:
-            applied[each.id] = each
-        known = mine or _forms.is_done(row, each.begun, each.columns)
-        results.append(None if known else lost())
-    change(connection, [{"row": each.id, **each.columns} for each in applied.values()])
-    if accepted := sum(each.accepted for each in applied.values()):
+    applied = {one.id: one for one in changes}
+    results: list[LeaseLost | None] = [None] * len(changes)
+    held = sum(result.scalar_one() for result in with_ids(connection, _held, sorted(applied), me=me))
+    if held < len(changes):  # some are another's, or on record already
+        results = _looked_at(connection, me, changes, applied)
+    change(connection, [{"row": one.id, **one.columns} for one in applied.values()])
+    if accepted := sum(one.accepted for one in applied.values()):
         _count(connection, me, now, accepted)
     return results
 
 
-def _count(connection: sa.Connection, me: str, now: float, recipients: int) -> None:
-    insert = insert_into(connection.dialect.name, days)
-    insert = insert.on_conflict_do_update(
+def _looked_at(
+    connection: sa.Connection, me: str, changes: Sequence[Change], applied: dict[int, Change]
+) -> list[LeaseLost | None]:
+    """What is to be said of each change; those that are not to be made are taken out of `applied`."""
+    rows: dict[int, Fields] = {}
+    for chunk in chunks(applied):
+        rows.update({row["id"]: row for row in connection.execute(_LOCKED, {"ids": chunk}).mappings()})
+    results: list[LeaseLost | None] = []
+    applied.clear()
+    for one in changes:
+        row = rows.get(one.id)
+        if row is None:
+            results.append(lost())
+            continue
+        mine = row["owner"] == me and row["state"] in (State.CLAIMED, State.SENDING)
+        late = one.accepted > 0 and row["state"] not in (State.SENDING, State.ACCEPTED)
+        if mine or late:
+            applied[one.id] = one
+        known = mine or _forms.is_done(row, one.begun, one.columns)
+        results.append(None if known else lost())
+    return results
+
+
+@cache
+def _counted(dialect: str) -> Any:
+    insert = insert_into(dialect, days)
+    return insert.on_conflict_do_update(
         index_elements=["minute", "owner"], set_={"recipients": days.c.recipients + insert.excluded.recipients}
     )
-    connection.execute(insert, {"minute": math.floor(now / 60), "owner": me, "recipients": recipients})
+
+
+def _count(connection: sa.Connection, me: str, now: float, recipients: int) -> None:
+    row = {"minute": math.floor(now / 60), "owner": me, "recipients": recipients}
+    each(connection, _counted(connection.dialect.name), [row])

@@ -136,7 +136,8 @@ class Outbox:
         found = files is None or await database.check()
         version = await database.read(version_of) if found else 0
         if version == 0 and not self._create:
-            raise ConfigurationError(f"{database.shown} holds no outbox: check the name.")
+            what = "holds no outbox" if found else "is not there"
+            raise ConfigurationError(f"the outbox {database.shown} {what}: check the name.")
         if files is None:
             self._leases.behind = await database.read(_clock_of) - time.time()
         elif not found:
