@@ -93,6 +93,20 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(python=PRESENT[0], requires=["wheel", "clients"])
+@nox.parametrize("resolution", ["lowest-direct", "highest"])
+def bounds(session: nox.Session, resolution: str) -> None:
+    """The suite with the oldest versions of what `pyproject.toml` lets in, and with the newest; no constraints."""
+    session.install("uv")
+    chosen = Path(session.create_tmp()) / "chosen.txt"
+    told = ("--all-extras", "--group", "tests", "--python-version", str(session.python), "--resolution", resolution)
+    session.run("uv", "pip", "compile", "--quiet", *told, "pyproject.toml", "--output-file", str(chosen))
+    session.install("-r", str(chosen))
+    session.install("--no-deps", _built(session))
+    # A newer or older library may warn of what the other does not know; what it breaks fails.
+    session.run("pytest", *PARALLEL, *AGAIN, "-W", "default", *session.posargs, env=CLIENTS)
+
+
+@nox.session(python=PRESENT[0], requires=["wheel", "clients"])
 def disorder(session: nox.Session) -> None:
     """The suite in twenty random orders; `nox -s disorder -- 3` for three."""
     _install(session, _built(session, EXTRAS), *_group("tests"))
