@@ -3,23 +3,23 @@ The companions under abuse: `python -m benchmarks.abuse [--only NAME]`, about fi
 
 Guesses at the login, silent and stalled clients, and a crowd that comes at once. Companion, attackers and service are
 processes of their own on this machine; the attackers have addresses of loopback for themselves (127.0.1.x), the good
-clients 127.0.0.1. A row says what was promised and whether it was kept. Exit status 1: a promise was broken.
+clients 127.0.0.1, but for "shared", where both have that one, and "many", where a thousand addresses guess. The one who
+guesses has the lowest priority (`guesser`). A row says what was promised and whether it was kept. Exit status 1: a
+promise was broken.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import contextlib
 import logging
-import socket
+import os
 import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
 from tests.companion_process import companion
@@ -27,6 +27,7 @@ from tests.faults.companion_clients import cpu, spawned
 from tests.listmonk_double import Postback, Session, Subscriber, as_go, campaign_payload, mail, subscribers
 
 from .companions import Finding, Promise, account
+from .guesser import guess
 
 LOGIN: Final = ("somebody", "s3kr1t")
 ROOT_URL: Final = "https://lists.example.net"
@@ -36,92 +37,58 @@ WARM_UP: Final = 5.0
 ALONE: Final = 20.0
 GUESSES: Final = 1000.0
 """Wrong logins a second."""
-GUESSED_FOR: Final = 60.0
-NETWORKS: Final = 50
+GUESSED_FOR: Final = float(os.environ.get("SESLIMIT_GUESSED_FOR", "60"))
+HOSTS: Final = tuple(f"127.0.1.{1 + number}" for number in range(50))
+"""Where guesses come from."""
+MANY_HOSTS: Final = tuple(f"127.0.{2 + number // 250}.{1 + number % 250}" for number in range(1000))
+"""The same for somebody who has many machines."""
+SHARED_HOST: Final = ("127.0.0.1",)
+"""That of the good clients, as behind a proxy or one router."""
+PROBE_EVERY: Final = 1.0
+"""Seconds between two new good clients."""
 LEAST_KEPT: Final = 0.95
 MOST_ANSWERED: Final = 1.1
 """Wrong logins of one address that are answered as such, a second: one, and the first of a queue at the end."""
-MOST_LINES: Final = 25
+MAX_LINES: Final = 25
 """Lines of the log in ten seconds."""
 
 
 # Guessing
 
 
-def guess(pipe: Connection, command: str, port: int, rate: float) -> None:
-    """Guess at the login for a while, so many times a second, from many addresses; the answer is what came of it."""
-    pipe.send(asyncio.run(_guess({"relay": _guess_relay, "listmonk": _guess_messenger}[command], port, rate)))
+async def _logging_in(command: str, port: int, seconds: list[float]) -> None:
+    """A new good client now and then: it connects, logs in, sends one message and leaves."""
+    for subscriber in subscribers(10**6, first=10**6):
+        began = time.perf_counter()
+        await _once(command, port, subscriber, LOGIN)
+        seconds.append(time.perf_counter() - began)
+        await asyncio.sleep(PROBE_EVERY)
 
 
-async def _guess(one: Callable[[str, int], Awaitable[str]], port: int, rate: float) -> dict[str, Any]:
-    answers: Counter[str] = Counter()
-    tasks: set[asyncio.Task[None]] = set()
-    loop = asyncio.get_running_loop()
+def guessed(command: str, rate: float, hosts: Sequence[str], *, slowed: bool) -> Callable[[], Awaitable[Finding]]:
+    """
+    The scenario of guesses at the login, beside ten good clients at 127.0.0.1 and a new one now and then.
 
-    async def try_once(number: int) -> None:
-        try:
-            async with asyncio.timeout(15.0):
-                answers[await one(f"127.0.1.{1 + number % NETWORKS}", port)] += 1
-        except (OSError, EOFError, TimeoutError) as error:
-            answers[type(error).__name__] += 1
-
-    began = loop.time()
-    made = 0
-    while (now := loop.time()) < began + GUESSED_FOR:
-        while made < (now - began) * rate:
-            task = loop.create_task(try_once(made))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-            made += 1
-        await asyncio.sleep(0.005)
-    seconds = loop.time() - began
-    for task in tasks:
-        task.cancel()
-    return {"made": made, "seconds": seconds, "answers": dict(answers), "CPU": time.process_time() / seconds}
-
-
-@contextlib.asynccontextmanager
-async def _connected(host: str, port: int) -> AsyncIterator[socket.socket]:
-    """A bare socket: streams would cost the attacker more than the attacked."""
-    with socket.socket() as client:
-        client.setblocking(False)
-        client.bind((host, 0))
-        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
-        yield client
-
-
-async def _guess_relay(host: str, port: int) -> str:
-    loop = asyncio.get_running_loop()
-    async with _connected(host, port) as client:
-        if (greeting := await loop.sock_recv(client, 1000))[:3] != b"220":
-            return greeting[:3].decode() or "closed"
-        await loop.sock_sendall(client, b"EHLO guess\r\n")
-        await loop.sock_recv(client, 1000)
-        await loop.sock_sendall(client, b"AUTH PLAIN " + base64.b64encode(b"\0somebody\0guess") + b"\r\n")
-        return (await loop.sock_recv(client, 1000))[:3].decode() or "closed"
-
-
-async def _guess_messenger(host: str, port: int) -> str:
-    loop = asyncio.get_running_loop()
-    async with _connected(host, port) as client:
-        head = Postback("127.0.0.1", port, login=("somebody", "guess")).head(2)
-        await loop.sock_sendall(client, head + b"{}")
-        return (await loop.sock_recv(client, 1000))[9:12].decode() or "closed"
-
-
-def guessed(command: str, rate: float) -> Callable[[], Awaitable[Finding]]:
-    """The scenario of guesses at the login, beside ten good clients."""
+    Args:
+        command: the companion.
+        rate: guesses a second.
+        hosts: where they come from.
+        slowed: whether those addresses are nobody else's, so that each is held to its one a second.
+    """
 
     async def run() -> Finding:
-        with account(RATE, ledger_limit=None) as service:
+        # Hardly a burst: what a full bucket gives at first would count as what the good have when they are alone.
+        with account(RATE, depth=0.1, ledger_limit=None) as service:
             async with _companion(command, service.smtp_url, "--rate", str(RATE), login=True) as server:
                 clients = _good_clients(command, server.port, LOGIN)
                 await asyncio.sleep(WARM_UP)
                 alone = time.monotonic(), cpu(server.process.pid)
                 await asyncio.sleep(ALONE)
                 alone_cpu = (cpu(server.process.pid) - alone[1]) / ALONE
-                with spawned(guess, command, server.port, rate) as (pipe, _):
+                new: list[float] = []
+                with spawned(guess, command, server.port, rate, GUESSED_FOR, hosts) as (pipe, _):
                     await asyncio.sleep(WARM_UP)
+                    clients.append(asyncio.create_task(_logging_in(command, server.port, new)))
                     beside = time.monotonic(), cpu(server.process.pid)
                     found = await asyncio.to_thread(pipe.recv)
                     ended = time.monotonic()
@@ -131,27 +98,34 @@ def guessed(command: str, rate: float) -> Callable[[], Awaitable[Finding]]:
             times = [at for _, at in service.arrivals()]
         before = sum(alone[0] <= at < alone[0] + ALONE for at in times) / ALONE
         meanwhile = sum(beside[0] <= at < ended for at in times) / (ended - beside[0])
-        wrong = found["answers"].get("535", 0) + found["answers"].get("401", 0)
-        a_second = wrong / NETWORKS / found["seconds"]
+        wrong = found.answers["535"] + found.answers["401"]
+        a_second = wrong / len(hosts) / found.seconds
         figures = {
-            "guesses/s": round(found["made"] / found["seconds"]),
-            "answers": found["answers"],
+            "guesses/s": round(found.begun / found.seconds),
+            "answered/s": round(found.answered / found.seconds),
+            "answers": dict(found.answers),
             "told wrong, per address and s": round(a_second, 2),
             "good alone/s": round(before, 2),
             "good beside/s": round(meanwhile, 2),
             "kept": round(meanwhile / before, 4),
+            "new ones": len(new),
+            "longest for a new one s": round(max(new), 3),
             "CPU alone": round(alone_cpu, 2),
             "CPU beside": round(beside_cpu, 2),
-            "CPU of the guesser": round(found["CPU"], 2),
+            "CPU of the guesser": round(found.cpu, 2),
             "lines in the log": len(lines),
             "failed": failures,
         }
-        promises = (
+        promises = [
             Promise(f"the good keep ≥ {LEAST_KEPT:.0%}", meanwhile >= LEAST_KEPT * before and not failures),
+            Promise("the log is bounded", len(lines) <= MAX_LINES * (found.seconds / 10 + 2)),
             Promise("each address is slowed to one a second", 0 < a_second <= MOST_ANSWERED),
-            Promise("the log is bounded", len(lines) <= MOST_LINES * (found["seconds"] / 10 + 2)),
-        )
-        return Finding(figures, promises)
+        ]
+        if slowed:
+            promises.append(
+                Promise(f"the rate was reached ({rate:,.0f}/s)", found.begun >= 0.95 * rate * found.seconds)
+            )
+        return Finding(figures, tuple(promises))
 
     return run
 
@@ -207,13 +181,13 @@ async def _stalled_post(port: int) -> asyncio.StreamWriter:
     return writer
 
 
-async def _once(command: str, port: int, subscriber: Subscriber) -> None:
+async def _once(command: str, port: int, subscriber: Subscriber, login: tuple[str, str] = ("", "")) -> None:
     if command == "relay":
-        session = await Session.open("127.0.0.1", port)
+        session = await Session.open("127.0.0.1", port, login)
         await session.send(mail(subscriber))
         session.close()
     else:
-        client = Postback("127.0.0.1", port)
+        client = Postback("127.0.0.1", port, login=login, timeout=60.0)
         await client.post(as_go(campaign_payload(subscriber)))
         await client.aclose()
 
@@ -299,8 +273,12 @@ async def _ended(clients: list[asyncio.Task[None]]) -> list[str]:
 def scenarios(guesses: float) -> dict[str, Callable[[], Awaitable[Finding]]]:
     """All of them by name."""
     return {
-        "guesses-relay": guessed("relay", guesses),
-        "guesses-messenger": guessed("listmonk", guesses),
+        "guesses-relay": guessed("relay", guesses, HOSTS, slowed=True),
+        "guesses-messenger": guessed("listmonk", guesses, HOSTS, slowed=True),
+        "shared-relay": guessed("relay", guesses, SHARED_HOST, slowed=False),
+        "shared-messenger": guessed("listmonk", guesses, SHARED_HOST, slowed=False),
+        "many-relay": guessed("relay", guesses, MANY_HOSTS, slowed=False),
+        "many-messenger": guessed("listmonk", guesses, MANY_HOSTS, slowed=False),
         "silent-relay": silent("relay"),
         "silent-messenger": silent("listmonk"),
         "crowd": crowd,

@@ -230,7 +230,7 @@ async def started(command: str, url: str) -> Relay | ListmonkMessenger:
     else:
         options = ListmonkOptions(listen="127.0.0.1:0", root_url="https://lists.example.net")
         server = ListmonkMessenger(transport_from_url(url), options)
-    await server.open(listening)
+    await server.open([listening])
     return server
 
 

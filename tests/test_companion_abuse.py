@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import json
 import logging
 import socket
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import attrs
 import pytest
+from aiohttp import web
 
 from seslimit import Limiter
 from seslimit.companion import _logins
@@ -131,14 +135,65 @@ async def test_wrong_logins_at_the_relay_wait_and_a_good_client_does_not(monkeyp
     assert max(seconds for _, seconds in answers) >= 0.5
 
 
+def _guess_ten_times(logins: FailedLogins, host: str = "127.0.0.2") -> None:
+    for _ in range(10):
+        logins.failed(host, asyncio.get_running_loop().time())
+
+
 async def test_a_network_that_guesses_is_not_even_greeted() -> None:
     """It costs a connection, and no conversation."""
     async with relay_to(Service(), **LOGIN) as relay:
-        for _ in range(10):
-            relay._sessions.logins.failed("127.0.0.2", asyncio.get_running_loop().time())  # type: ignore[union-attr]
+        assert relay._sessions is not None
+        _guess_ten_times(relay._sessions.logins)
         async with _from("127.0.0.2", relay.port, greet=False) as client:
             assert (await client.reply()).startswith("421 4.7.0 Too many logins failed from your address, come back")
             assert await client.closed()
+            assert relay.connections == 0
+        async with _from("127.0.0.3", relay.port):
+            assert relay.connections == 1
+
+
+async def test_where_tls_comes_first_a_network_that_guesses_is_told_nothing() -> None:
+    """Words in clear would be no TLS."""
+    async with relay_to(Service(), **LOGIN) as relay:
+        sessions = relay._sessions
+        assert sessions is not None
+        _guess_ten_times(sessions.logins)
+        sessions.options = attrs.evolve(sessions.options, tls_implicit=True, tls_cert=Path("there"))
+        async with _from("127.0.0.2", relay.port, greet=False) as client:
+            assert await client.reply() == ""
+
+
+async def test_a_network_that_guesses_has_no_request_read_at_the_messenger() -> None:
+    """It is told when to come back (RFC 6585, 4) as soon as it is connected, and others are let in meanwhile."""
+    async with _messenger(**LOGIN) as messenger:
+        door = messenger._door
+        _guess_ten_times(door._logins)
+        reader, writer = await asyncio.open_connection("127.0.0.1", messenger.port, local_addr=("127.0.0.2", 0))
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        assert head.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+        assert b"\r\nRetry-After: 10\r\n" in head
+        assert json.loads(body) == {"error": "Too many logins failed from your address.", "retry_after": 10}
+        assert await _post(messenger.port, ("somebody", "s3kr1t")) == (200, "")
+        assert await _post(messenger.port, ("somebody", "s3kr1t"), "127.0.0.2") == (429, "10")
+
+
+async def test_where_the_messenger_answers_for_others_too_a_network_that_guesses_gets_to_them() -> None:
+    """Behind a proxy, SNS has the address of whoever guesses."""
+
+    async def other(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text="other")
+
+    set_up = ListmonkOptions(listen="127.0.0.1:0", root_url="https://lists.example.net", **LOGIN)
+    async with ListmonkMessenger(Service(), set_up, others={"/sns": other}) as messenger:
+        _guess_ten_times(messenger._door._logins, "127.0.0.1")
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"http://127.0.0.1:{messenger.port}/sns") as answer,
+        ):
+            assert (answer.status, await answer.text()) == (200, "other")
+        assert (await _post(messenger.port, ("somebody", "guess")))[0] == 429
 
 
 @contextlib.asynccontextmanager
@@ -291,7 +346,7 @@ async def test_without_anybody_who_waits_a_slow_content_has_its_time(monkeypatch
 
 async def test_silent_clients_of_the_messenger_make_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest on which no request was let in."""
-    monkeypatch.setattr("seslimit.companion.listmonk._http.MAX_CONNECTIONS", 5)
+    monkeypatch.setattr("seslimit.companion._http.MAX_CONNECTIONS", 5)
     async with _messenger() as messenger:
         silent = [await asyncio.open_connection("127.0.0.1", messenger.port) for _ in range(5)]
         assert (await _post(messenger.port))[0] == 200

@@ -422,7 +422,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body_is_nobody(caplog: py
 @pytest.mark.parametrize("said", [b"", b"POST / HTTP/1.1\r\nHost: half"])
 async def test_a_connection_without_a_request_is_ended(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would cost a file for an hour; one that has made a request may wait for its next one."""
-    monkeypatch.setattr("seslimit.companion.listmonk._http.HEAD_TIME", 0.2)
+    monkeypatch.setattr("seslimit.companion._http.HEAD_TIME", 0.2)
     async with running() as client:
         assert (await client.post(TRANSACTIONAL))[0] == 200
         reader, writer = await asyncio.open_connection("127.0.0.1", client.messenger.port)
@@ -430,7 +430,7 @@ async def test_a_connection_without_a_request_is_ended(said: bytes, monkeypatch:
         with contextlib.suppress(ConnectionError):
             assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
-        kept = client.messenger._door._server
+        kept = client.messenger._door.server._connections
         assert kept is not None
         assert len(kept.connections) == 1
         assert (await client.post(TRANSACTIONAL))[0] == 200

@@ -84,8 +84,7 @@ async def test_a_process_that_asks_and_does_not_serve_changes_nothing(
     path = short / "relay"
     async with _relay(path, Service()) as (relay, stopped):
         asking = Takeover(path)
-        given = await asking.inherit()
-        assert given is not None
+        (given,) = await asking.inherit()
         given.close()
         await asking.aclose()
         async with client_of(relay.port) as client:

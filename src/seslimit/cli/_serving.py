@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Protocol
@@ -25,12 +25,12 @@ class Server(Protocol):
     """A companion, as far as it is one in a line."""
 
     @property
-    def listening(self) -> socket.socket | None:
+    def listening(self) -> Sequence[socket.socket]:
         """What it listens on."""
         ...
 
-    async def open(self, listening: socket.socket | None = None) -> None:
-        """Listen, on this socket where there is one."""
+    async def open(self, listening: Sequence[socket.socket] = ()) -> None:
+        """Listen, on these sockets where there are any."""
         ...
 
     async def aclose(self) -> None:
@@ -38,16 +38,16 @@ class Server(Protocol):
         ...
 
     def passed_on(self) -> None:
-        """Somebody else goes on with its listening socket."""
+        """Somebody else goes on with its listening sockets."""
         ...
 
 
 class Line:
     """
-    A server as one in a line of processes, each of which takes the listening socket over from the one before.
+    A server as one in a line of processes, each of which takes the listening sockets over from the one before.
 
     Args:
-        path: the Unix socket by which it goes on; None where there is no line.
+        path: the Unix socket by which they go on; None where there is no line.
         server: what serves.
         stopped: set when the next process serves.
     """
@@ -69,7 +69,7 @@ class Line:
             raise
         await self._server.open(given)
         listening = self._server.listening
-        if listening is not None:
+        if listening:
             try:
                 await self._takeover.serve(listening, self._taken)
             except BaseException:
@@ -77,7 +77,7 @@ class Line:
                 raise
 
     async def aclose(self) -> None:
-        """Hand the socket on no more."""
+        """Hand the sockets on no more."""
         if self._takeover is not None:
             await self._takeover.aclose()
 

@@ -1,5 +1,5 @@
 """
-The listening socket of a companion: one of its own, or one that outlives it.
+The listening sockets of a companion: its own, or ones that outlive it.
 
 Decides where it comes from. Whoever comes between two processes waits in the queue of a socket that outlives them, and
 is not refused.
@@ -22,21 +22,32 @@ FIRST_HANDED_OVER = 3
 """The number of the first socket that systemd hands over. Source: sd_listen_fds(3), read 2026-11."""
 
 
-def handed_over() -> socket.socket | None:
+def handed_over() -> list[socket.socket]:
     """
-    The listening socket that systemd has opened for this process; None where it has not.
+    The listening sockets that systemd has opened for this process, in its order; none where it has not.
 
-    It outlives the process, so that whoever comes while there is none waits, and is not refused.
+    They outlive the process, so that whoever comes while there is none waits, and is not refused.
 
     Raises:
         OSError: what was handed over is no socket.
     """
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not int(os.environ.get("LISTEN_FDS", "0") or 0):
-        return None
+    count = int(os.environ.get("LISTEN_FDS", "0") or 0)
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not count:
+        return []
     # Each is told once: a child would take them for its own.
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
-    listening = socket.socket(fileno=FIRST_HANDED_OVER)
+    return [waiting_on(FIRST_HANDED_OVER + number) for number in range(count)]
+
+
+def waiting_on(number: int) -> socket.socket:
+    """
+    The listening socket that a file of this process is.
+
+    Raises:
+        OSError: it is no socket.
+    """
+    listening = socket.socket(fileno=number)
     listening.setblocking(False)
     return listening
 

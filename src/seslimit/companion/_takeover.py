@@ -1,11 +1,11 @@
 """
-A listening socket that goes on from one process to the next, where no systemd keeps it.
+Listening sockets that go on from one process to the next, where no systemd keeps them.
 
-Over a Unix socket: the next process asks, is given the listening socket, and says when it serves; then the one before
+Over a Unix socket: the next process asks, is given the listening sockets, and says when it serves; then the one before
 it stops. Meanwhile both have the same queue of connections, so that nobody is refused and none is lost between them, as
 some are where two processes listen on one port (SO_REUSEPORT): the kernel drops what waits in the queue that closes.
 
-Invariant: the socket goes to a process of the same user, or of root, and to nobody else.
+Invariant: they go to a process of the same user, or of root, and to nobody else.
 """
 
 from __future__ import annotations
@@ -15,17 +15,23 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from seslimit import ConfigurationError
 
+from ._accepting import no_more_of
+from ._listening import waiting_on
+
 logger = logging.getLogger("seslimit")
 
 HERE: Final = b"seslimit 1"
-"""What goes with the socket: the protocol's name and version."""
+"""What goes with the sockets: the protocol's name and version."""
+
+MOST: Final = 64
+"""Listening sockets of one process."""
 
 SERVING: Final = b"serving"
 """What the next process says when it serves."""
@@ -54,9 +60,9 @@ class Takeover:
         self._task: asyncio.Task[None] | None = None
         self._taken = False
 
-    async def inherit(self) -> socket.socket | None:
+    async def inherit(self) -> Sequence[socket.socket]:
         """
-        The listening socket of the process that serves now; None where there is none.
+        The listening sockets of the process that serves now; none where there is no such process.
 
         Raises:
             ConfigurationError: whoever is there is somebody else.
@@ -64,34 +70,32 @@ class Takeover:
         try:
             return await asyncio.to_thread(self._ask)
         except (FileNotFoundError, ConnectionRefusedError):
-            return None
+            return ()
         except OSError as error:
             raise ConfigurationError(f"nothing can be taken over by {self._path}: {error}.") from None
 
-    def _ask(self) -> socket.socket | None:
+    def _ask(self) -> Sequence[socket.socket]:
         asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             asking.settimeout(PATIENCE)
             asking.connect(str(self._path))
             _check_user(asking)
-            said, numbers, _, _ = socket.recv_fds(asking, len(HERE), 1)
+            said, numbers, _, _ = socket.recv_fds(asking, len(HERE), MOST)
             if said != HERE or not numbers:
                 raise OSError("the process there gave no socket")
         except BaseException:
             asking.close()
             raise
         self._before = asking
-        listening = socket.socket(fileno=numbers[0])
-        listening.setblocking(False)
-        return listening
+        return [waiting_on(number) for number in numbers]
 
-    async def serve(self, listening: socket.socket, taken: Callable[[], None]) -> None:
+    async def serve(self, listening: Sequence[socket.socket], taken: Callable[[], None]) -> None:
         """
         Let the process before go, and wait for the next one.
 
         Args:
-            listening: the socket that is served.
-            taken: called when the next process serves it.
+            listening: the sockets that are served.
+            taken: called when the next process serves them.
 
         Raises:
             ConfigurationError: the Unix socket cannot be made.
@@ -119,7 +123,8 @@ class Takeover:
         """Hand nothing on any more."""
         if self._before is not None:
             self._before.close()
-        if self._task is not None:
+        if self._task is not None and self._door is not None:
+            await no_more_of(self._door)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if self._door is not None:
@@ -127,7 +132,9 @@ class Takeover:
             if not self._taken:
                 self._path.unlink(missing_ok=True)
 
-    async def _hand_on(self, door: socket.socket, listening: socket.socket, taken: Callable[[], None]) -> None:
+    async def _hand_on(
+        self, door: socket.socket, listening: Sequence[socket.socket], taken: Callable[[], None]
+    ) -> None:
         loop = asyncio.get_running_loop()
         while not self._taken:
             asking, _ = await loop.sock_accept(door)
@@ -135,11 +142,11 @@ class Takeover:
                 try:
                     _check_user(asking)
                     asking.setblocking(False)
-                    socket.send_fds(asking, [HERE], [listening.fileno()])
+                    socket.send_fds(asking, [HERE], [each.fileno() for each in listening])
                     async with asyncio.timeout(PATIENCE):
                         self._taken = await loop.sock_recv(asking, len(SERVING)) == SERVING
                 except OSError as error:
-                    logger.warning("a process asked for the listening socket, and does not serve it: %s", error)
+                    logger.warning("a process asked for the listening sockets, and does not serve them: %s", error)
         taken()
 
 

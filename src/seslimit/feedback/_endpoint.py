@@ -10,18 +10,18 @@ makes more than one fetch; what a stranger sends costs little and is never logge
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
 
 import aiohttp
 from aiohttp import web
 from aiolimiter import AsyncLimiter
 
 from .._model.errors import ConfigurationError, printable
+from ..companion._address import Address
+from ..companion._http import Bodies, HTTPServer, Unreadable, said
 from ._envelope import CONFIRMATIONS, Envelope, check_topic
 from ._events import InvalidFeedback
 from ._feed import Feed, NotTaken
@@ -45,10 +45,14 @@ FETCH_TIME = 5.0
 FETCHES_A_MINUTE = 30
 """Certificates and confirmations that are fetched: strangers may ask for more, and wait."""
 
-_SILENT = logging.getLogger("seslimit.feedback.http")
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
-"""What aiohttp says of requests that are no HTTP: it quotes them, with whatever is in them."""
+AT_ONCE = 64_000_000
+"""Bytes of all bodies that are being read."""
+
+KEEP_ALIVE = 75.0
+"""Seconds that an idle connection stays open."""
+
+ANSWER_TIME = 15.0
+"""Seconds for the last answers at the end: SNS waits as long."""
 
 
 class SNSEndpoint:
@@ -79,7 +83,9 @@ class SNSEndpoint:
         if not topics:
             raise ConfigurationError("no topic is allowed: name those whose events are to be believed.")
         self.port = port
-        self._host = host
+        self._address = Address(host, port)
+        self._server = HTTPServer(self.answer, logger, keep_alive=KEEP_ALIVE)
+        self._bodies = Bodies(MAX_BODY, READ_TIME, AT_ONCE)
         self._feed = feed
         self._topics = frozenset(map(check_topic, topics))
         self._versions = frozenset(signature_versions)
@@ -87,7 +93,6 @@ class SNSEndpoint:
         self._fetch_one = fetch or self._fetch
         self._verifier = Verifier(self._rationed)
         self._ration = AsyncLimiter(FETCHES_A_MINUTE, 60.0)
-        self._runner: web.ServerRunner | None = None
 
     async def __aenter__(self) -> SNSEndpoint:
         await self.open()
@@ -103,24 +108,14 @@ class SNSEndpoint:
         Listen.
 
         Raises:
-            ConfigurationError: the address cannot be had.
+            ConfigurationError: the address cannot be listened on.
         """
-        server = web.Server(self.answer, access_log=None, logger=_SILENT, auto_decompress=False)
-        runner = web.ServerRunner(server, shutdown_timeout=15.0)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._host, self.port).start()
-        except OSError as error:
-            await runner.cleanup()
-            raise ConfigurationError(f"cannot listen on {self._host}:{self.port}: {error.strerror}.") from error
-        self._runner = runner
-        self.port = runner.addresses[0][1]
+        await self._server.open(self._address)
+        self.port = self._server.port
 
     async def aclose(self) -> None:
         """Take no new request, answer those that are there, and close."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._server.close(ANSWER_TIME)
         if self._client is not None:
             await self._client.close()
             self._client = None
@@ -133,24 +128,11 @@ class SNSEndpoint:
             return _said(404, f"There is nothing at this path; SNS posts to {PATH}.")
         if request.method != "POST":
             return _said(405, "Use POST.", {"Allow": "POST"})
-        body = await self._read(request)
-        return body if isinstance(body, web.Response) else await self._taken(body)
-
-    async def _read(self, request: web.BaseRequest) -> bytes | web.Response:
-        if (request.content_length or 0) > MAX_BODY:
-            return _last(413, f"The body has more than {MAX_BODY:,} bytes.")
-        body = bytearray()
         try:
-            async with asyncio.timeout(READ_TIME):
-                async for chunk in request.content.iter_any():
-                    body += chunk
-                    if len(body) > MAX_BODY:
-                        return _last(413, f"The body has more than {MAX_BODY:,} bytes.")
-        except TimeoutError:
-            return _last(408, f"The body did not come within {READ_TIME:.0f} s.")
-        except (ConnectionError, aiohttp.ClientPayloadError):
-            return _last(400, "The body has no end.")
-        return bytes(body)
+            body = await self._bodies.read(request)
+        except Unreadable as unreadable:
+            return said(unreadable.status, f"{unreadable.words}\n", last=True)
+        return await self._taken(body)
 
     async def _taken(self, body: bytes) -> web.Response:
         try:
@@ -216,11 +198,4 @@ class SNSEndpoint:
 
 
 def _said(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    fixed: dict[str, Any] = {"Cache-Control": "no-store", "Server": "seslimit"}
-    return web.Response(status=status, text=text + "\n", headers={**fixed, **(headers or {})})
-
-
-def _last(status: int, text: str) -> web.Response:
-    response = _said(status, text)
-    response.force_close()
-    return response
+    return said(status, f"{text}\n", headers)

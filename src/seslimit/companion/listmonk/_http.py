@@ -1,10 +1,10 @@
 """
-The HTTP surface of the messenger: who is let in, what is read, and what is answered before anybody looks at a message.
+The HTTP surface of the messenger: who is let in, and what is answered before anybody looks at a message.
 
-It must not know what a message is: a body goes in, an answer comes out.
+It must not know what a message is: a body goes in, an answer comes out; nor how bytes come and go (`.._http`).
 
-Invariants: a request that is refused is not read; a body is never longer than allowed, and never unpacked; whoever goes
-away before the answer does not end what was begun; a connection that says nothing does not last.
+Invariants: a request that is refused is not read; whoever goes away before the answer does not end what was begun; an
+address that guesses at the login costs a connection, and nothing is read of it.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ import binascii
 import hmac
 import json
 import logging
-import socket
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
 import attrs
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
-from .._address import Address
-from .._clients import Clients
-from .._listening import BACKLOG, handed_over, listening_on
+from .._http import FIXED, Bodies, HTTPServer, Unreadable, said
 from .._logins import FailedLogins
+
+logger = logging.getLogger("seslimit.listmonk")
 
 KEEP_ALIVE = 3600.0
 """Seconds that an idle connection stays open: longer than any time-out of listmonk, which would lose a message to a
@@ -37,15 +36,6 @@ MAX_READING = 256_000_000
 
 READ_TIME = 60.0
 """Seconds in which a body has to arrive."""
-
-HEAD_TIME = 60.0
-"""Seconds in which the head of a connection's first request has to arrive."""
-
-MAX_CONNECTIONS = 2000
-"""Connections at once; see `Clients` for who goes when there is one more."""
-
-ANSWER_TIME = 1.0
-"""Seconds for the last answers to be written when the door closes."""
 
 MESSAGES: Final = "/"
 HEALTH: Final = "/health"
@@ -96,66 +86,11 @@ class Login:
         return hmac.compare_digest(given, f"{self.user}:{self.password}".encode())
 
 
-class _Log(logging.LoggerAdapter[logging.Logger]):
-    """aiohttp's log without what a client sent: of a malformed request it would log all, the login and the content."""
-
-    def exception(self, msg: object, *args: object, **kwargs: Any) -> None:
-        exc = kwargs.get("exc_info")
-        if isinstance(exc, HttpProcessingError):
-            self.debug("a request was no HTTP: %s", type(exc).__name__)
-        else:
-            super().exception(msg, *args, **kwargs)
-
-    def debug(self, msg: object, *args: object, **kwargs: Any) -> None:
-        super().debug(msg, *args, **{**kwargs, "exc_info": None})
-
-
-class _Server(web.Server):
-    """
-    aiohttp's server, with bounds on those that connect.
-
-    A connection on which no request has come in time ends; aiohttp would wait an hour. When there are too many, the
-    oldest on which no request was let in ends, from the address with the most of those.
-    """
-
-    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any) -> None:
-        super().__init__(handler, **options)
-        self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
-        self._clients: Clients[asyncio.Transport] = Clients(MAX_CONNECTIONS)
-
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        self._silent[handler] = asyncio.get_running_loop().call_later(HEAD_TIME, transport.abort)
-        peer = transport.get_extra_info("peername")
-        self._clients.arrived(transport, str(peer[0]) if peer else "")
-        if self._clients.are_too_many and (goes := self._clients.oldest_unproven()) is not None:
-            self._clients.left(goes)
-            goes.abort()
-
-    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        self.spoke(handler)
-        if handler.transport is not None:
-            self._clients.left(handler.transport)
-        super().connection_lost(handler, exc)
-
-    def spoke(self, handler: web.RequestHandler) -> None:
-        """A request came, or nothing comes any more."""
-        timer = self._silent.pop(handler, None)
-        if timer is not None:
-            timer.cancel()
-
-    def proved(self, request: web.BaseRequest) -> None:
-        """A request may be made by whoever makes it."""
-        if request.transport is not None:
-            self._clients.proved(request.transport)
-
-
 class Door:
     """
-    Listens, and hands each body that may come in to `post`.
+    Hands each body that may come in to `post`.
 
     Args:
-        address: where to listen.
         login: who may post; None for everybody.
         max_size: bytes of a body.
         post: answers a body.
@@ -166,7 +101,6 @@ class Door:
 
     def __init__(
         self,
-        address: Address,
         login: Login | None,
         max_size: int,
         *,
@@ -175,60 +109,25 @@ class Door:
         left: Callable[[Answer], None],
         others: Mapping[str, Other] | None = None,
     ) -> None:
-        self.port = address.port
-        self.was_handed_over = False
-        """Whether somebody else goes on with the listening socket when this one stops."""
-        self.listening: socket.socket | None = None
-        """What it listens on; None while it is not open."""
-        self._shutting = False
-        self._address = address
+        self.server = HTTPServer(self._answer, logger, keep_alive=KEEP_ALIVE, turns_away=self._turns_away)
+        self.shutting = False
+        """Whether each connection ends with its next answer."""
         self._login = login
-        self._max_size = max_size
+        self._bodies = Bodies(max_size, READ_TIME, MAX_READING)
         self._post = post
         self._health = health
         self._left = left
         self._others = others or {}
-        self._logins = FailedLogins(logging.getLogger("seslimit.listmonk"))
-        self._reading = 0
-        self._server: _Server | None = None
-        self._runner: web.ServerRunner | None = None
-        self._site: web.BaseSite | None = None
+        self._logins = FailedLogins(logger)
 
-    async def open(self, given: socket.socket | None = None) -> None:
-        """Listen, on the socket that is given or handed over, or a new one; raises OSError where that cannot be."""
-        listening = given or handed_over()
-        self.was_handed_over = listening is not None
-        self.listening = listening or await listening_on(self._address)
-        self._server = _Server(
-            self._answer,
-            access_log=None,
-            logger=_Log(logging.getLogger("seslimit.listmonk"), {}),
-            keepalive_timeout=KEEP_ALIVE,
-            auto_decompress=False,
-            lingering_time=2.0,
-        )
-        self._runner = web.ServerRunner(self._server, shutdown_timeout=ANSWER_TIME)
-        await self._runner.setup()
-        self._site = web.SockSite(self._runner, self.listening, backlog=BACKLOG)
-        await self._site.start()
-        self.port = self._runner.addresses[0][1]
-
-    async def shut(self) -> None:
-        """Let no new connection in; those that are there stay, each until its next answer."""
-        self._shutting = True
-        if self._site is not None:
-            await self._site.stop()
-            self._site = self.listening = None
-
-    async def close(self) -> None:
-        """End every connection, those with an answer to write as soon as it is written."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+    def _turns_away(self, host: str) -> bytes | None:
+        """The answer to whoever guesses, before it has asked; where others answer as well, they see to it."""
+        if self._login is None or self._others:
+            return None
+        again = self._logins.refuses(host, asyncio.get_running_loop().time())
+        return None if again is None else _written(_too_many_failed(again))
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._server is not None:
-            self._server.spoke(request.protocol)
         if (other := self._others.get(request.path)) is not None:
             return await other(request)
         answer = self._misdirected(request) or await self._shut_out(request) or self._unreadable(request)
@@ -238,15 +137,13 @@ class Door:
             answer = await self._read_and_post(request)
             if request.transport is None:
                 self._left(answer)
-        response = web.Response(
-            status=answer.status,
-            text=json.dumps(answer.body),
+        return said(
+            answer.status,
+            json.dumps(answer.body),
+            answer.headers,
             content_type="application/json",
-            headers={**answer.headers, "Cache-Control": "no-store", "Server": "seslimit"},
+            last=answer.last or self.shutting,
         )
-        if answer.last or self._shutting:
-            response.force_close()
-        return response
 
     def _misdirected(self, request: web.BaseRequest) -> Answer | None:
         allowed = METHODS.get(request.path)
@@ -274,8 +171,7 @@ class Door:
                 challenge = {"WWW-Authenticate": 'Basic realm="seslimit", charset="UTF-8"'}
                 return Answer(401, {"error": "User or password is missing or wrong."}, challenge, last=True)
             self._logins.right(host, now)
-        if self._server is not None:
-            self._server.proved(request)
+        self.server.proved(request)
         return None
 
     def _unreadable(self, request: web.BaseRequest) -> Answer | None:
@@ -285,32 +181,28 @@ class Door:
             return attrs.evolve(Answer.refusal(415, "Post application/json in UTF-8."), last=True)
         if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             return attrs.evolve(Answer.refusal(415, "Post the body as it is, without Content-Encoding."), last=True)
-        if (request.content_length or 0) > self._max_size:
-            return self._too_large()
         return None
 
-    def _too_large(self) -> Answer:
-        return attrs.evolve(Answer.refusal(413, f"The body has more than {self._max_size:,} bytes."), last=True)
-
     async def _read_and_post(self, request: web.BaseRequest) -> Answer:
-        body = bytearray()
         try:
-            async with asyncio.timeout(READ_TIME):
-                async for chunk in request.content.iter_any():
-                    body += chunk
-                    self._reading += len(chunk)
-                    if len(body) > self._max_size:
-                        return self._too_large()
-                    if self._reading > MAX_READING:
-                        return attrs.evolve(Answer.refusal(503, "Too much is being read already."), last=True)
-        except TimeoutError:
-            return attrs.evolve(Answer.refusal(408, f"The body did not come within {READ_TIME:.0f} s."), last=True)
-        except ConnectionError:
-            # Nobody hears it; raised, it would be an error of ours in aiohttp's log.
-            return attrs.evolve(Answer.refusal(400, "The body has no end."), last=True)
-        finally:
-            self._reading -= len(body)
-        return await self._post(bytes(body))
+            body = await self._bodies.read(request)
+        except Unreadable as unreadable:
+            return attrs.evolve(Answer.refusal(unreadable.status, unreadable.words), last=True)
+        return await self._post(body)
+
+
+def _written(answer: Answer) -> bytes:
+    """An answer as it goes over the wire, where nothing was read; the connection ends behind it."""
+    body = json.dumps(answer.body).encode()
+    fields = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+        **answer.headers,
+        **FIXED,
+    }
+    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", *map(": ".join, fields.items()), "", ""]
+    return "\r\n".join(lines).encode("ascii") + body
 
 
 def _too_many_failed(again: int) -> Answer:

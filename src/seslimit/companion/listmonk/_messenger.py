@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from email.utils import formatdate
 from types import TracebackType
 
@@ -19,7 +19,6 @@ from seslimit import Guards, Limiter, Report, Sender, State, Suppresses, Transpo
 
 from .._kept import PATIENT, Kept, Outbox, told
 from .._listener import Listener
-from .._listening import not_listening
 from ._advice import Adviser
 from ._content import Composed, compose
 from ._held import REST, RETRY, TRANSACTIONAL, Counts, Held
@@ -42,6 +41,9 @@ WATCH_EVERY = 5.0
 
 QUIET = 1.5
 """Seconds without a post after which listmonk is not in the middle of a run: its workers nap for one second."""
+
+ANSWER_TIME = 1.0
+"""Seconds for the last answers to be written at the end."""
 
 LAST_ATTEMPTS = 2.0
 """Seconds at the end of the deadline that are left to the attempts under way."""
@@ -96,7 +98,6 @@ class ListmonkMessenger:
         )
         self._kept = None if outbox is None else Kept(outbox, self._sender)
         self._door = Door(
-            options.listen,
             options.login,
             options.max_size,
             post=self._posted,
@@ -123,7 +124,7 @@ class ListmonkMessenger:
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        return self._door.port
+        return self._door.server.port
 
     @property
     def held(self) -> int:
@@ -135,30 +136,30 @@ class ListmonkMessenger:
         return self._sender.state()
 
     @property
-    def listening(self) -> socket.socket | None:
-        """The listening socket; None while it is not open."""
-        return self._door.listening
+    def listening(self) -> Sequence[socket.socket]:
+        """The listening socket; none while it is not open."""
+        return self._door.server.listening
 
     def passed_on(self) -> None:
         """Another process goes on with the listening socket: when this one stops, nobody is turned away for it."""
-        self._door.was_handed_over = True
+        self._door.server.passed_on()
 
-    async def open(self, listening: socket.socket | None = None) -> None:
+    async def open(self, listening: Sequence[socket.socket] = ()) -> None:
         """
         Listen.
 
         Args:
             listening: a socket that listens already, and that somebody goes on with when this one stops; one that
-                systemd has handed over, or else a new one when left out.
+                systemd has handed over, or else a new one where there is none.
 
         Raises:
             ConfigurationError: the address is taken, or is not of this machine. The transport is then closed.
         """
         try:
-            await self._door.open(listening)
-        except OSError as error:
+            await self._door.server.open(self._options.listen, *listening[:1])
+        except BaseException:
             await self._sender.aclose()
-            raise not_listening(self._options.listen, error) from None
+            raise
         if self._kept is not None:
             self._kept.open()
         self._watch = asyncio.create_task(self._watch_settings())
@@ -177,8 +178,9 @@ class ListmonkMessenger:
         self._held.closing = True
         loop = asyncio.get_running_loop()
         until = loop.time() + deadline - LAST_ATTEMPTS
-        await self._door.shut()
-        if self._door.was_handed_over:
+        self._door.shutting = True
+        await self._door.server.shut()
+        if self._door.server.was_handed_over:
             await self._held.quiet(QUIET, until)
         self._turning_away = True
         await self._held.ended(max(0.0, until - loop.time()))
@@ -190,7 +192,7 @@ class ListmonkMessenger:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])
-        await self._door.close()
+        await self._door.server.close(ANSWER_TIME)
 
     async def _posted(self, body: bytes) -> Answer:
         self.counts.posts += 1
@@ -210,7 +212,7 @@ class ListmonkMessenger:
         self._tell(composed.dropped)
         if post.campaign is not None and self._options.unsubscribe_headers:
             self._tell([UNKNOWN_SETTING])
-        if self._turning_away or (self._held.closing and not self._door.was_handed_over):
+        if self._turning_away or (self._held.closing and not self._door.server.was_handed_over):
             # listmonk loses what is refused, and would go through its list meanwhile: its workers are kept waiting.
             await self._over.wait()
             return self._held.turn_away(post)

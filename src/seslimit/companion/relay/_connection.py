@@ -19,6 +19,7 @@ import ssl
 from contextlib import suppress
 from typing import Final, cast
 
+from .._accepting import host_of
 from ._held import HeldTransaction
 from ._inbox import EndOfInput, Inbox
 from ._sessions import Sessions
@@ -119,8 +120,7 @@ class RelayConnection(asyncio.Protocol):
     @property
     def host(self) -> str:
         """Where the client is; empty where it has no address."""
-        peer = None if self._wire is None else self._wire.get_extra_info("peername")
-        return str(peer[0]) if isinstance(peer, tuple) else ""
+        return "" if self._wire is None else host_of(self._wire.get_extra_info("peername"))
 
     def _prove(self) -> None:
         """It is a client, and not somebody who occupies a connection."""

@@ -30,6 +30,10 @@ MAX_SIZE = 40 * 1024 * 1024
 """Bytes of one message. Source: Amazon SES Developer Guide, "Service quotas" (40 MB), read 2026-11."""
 
 
+def _addresses(given: Mapping[str, Address | str]) -> Mapping[str, Address]:
+    return {lane: as_address(address) for lane, address in given.items()}
+
+
 @attrs.frozen(kw_only=True)
 class RelayOptions:
     """
@@ -55,6 +59,8 @@ class RelayOptions:
         lanes: priorities of the lanes that a message may go in, by name: the one with the highest goes first. It names
             its lane in the header X-Seslimit-Lane, which is taken out, or its client does by logging in as USER+LANE.
             Others are in the nameless lane, of priority 0.
+        lane_listen: further addresses to listen on, by the lane that what comes in there goes in, unless its header or
+            its login names another one.
         hold: seconds that a message is held when nothing can be sent at all: the quota is used up, the account blocked,
             the login refused, SES out of reach. Never longer than `patience`; 0 tells the client at once, which is
             right for one that keeps a queue, as a mail server does.
@@ -78,6 +84,7 @@ class RelayOptions:
     content_timeout: float = attrs.field(default=600.0, validator=gt(0))
     patience: float = attrs.field(default=540.0, validator=gt(0))
     lanes: Mapping[str, float] = attrs.field(factory=lambda: {TRANSACTIONAL: 1.0})
+    lane_listen: Mapping[str, Address] = attrs.field(factory=dict, converter=_addresses)
     hold: float = attrs.field(default=540.0, validator=ge(0))
 
     def __attrs_post_init__(self) -> None:
@@ -92,16 +99,26 @@ class RelayOptions:
             for words, there in (("--tls-cert", self.tls_cert), (f"a login ({USER} and {PASSWORD})", self.user))
             if not there
         ]
+        for lane in self.lane_listen:
+            if lane not in self.lanes:
+                raise ConfigurationError(
+                    f"there is no lane {lane!r} for {self.lane_listen[lane]}: give --lane {lane} with its priority, or "
+                    f"one of {', '.join(self.lanes)}."
+                )
         if missing and self.tls_required:
             raise ConfigurationError(
-                f"{self.listen} can be reached from other machines, and that needs {' and '.join(missing)}: give it, "
-                "or listen on 127.0.0.1."
+                f"{self._open_to_others[0]} can be reached from other machines, and that needs "
+                f"{' and '.join(missing)}: give it, or listen on 127.0.0.1."
             )
 
     @property
     def tls_required(self) -> bool:
-        """Whether nothing is said without TLS; a login is then required too."""
-        return not self.listen.is_loopback
+        """Whether nothing is said without TLS, whatever the port; a login is then required too."""
+        return bool(self._open_to_others)
+
+    @property
+    def _open_to_others(self) -> list[Address]:
+        return [each for each in (self.listen, *self.lane_listen.values()) if not each.is_loopback]
 
     def tls_context(self) -> ssl.SSLContext | None:
         """

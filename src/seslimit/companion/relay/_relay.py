@@ -1,8 +1,7 @@
 """
 The relay: an SMTP server in front of SES, for programs that speak SMTP and cannot wait for a rate by themselves.
 
-Puts together where clients arrive (`_acceptor`), what is said (`_session`) and how a message gets to SES
-(`_handover`).
+Puts together where clients arrive (`_port`), what is said (`_session`) and how a message gets to SES (`_handover`).
 
 Invariant: a message is answered 250 after SES has accepted it, or, with an outbox, when it is durable; never before.
 """
@@ -11,17 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
 from seslimit import Limiter, RetryPolicy, Sender, State, Transport
 
+from .._accepting import Acceptor
 from .._kept import PATIENT, Kept, Outbox, told
 from .._listener import Listener
-from ._acceptor import Acceptor
+from .._listening import handed_over, not_listening
 from ._handover import Counts, Handover
 from ._options import RelayOptions
+from ._port import Port
 from ._sessions import Sessions
 
 POLICY = RetryPolicy(
@@ -93,8 +94,9 @@ class Relay:
         )
         self._kept = None if outbox is None else Kept(outbox, self._sender)
         self._sessions: Sessions | None = None
-        self._acceptor: Acceptor | None = None
+        self._acceptors: list[Acceptor] = []
         self._asking: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._closed = False
 
     async def __aenter__(self) -> Relay:
@@ -108,18 +110,23 @@ class Relay:
 
     @property
     def port(self) -> int:
-        """The port that is listened on; 0 while it is not open."""
-        return self.listening.getsockname()[1] if self.listening else 0
+        """The port of `listen`; 0 while it is not open."""
+        return self.ports[0] if self.ports else 0
 
     @property
-    def listening(self) -> socket.socket | None:
-        """The listening socket; None while it is not open."""
-        return self._acceptor.listening if self._acceptor else None
+    def ports(self) -> Sequence[int]:
+        """The ports that are listened on: that of `listen`, and those of `lane_listen` in their order."""
+        return [each.getsockname()[1] for each in self.listening]
+
+    @property
+    def listening(self) -> Sequence[socket.socket]:
+        """The listening sockets; none while it is not open."""
+        return [each.listening for each in self._acceptors if each.listening is not None]
 
     def passed_on(self) -> None:
-        """Another process goes on with the listening socket: when this one stops, nobody is sent away for it."""
-        if self._acceptor is not None:
-            self._acceptor.was_handed_over = True
+        """Another process goes on with the listening sockets: when this one stops, nobody is sent away for it."""
+        for each in self._acceptors:
+            each.was_handed_over = True
 
     @property
     def held(self) -> int:
@@ -135,30 +142,48 @@ class Relay:
         """What is going on now, as a value; what clients wait for is among what waits."""
         return self._sender.state()
 
-    async def open(self, listening: socket.socket | None = None) -> None:
+    async def open(self, listening: Sequence[socket.socket] = ()) -> None:
         """
         Listen, and ask for the account's sending quota: what is wrong with credentials or region is then in the log.
 
         Args:
-            listening: a socket that listens already, and that somebody goes on with when this one stops; one that
-                systemd has handed over, or else a new one when left out.
+            listening: sockets that listen already, and that somebody goes on with when this one stops, in the order of
+                `ports`; those that systemd has handed over when left out. What is not among them is opened anew.
 
         Raises:
-            ConfigurationError: the address is taken, or the certificate cannot be used. The transport is then closed.
+            ConfigurationError: an address is taken, or the certificate cannot be used. The transport is then closed.
         """
         try:
             lanes = frozenset(self.options.lanes)
             handover = Handover(self._sender, self.counts, self.options.hold, lanes, self._kept)
             sessions = Sessions(self.options, self.options.tls_context(), handover)
-            acceptor = Acceptor(sessions)
-            await acceptor.open(self.options.listen, listening)
+            await self._listen(sessions, listening)
         except BaseException:
+            await self._accept_no_more()
             await self._sender.aclose()
             raise
-        self._sessions, self._acceptor = sessions, acceptor
+        self._sessions = sessions
         if self._kept is not None:
             self._kept.open()
         self._asking = asyncio.create_task(self._sender.open())
+        self._watching = asyncio.create_task(sessions.watch())
+
+    async def _listen(self, sessions: Sessions, listening: Sequence[socket.socket]) -> None:
+        doors = [(self.options.listen, ""), *((address, lane) for lane, address in self.options.lane_listen.items())]
+        try:
+            given = list(listening or handed_over())
+        except OSError as error:
+            raise not_listening(self.options.listen, error) from None
+        for unwanted in given[len(doors) :]:
+            unwanted.close()
+        for number, (address, lane) in enumerate(doors):
+            acceptor = Acceptor(Port(sessions, lane))
+            self._acceptors.append(acceptor)
+            await acceptor.open(address, given[number] if number < len(given) else None)
+
+    async def _accept_no_more(self) -> None:
+        for acceptor in self._acceptors:
+            await acceptor.close()
 
     async def aclose(self, deadline: float = 10.0) -> None:
         """
@@ -176,16 +201,16 @@ class Relay:
         self._closed = True
         if self._asking is not None:
             self._asking.cancel()
-        sessions, acceptor = self._sessions, self._acceptor
-        if sessions is None or acceptor is None:
+        sessions = self._sessions
+        if sessions is None:
             await self._sender.aclose(deadline)
             return
         sessions.stopping = True
         until = asyncio.get_running_loop().time() + deadline - LAST_ATTEMPTS
         try:
-            if acceptor.was_handed_over:
+            if any(each.was_handed_over for each in self._acceptors):
                 # Whoever comes now waits in the system's queue for the next one.
-                await acceptor.close()
+                await self._accept_no_more()
                 sessions.finish()
                 await sessions.quiet(until)
             sessions.dismiss()
@@ -197,7 +222,9 @@ class Relay:
             await self._sender.aclose(min(deadline, LAST_ATTEMPTS))
             await _last_words(sessions)
         finally:
-            await acceptor.close()
+            await self._accept_no_more()
+            if self._watching is not None:
+                self._watching.cancel()
             await _cut(sessions)
 
 

@@ -114,6 +114,12 @@ def one_line(text: str) -> str:
     return line if len(line) <= MAX_LINE else line[: MAX_LINE - 3] + "..."
 
 
+def too_many_failed(again: int | None = None) -> str:
+    """The reply to whoever guesses; `again` is in how many seconds its next login is looked at."""
+    when = "" if again is None else f", come back in {again} s"
+    return f"421 4.7.0 Too many logins failed from your address{when}"
+
+
 def for_error(error: SESLimitError, now: datetime) -> str:
     """
     The reply for a message, or a part of it, that was not accepted.

@@ -21,7 +21,7 @@ from ._connection import RelayConnection
 from ._dialogue import HOST_NAME, TOO_LONG, Command, Dialogue, Transaction
 from ._inbox import LineTooLong
 from ._mail_data import MailData
-from ._replies import STOPPING, Refused
+from ._replies import STOPPING, Refused, too_many_failed
 from ._sessions import SLOWEST, Sessions
 
 GO_AHEAD: Final = "354 End data with <CR><LF>.<CR><LF>"
@@ -39,13 +39,15 @@ class RelaySession(RelayConnection):
 
     Args:
         sessions: what the sessions of one relay share.
+        loop: the event loop it runs on.
+        lane: the lane that its port stands for.
     """
 
-    def __init__(self, sessions: Sessions, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, sessions: Sessions, loop: asyncio.AbstractEventLoop, lane: str = "") -> None:
         super().__init__(sessions, loop)
         self._dialogue = Dialogue(sessions.options, sessions.tls_context is not None)
-        self._lane = ""
-        """The lane that its login names."""
+        self._lane = lane
+        """The lane that its login names, or else its port stands for."""
         self._awaits_command = False
         self._mail_data: MailData | None = None
         """The message whose content is taken in where it arrives."""
@@ -157,9 +159,6 @@ class RelaySession(RelayConnection):
         if self._sessions.stopping:
             self._last_words = STOPPING
             return
-        if (again := self._sessions.logins.refuses(self.host, self.loop.time())) is not None:
-            self._last_words = _too_many_failed(again)
-            return
         await self.push(f"220 {HOST_NAME} ESMTP")
         try:
             await self._answer_all()
@@ -232,11 +231,11 @@ class RelaySession(RelayConnection):
         except LoginRefused as refused:
             raise Refused(refused.reply) from None
         if (again := logins.refuses(host, self.loop.time())) is not None:
-            raise Refused(_too_many_failed(again), last=True)
+            raise Refused(too_many_failed(again), last=True)
         if not self._is_right(given):
             wait = logins.failed(host, self.loop.time())
             if wait is None:
-                raise Refused(_too_many_failed(), last=True)
+                raise Refused(too_many_failed(), last=True)
             await asyncio.sleep(wait)
             raise Refused("535 5.7.8 Authentication credentials invalid")
         logins.right(host, self.loop.time())
@@ -320,8 +319,3 @@ class RelaySession(RelayConnection):
         self._idle_since = None
         if rest := mail_data.feed(chunk):
             self._inbox.feed(rest)
-
-
-def _too_many_failed(again: int | None = None) -> str:
-    when = "" if again is None else f", come back in {again} s"
-    return f"421 4.7.0 Too many logins failed from your address{when}"

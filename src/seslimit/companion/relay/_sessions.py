@@ -37,6 +37,9 @@ SOON = 0.01
 QUIET = 1.5
 """Seconds without a word after which a client is not in the middle of a run: listmonk's workers nap for one second."""
 
+LOOK_EVERY = 1.0
+"""Seconds between two looks at how long everybody has been waiting, and never more than a quarter of what is waited."""
+
 IDLE = 1.0
 """Seconds after which a session between two transactions may end for a new one."""
 
@@ -187,6 +190,19 @@ class Sessions:
         """Return when no content is on its way any more."""
         while any(each.awaits_content for each in self.connected):  # noqa: ASYNC110  # it is a condition of many
             await asyncio.sleep(SOON)
+
+    async def watch(self) -> None:
+        """End what has lasted too long, until cancelled."""
+        loop, options = asyncio.get_running_loop(), self.options
+        shortest = min(options.idle_timeout, options.login_timeout, options.content_timeout, options.patience)
+        while True:
+            await asyncio.sleep(min(LOOK_EVERY, shortest / 4))
+            now = loop.time()
+            for session in list(self.connected):
+                session.look(now)
+            self.relieve()
+            # Somebody may have become idle.
+            self.changed.set()
 
     # Who ends for others
 
