@@ -32,6 +32,18 @@ def test_no_mutated_post_holds_up_the_event_loop() -> None:
     assert longest < 1.0
 
 
+def test_no_mutated_post_over_http_holds_up_the_event_loop() -> None:
+    """None is answered 5xx; `python -m tests.faults.messenger_fuzz --mutated 100000 --http` posts more of them."""
+    from tests.faults.messenger_fuzz import stalls_over_http
+
+    statuses, longest, _, accepted = stalls_over_http(400)
+    assert statuses.total() == 400
+    assert accepted > 20
+    assert statuses[400] > 100
+    assert not [status for status in statuses if status >= 500]
+    assert longest < 1.0
+
+
 @pytest.mark.parametrize("name", ["campaign", "transactional", "plain"])
 def test_what_listmonk_posts_is_as_described(name: str) -> None:
     """The golden payloads are valid, and none of them is without a recipient."""

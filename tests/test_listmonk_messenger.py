@@ -236,7 +236,7 @@ async def test_closing_sends_what_is_held_and_takes_nothing_new() -> None:
     """Nothing is posted twice by listmonk; what comes meanwhile is 503, and the connection ends."""
     async with running(20) as client:
         posts = [asyncio.create_task(client.post(_message(number))) for number in range(40)]
-        await _until(lambda: client.messenger.held == 40)
+        await _until(lambda: client.messenger.counts.posts == 40)
         idle = aiohttp.ClientSession()
         async with idle, idle.get(f"http://127.0.0.1:{client.messenger.port}/health"):
             pass
@@ -252,7 +252,7 @@ async def test_closing_names_what_the_deadline_left(caplog: pytest.LogCaptureFix
     """Each is answered with 503, and in the log; the others were accepted."""
     async with running(5) as client:
         posts = [asyncio.create_task(client.post(_message(number))) for number in range(40)]
-        await _until(lambda: client.messenger.held == 40)
+        await _until(lambda: client.messenger.counts.posts == 40)
         await client.messenger.aclose(3)
         answers = [status for status, _ in await asyncio.gather(*posts)]
         left = [record.getMessage() for record in caplog.records if record.getMessage().startswith("not sent")]
@@ -268,7 +268,7 @@ async def test_a_post_while_it_closes_is_503_and_the_connection_ends() -> None:
     async with running(10) as client:
         held = [asyncio.create_task(client.post(_message(number))) for number in range(30)]
         reader, writer = await asyncio.open_connection("127.0.0.1", client.messenger.port)
-        await _until(lambda: client.messenger.held == 30)
+        await _until(lambda: client.messenger.counts.posts == 30)
         closing = asyncio.create_task(client.messenger.aclose(10))
         await asyncio.sleep(0.05)
         writer.write(_raw(json.dumps(TRANSACTIONAL).encode()))

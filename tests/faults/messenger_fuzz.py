@@ -7,7 +7,9 @@ Each answer has to be one that the description allows: no 5xx, nothing well-form
 
 With `--mutated 100000`, what listmonk posts is damaged instead, in its structure and in its bytes, and filled with what
 once was slow to read; reading it is a step of the event loop, whose processor time is measured, so that a busy machine
-does not count. A step over 100 ms is a stall; one over a second is ended, and the post is printed.
+does not count. A step over 100 ms is a stall; one over a second is ended, and the post is printed. With `--http` as
+well, they are posted to a running messenger, a few of them with damaged heads, and it is the turns of its event loop
+that are measured.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import asyncio
 import base64
 import copy
 import json
+import logging
 import random
 import signal
 import threading
@@ -25,9 +28,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest import mock
 
 import requests
 import schemathesis
@@ -36,14 +41,16 @@ from schemathesis import Case, GenerationMode
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.core.result import Ok
 
-from seslimit import Limiter, transport_from_url
+from seslimit import Limiter, Message, Receipt, transport_from_url
+from seslimit.companion import _logins
 from seslimit.companion._address import Address
 from seslimit.companion.listmonk import ListmonkMessenger, ListmonkOptions
 from seslimit.companion.listmonk._content import compose
 from seslimit.companion.listmonk._headers import Rules
 from seslimit.companion.listmonk._messenger import IN_THREAD
 from seslimit.companion.listmonk._post import BadPost, parse
-from seslimit.testing import Simulator
+from seslimit.testing import FakeTransport, Simulator
+from tests.faults.companion_clients import spawned
 
 RATE = 5000.0
 LOGIN = ("listmonk", "correct horse")
@@ -89,13 +96,15 @@ def running_messenger() -> Iterator[str]:
             await messenger.aclose()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
-    thread.start()
-    assert opened.wait(10)
-    try:
-        yield state["url"]
-    finally:
-        state["loop"].call_soon_threadsafe(state["stop"].set)
-        thread.join()
+    # One address makes all of the wrong logins here: schemathesis tries one behind every answer.
+    with mock.patch.multiple(_logins, WAIT=0.0, LONGEST=1e9):
+        thread.start()
+        assert opened.wait(10)
+        try:
+            yield state["url"]
+        finally:
+            state["loop"].call_soon_threadsafe(state["stop"].set)
+            thread.join()
 
 
 def fuzz(count: int, number: int = 0) -> Counter[tuple[str, int]]:
@@ -233,13 +242,145 @@ def stalls(count: int, number: int = 0) -> tuple[Counter[str], float, int]:
     return ends, longest, over
 
 
+# The same over HTTP
+
+CONNECTIONS = 8
+DAMAGED_HEADS = 0.05
+"""Part of the posts in whose head something is wrong as well."""
+HEAD_PIECES = (
+    b"\r\n",
+    b" ",
+    b":",
+    b"\0",
+    b"\xff",
+    b"9",
+    b"-1",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+)
+
+
+class _Watched(asyncio.SelectorEventLoop):
+    """An event loop that measures its turns in processor time, and ends one that lasts too long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.longest, self.over = 0.0, 0
+        signal.signal(signal.SIGVTALRM, self._end)
+
+    def _run_once(self) -> None:
+        began_at = time.thread_time()
+        signal.setitimer(signal.ITIMER_VIRTUAL, WATCHDOG)
+        super()._run_once()  # type: ignore[misc]
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        took = time.thread_time() - began_at
+        self.longest, self.over = max(self.longest, took), self.over + (took > STALL)
+
+    @staticmethod
+    def _end(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError("a turn of the event loop took too long")
+
+
+class _Taking(FakeTransport):
+    """Takes everything, and remembers nothing of it."""
+
+    async def send(self, message: Message) -> Receipt:
+        """Take it."""
+        return Receipt("taken")
+
+
+def watched_messenger(pipe: Connection) -> None:
+    """A messenger that answers until something comes through the pipe; then how its loop fared goes back."""
+    loop = _Watched()
+
+    async def serve() -> None:
+        logging.disable(logging.CRITICAL)
+        set_up = ListmonkOptions(listen=Address("127.0.0.1", 0), root_url="https://lists.example.net")
+        async with ListmonkMessenger(_Taking(), set_up, limiter=Limiter(1e6, max_rate=1e6)) as messenger:
+            pipe.send(messenger.port)
+            told = asyncio.Event()
+            loop.add_reader(pipe.fileno(), told.set)
+            # What it took to begin is not asked for.
+            loop.longest = loop.over = 0
+            await told.wait()
+            loop.remove_reader(pipe.fileno())
+            pipe.send((loop.longest, loop.over, messenger.counts.accepted))
+
+    loop.run_until_complete(serve())
+
+
+def stalls_over_http(count: int, number: int = 0) -> tuple[Counter[int], float, int, int]:
+    """
+    Post mutated posts to a messenger in a process of its own.
+
+    Returns:
+        how often each status was answered, 0 for none; the longest turn of its event loop, in seconds of processor
+        time; turns over `STALL`; messages that it counts as accepted.
+    """
+    with spawned(watched_messenger) as (pipe, _):
+        statuses = asyncio.run(_post_all(pipe.recv(), mutated(count, number), random.Random(number)))
+        pipe.send("enough")
+        longest, over, accepted = pipe.recv()
+    return statuses, longest, over, accepted
+
+
+async def _post_all(port: int, bodies: Iterator[bytes], chance: random.Random) -> Counter[int]:
+    statuses: Counter[int] = Counter()
+
+    async def client() -> None:
+        connection = None
+        for body in bodies:
+            head = bytearray(
+                b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                % len(body)
+            )
+            damaged = chance.random() < DAMAGED_HEADS
+            if damaged:
+                begin = chance.randrange(len(head))
+                head[begin : begin + chance.randrange(4)] = chance.choice(HEAD_PIECES)
+            reader, writer = connection or await asyncio.open_connection("127.0.0.1", port)
+            writer.write(head + body)
+            if damaged and writer.can_write_eof():
+                # Whatever it takes for the length: more does not come.
+                writer.write_eof()
+            status, kept = await _answer(reader)
+            statuses[status] += 1
+            connection = (reader, writer) if kept and not damaged else None
+            if connection is None:
+                writer.close()
+        if connection is not None:
+            connection[1].close()
+
+    await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
+    return statuses
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
+    """The status of an answer, and whether the connection goes on."""
+    try:
+        async with asyncio.timeout(30.0):
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(head.partition(b"content-length: ")[2].split(b"\r\n")[0])
+            await reader.readexactly(length)
+    except (EOFError, OSError):
+        return 0, False
+    return int(head[9:12]), b"connection: close" not in head and head.startswith(b"http/1.1")
+
+
 def main() -> None:
     """Print how often each kind of request had each status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--mutated", type=int, default=0, metavar="POSTS")
+    parser.add_argument("--http", action="store_true", help="post the mutated ones to a running messenger")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.mutated and arguments.http:
+        statuses, longest, over, accepted = stalls_over_http(arguments.mutated, arguments.seed)
+        told = ", ".join(f"{times:,} {status}" for status, times in sorted(statuses.items()))
+        print(f"{statuses.total():,} posts over HTTP: {told}; {accepted:,} accepted")
+        print(f"longest turn of the event loop {longest * 1000:.0f} ms, {over} over 100 ms")
+        return
     if arguments.mutated:
         ends, longest, over = stalls(arguments.mutated, arguments.seed)
         told = ", ".join(f"{times:,} {end}" for end, times in sorted(ends.items()))
