@@ -60,7 +60,7 @@ def attempts(
 ) -> Attempts[str]:
     """The attempts of a message with one recipient."""
     history = History(0.0)
-    return Attempts(limiter, policy or RetryPolicy(), 1, attempt, history, places)
+    return Attempts(Admission(limiter, 1), policy or RetryPolicy(), attempt, history, places)
 
 
 def answers(*outcomes: Outcome | BaseException, delay: float = 0.1) -> Attempt:

@@ -136,7 +136,7 @@ async def test_a_higher_rate_reaches_every_waiter_within_a_slice() -> None:
     tasks = [asyncio.create_task(watched.go()) for _ in range(100)]
     await asyncio.sleep(10.02)
     watched.law.now = 2000.0
-    watched.line.changed()
+    watched.line.changed.set()
     await asyncio.gather(*tasks)
     assert watched.times[-1] <= 10.02 + SLICE + 100 / 2000
 
@@ -149,7 +149,7 @@ async def test_a_higher_rate_makes_a_debt_cheaper_within_a_slice() -> None:
     task = asyncio.create_task(watched.go())
     await asyncio.sleep(1.0)
     watched.law.now = 100.0
-    watched.line.changed()
+    watched.line.changed.set()
     assert await task <= 1.0 + SLICE + 49 / 100
 
 
@@ -160,7 +160,7 @@ async def test_a_lower_rate_reaches_every_waiter_within_a_slice() -> None:
     tasks = [asyncio.create_task(watched.go()) for _ in range(1020)]
     await asyncio.sleep(1.0)
     watched.law.now = 10.0
-    watched.line.changed()
+    watched.line.changed.set()
     await asyncio.gather(*tasks)
     late = [at for at in watched.times if at > 1.0 + SLICE]
     assert len(late) > 15
@@ -401,7 +401,7 @@ async def test_a_rest_that_ends_early_is_noticed_at_once() -> None:
     task = asyncio.create_task(watched.go())
     await asyncio.sleep(3.0)
     watched.law.held = 0.0
-    watched.line.changed()
+    watched.line.changed.set()
     assert await task == pytest.approx(3.0, abs=TURNS)
 
 

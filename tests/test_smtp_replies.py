@@ -157,10 +157,15 @@ def codes(*commands: bytes, patience: float = 60.0) -> Dialogue[list[int]]:
     return heard
 
 
+def begun(replies: SMTPReplies, dialogue: Dialogue[list[int]], transport: Written) -> asyncio.Future[list[int]]:
+    """What comes of a dialogue whose first command is said."""
+    return replies.hold(dialogue, next(dialogue), transport)
+
+
 async def test_each_command_follows_its_reply() -> None:
     """A dialogue goes on in the moment in which a reply is read, and not before."""
     replies, transport = SMTPReplies(), Written()
-    ended = replies.hold(codes(MAIL, DATA), transport)
+    ended = begun(replies, codes(MAIL, DATA), transport)
     assert transport.lines == [MAIL]
     replies.data_received(b"250-Ok\r\n250 O")
     assert transport.lines == [MAIL]
@@ -174,24 +179,24 @@ async def test_each_command_follows_its_reply() -> None:
 async def test_nothing_is_said_after_a_reply_that_nobody_asked_for() -> None:
     """The last reply counts although there is more behind it; an earlier one ends the dialogue."""
     replies, transport = SMTPReplies(), Written()
-    ended = replies.hold(codes(MAIL, DATA), transport)
+    ended = begun(replies, codes(MAIL, DATA), transport)
     replies.data_received(b"250 Ok\r\n354 go on\r\n")
     with pytest.raises(BrokenConversation, match="nobody asked"):
         await ended
     assert transport.lines == [MAIL]
     replies = SMTPReplies()
-    last = replies.hold(codes(MAIL), transport)
+    last = begun(replies, codes(MAIL), transport)
     replies.data_received(b"250 Ok\r\n250 Ok\r\n")
     assert await last == [250]
     with pytest.raises(BrokenConversation, match="nobody asked"):
-        await replies.hold(codes(DATA), transport)
+        await begun(replies, codes(DATA), transport)
     assert transport.lines == [MAIL, MAIL]
 
 
 async def test_nothing_is_said_for_who_was_cancelled() -> None:
     """A reply that comes between a cancellation and the end of the connection moves nothing."""
     replies, transport = SMTPReplies(), Written()
-    ended = replies.hold(codes(MAIL, DATA), transport)
+    ended = begun(replies, codes(MAIL, DATA), transport)
     ended.cancel()
     replies.data_received(b"250 Ok\r\n")
     assert (transport.lines, replies.in_step) == ([MAIL], False)
@@ -201,7 +206,7 @@ async def test_error_of_a_dialogue(caplog: pytest.LogCaptureFixture) -> None:
     """What a dialogue raises comes of it, and asyncio does not complain where nobody is left to hear it."""
     for cancelled in (False, True):
         replies, transport = SMTPReplies(), Written()
-        ended = replies.hold(codes(MAIL, DATA), transport)
+        ended = begun(replies, codes(MAIL, DATA), transport)
         replies.data_received(b"421 bye\r\n")
         assert transport.lines == [MAIL]
         if not cancelled:
@@ -217,7 +222,7 @@ async def test_each_command_of_a_dialogue_has_its_time() -> None:
     """The patience of a command begins when it is written."""
     loop = asyncio.get_running_loop()
     replies, transport = SMTPReplies(), Written()
-    ended = replies.hold(codes(MAIL, DATA), transport)
+    ended = begun(replies, codes(MAIL, DATA), transport)
     loop.call_later(50.0, replies.data_received, b"250 Ok\r\n")
     with pytest.raises(TimeoutError, match="no reply within 60 s"):
         await ended

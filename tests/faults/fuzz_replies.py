@@ -265,8 +265,9 @@ class Findings:
         self.replies += len(client.replies)
         self.endings[ending] += 1
         self.kept = max(self.kept, client.kept)
-        if (client.replies, ending) != expected:
-            self.differing.append(f"{data!r:.300}: read {client.replies!r:.200}, {ending}; should be {expected!r:.200}")
+        read = [(reply.code, reply.message) for reply in client.replies]
+        if (read, ending) != expected:
+            self.differing.append(f"{data!r:.300}: read {read!r:.200}, {ending}; should be {expected!r:.200}")
 
 
 def play_stream(chance: random.Random, findings: Findings, count: int) -> None:

@@ -10,6 +10,7 @@ Invariants: while it rests, the control law is frozen; one refusal never counts 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import attrs
 
@@ -50,6 +51,17 @@ FIRST_FAILURES = 3
 "later" has been reached."""
 
 
+class Terms(NamedTuple):
+    """On what terms the next message may go; moments are seconds of the account's clock."""
+
+    opens_at: float
+    """Nobody goes before, and waiting for it pays for nothing."""
+    turn_at: float
+    """Nobody goes before, and waiting for it pays for what went."""
+    rate: float
+    """Recipients/s at which what went is paid for; 0 where nothing is owed."""
+
+
 @attrs.define
 class Account:
     """
@@ -81,6 +93,13 @@ class Account:
     def rate(self, now: float) -> float:
         """Recipients/s to pace at."""
         return min(self.law.rate(now), self.ceiling if self.headroom else self._ceiling)
+
+    def terms(self, now: float, *, owing: bool = True) -> Terms:
+        """On what terms the next message may go, while something is owed for those before it or not."""
+        law = self.law
+        opens_at = law.held_until if self._reached and self.paused is None else self.opens_at()
+        rate = min(law.rate(now), self.ceiling if self.headroom else self._ceiling) if owing else 0.0
+        return Terms(opens_at, law.turn_at(now), rate)
 
     @property
     def ceiling(self) -> float:

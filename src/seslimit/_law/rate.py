@@ -201,18 +201,19 @@ class AdaptiveRate:
             return
         self._heard_at = now
         self._accepted += 1
+        late = self._arrivals.decided(decided_at - admitted_at)
         self._trust.earned()
         if self._limit is None:
             self._search.attempted(throttled=False)
-        late = self._arrivals.decided(decided_at - admitted_at)
         self._spaced_until = max(self._spaced_until, admitted_at + late + cost / self.rate(now))
         canary = self._closure.closed and admitted_at > self._opened
         if canary:
             self._closure.opened(admitted_at)
             self._held_until = now
-        self._closure.accepted()
         self._remember(now, cost, decided_at)
-        if trial := self._response.attempted(admitted_at, cost, throttled=False, above=self._above()):
+        above = self._above()
+        self._closure.accepted()
+        if trial := self._response.attempted(admitted_at, cost, throttled=False, above=above):
             self._conclude(now, trial)
         event = self._event
         if event is not None and admitted_at > event.opened:

@@ -71,6 +71,10 @@ class Message:
     content: bytes | email.message.Message = attrs.field(converter=_checked, repr=False)
     key: Hashable = None
     lane: str | None = attrs.field(default=None, kw_only=True)
+    cost: int = attrs.field(
+        init=False, eq=False, repr=False, default=attrs.Factory(lambda self: len(self.recipients), takes_self=True)
+    )
+    """Tokens that the message takes from the send rate and from the daily quota: the number of its recipients."""
 
     def __attrs_post_init__(self) -> None:
         check_address("mail_from", self.mail_from)
@@ -85,11 +89,6 @@ class Message:
             check_address("recipient", address)
         if not isinstance(self.content, bytes):
             _check_headers(self.content)
-
-    @property
-    def cost(self) -> int:
-        """Tokens that the message takes from the send rate and from the daily quota: the number of its recipients."""
-        return len(self.recipients)
 
     @property
     def size_hint(self) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import attrs
 
@@ -26,8 +26,8 @@ from .._model.history import History
 from .._model.meaning import Meaning, Scope
 from .._model.outcome import Outcome
 from .._model.report import Receipt
-from .gate import Admission, Gate
-from .lanes import Lane, Places
+from .gate import Admission
+from .lanes import Places
 
 T = TypeVar("T")
 
@@ -56,22 +56,21 @@ class Attempts(Generic[T]):
     The attempts of one message, and what is known of it between them.
 
     Args:
-        gate: admits it, and is told what became of each admission.
+        admission: its leave to go, which it takes anew for each attempt.
         policy: decides after an attempt that was not accepted.
-        cost: its number of recipients.
         attempt: makes one attempt.
         history: what happened to it so far.
         places: where it takes its place in flight; None for no bound.
-        lane: where it waits for its turn; the gate's nameless one when left out.
     """
 
-    gate: Gate
+    _is_prepared: ClassVar[bool] = False
+    """Whether something comes between the turn and the attempt: `_begins`."""
+
+    admission: Admission
     policy: RetryPolicy
-    cost: float
     attempt: Callable[[], Awaitable[T]]
     history: History
     places: Places | None = None
-    lane: Lane | None = None
     attempting: bool = attrs.field(default=False, init=False)
     """Whether an attempt is under way: cancelling now may lose its outcome."""
     last_attempt: bool = attrs.field(default=False, init=False)
@@ -81,25 +80,24 @@ class Attempts(Generic[T]):
     error: Exception | None = attrs.field(default=None, init=False)
     """What the last attempt raised, until one is accepted."""
     _holds_place: bool = attrs.field(default=False, init=False)
-    _admission: Admission | None = attrs.field(default=None, init=False)
+    _has_turn: bool = attrs.field(default=False, init=False)
+    """Whether it was admitted, and nobody was told yet what became of that."""
 
     @property
     def unsent(self) -> bool:
         """Whether it still has to be sent, as far as is known, and was not accepted."""
         return not (self.ended or self.history.outcome is Outcome.UNKNOWN)
 
-    async def admit(self) -> Admission:
+    async def admit(self) -> None:
         """Wait for the turn and a place in flight; in front of the lane after the first time."""
-        admission = self._leave()
-        await self.gate.enter(
-            admission,
+        await self.admission.gate.enter(
+            self.admission,
             front=self.history.outcome is not None,
             patience=self.policy,
             places=None if self._holds_place else self.places,
         )
         self._holds_place = self.places is not None
-        self._admission = admission
-        return admission
+        self._has_turn = True
 
     async def run(self) -> T | Postponed:
         """
@@ -121,8 +119,9 @@ class Attempts(Generic[T]):
 
     async def _make(self) -> T | Postponed:
         while True:
-            admission = self._admission or await self.admit()
-            if not await self._begins():
+            if not self._has_turn:
+                await self.admit()
+            if self._is_prepared and not await self._begins():
                 continue
             self.attempting = True
             try:
@@ -133,7 +132,7 @@ class Attempts(Generic[T]):
                 self._interrupted(end)
                 raise
             else:
-                return self._accepted(admission, accepted)
+                return self._accepted(accepted)
             finally:
                 self.attempting = False
             if later := self._decide(meaning, refused_with):
@@ -166,21 +165,17 @@ class Attempts(Generic[T]):
             self.places.release()
 
     def _give_turn_back(self) -> None:
-        if self._admission is not None:
-            admission, self._admission = self._admission, None
-            self.gate.give_back(admission)
+        if self._has_turn:
+            self._has_turn = False
+            self.admission.gate.give_back(self.admission)
 
-    def _leave(self) -> Admission:
-        """What is to be admitted."""
-        return Admission(self.gate, self.cost, lane=self.lane)
-
-    def _accepted(self, admission: Admission, accepted: T) -> T | Postponed:
+    def _accepted(self, accepted: T) -> T | Postponed:
         if isinstance(accepted, Receipt):
-            admission.handed_over_at = accepted.handed_over_at
-        self.history = self.history.after(Outcome.ACCEPTED, time.time())
+            self.admission.handed_over_at = accepted.handed_over_at
         self.error = None
         self.ended = True
         self._conclude(None)
+        self.history = self.history.after(Outcome.ACCEPTED, time.time())
         return accepted
 
     def _refused(self, error: Exception) -> Meaning:
@@ -207,13 +202,13 @@ class Attempts(Generic[T]):
             case HoldAccount() if meaning.scope is Scope.IDENTITY:
                 raise IdentityBlocked(printable(words_of(error))) from error
             case HoldAccount():
-                raise self.gate.stopped_by(meaning.outcome) from error
+                raise self.admission.gate.stopped_by(meaning.outcome) from error
             case Retry(wait):
                 return Postponed(asyncio.get_running_loop().time() + wait)
         return None
 
     def _conclude(self, exc: BaseException | None) -> Meaning | None:
-        if self._admission is None:
+        if not self._has_turn:
             return None
-        admission, self._admission = self._admission, None
-        return self.gate.conclude(admission, exc)
+        self._has_turn = False
+        return self.admission.gate.conclude(self.admission, exc)

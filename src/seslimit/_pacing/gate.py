@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Protocol
 
+import attrs
+
 from .._law.retry import RetryPolicy
 from .._model.endings import SendingStopped
 from .._model.meaning import Meaning
@@ -52,50 +54,38 @@ AROUND: ContextVar[Gate | None] = ContextVar("seslimit_around", default=None)
 """The gate inside whose admission the running code is: it may ask that gate for another before it tells of this one."""
 
 
+@attrs.define(eq=False)
 class Admission:
     """
     Leave for one message to go, and the account of what became of it.
 
     As an asynchronous context manager it waits its turn on entry and settles on exit: the exception that leaves the
     block is classified, slows the limiter if it is a throttle, and is raised on unchanged.
+
+    Args:
+        gate: lets it through, and is told what became of it.
+        cost: its recipients.
+        lane: where it waits; the gate's nameless one when left out.
+        key: the message's own name.
+        identity: its sender; empty where it is not known.
+        transport: what makes the attempt, by its name.
+        hooks: who hears of the attempt, beside the gate's own hooks.
     """
 
-    __slots__ = (
-        "_around",
-        "_gate",
-        "admitted_at",
-        "asked_at",
-        "cost",
-        "handed_over_at",
-        "hooks",
-        "identity",
-        "key",
-        "lane",
-        "transport",
-    )
-
-    def __init__(
-        self,
-        gate: Gate,
-        cost: float,
-        key: Hashable = None,
-        transport: str = "",
-        hooks: tuple[Hearing, ...] = (),
-        lane: Lane | None = None,
-        identity: str = "",
-    ) -> None:
-        self._gate = gate
-        self.identity = identity
-        """The sender; empty where it is not known."""
-        self.cost = cost
-        self.lane = lane
-        self.key = key
-        self.transport = transport
-        self.hooks = hooks
-        """Who hears of the attempt, beside the gate's own hooks."""
-        self.asked_at = 0.0
-        self.admitted_at = 0.0
-        self.handed_over_at: float | None = None
+    gate: Gate = attrs.field(repr=False)
+    cost: float
+    lane: Lane | None = attrs.field(default=None, repr=False)
+    key: Hashable = None
+    identity: str = ""
+    transport: str = ""
+    hooks: tuple[Hearing, ...] = attrs.field(default=(), repr=False)
+    asked_at: float = attrs.field(default=0.0, init=False)
+    """Event-loop time (seconds) at which it began to wait for its turn."""
+    admitted_at: float = attrs.field(default=0.0, init=False)
+    """Event-loop time at which it was let through."""
+    handed_over_at: float | None = attrs.field(default=None, init=False)
+    """Event-loop time at which the service had the whole message; None where that is not known."""
+    _around: Gate | None = attrs.field(default=None, init=False, repr=False)
 
     @property
     def decided_at(self) -> float | None:
@@ -112,12 +102,12 @@ class Admission:
 
     async def __aenter__(self) -> Admission:
         self._around = AROUND.get()
-        await self._gate.enter(self)
-        AROUND.set(self._gate)
+        await self.gate.enter(self)
+        AROUND.set(self.gate)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         AROUND.set(self._around)
-        self._gate.conclude(self, exc)
+        self.gate.conclude(self, exc)

@@ -15,7 +15,6 @@ import asyncio
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable
 
 import attrs
 
@@ -53,20 +52,26 @@ class Places:
     Room for attempts in flight.
 
     Args:
-        count: attempts at the same time.
-        freed: called when there is room again.
+        count: attempts at the same time; infinity for no bound.
+        queue: those who wait for it; None where nobody does.
     """
 
-    __slots__ = ("_freed", "free")
+    __slots__ = ("_queue", "free")
 
-    def __init__(self, count: int, freed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, count: float, queue: Queue | None = None) -> None:
         self.free = count
-        self._freed = freed
+        self._queue = queue
 
     def release(self) -> None:
-        """Give a place back."""
+        """Give a place back; one may have waited for nothing else."""
         self.free += 1
-        self._freed()
+        queue = self._queue
+        if queue is not None and queue.waiting and queue.head is None:
+            queue.pass_on()
+
+
+ANYWHERE = Places(math.inf)
+"""For whoever needs no place, or has one."""
 
 
 @attrs.define(eq=False)
@@ -78,19 +83,14 @@ class Seat:
         number: orders those that came.
         lane: where it waits.
         front: whether it had its turn before.
-        places: where it needs a place; None where it has one, or needs none.
+        places: where it needs a place.
     """
 
     number: int
     lane: Lane
     front: bool
-    places: Places | None
+    places: Places
     turn: asyncio.Future[None] | None = None
-
-    @property
-    def has_room(self) -> bool:
-        """Whether there is a place for it."""
-        return self.places is None or self.places.free > 0
 
 
 class Queue:
@@ -98,22 +98,21 @@ class Queue:
 
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {"": Lane("")}
-        self._ranks: dict[tuple[Lane, bool, Places | None], deque[Seat]] = {}
-        self._numbers = itertools.count()
-        self._waiting = 0
-
-    def __len__(self) -> int:
-        return self._waiting
+        self._ranks: dict[tuple[Lane, bool, Places], deque[Seat]] = {}
+        self.numbers = itertools.count()
+        """Of those that come, in their order."""
+        self.waiting = 0
+        """How many of them wait."""
+        self.head: Seat | None = None
+        """Whoever has the turn, and pays for what went before."""
 
     def ready(self) -> int:
         """How many of them have a place."""
-        return sum(
-            len(rank) if places is None else min(len(rank), places.free) for (*_, places), rank in self._ranks.items()
-        )
+        return int(sum(min(len(rank), places.free) for (*_, places), rank in self._ranks.items()))
 
     def next_lane(self) -> Lane | None:
         """The lane of the one whose turn is next; None where nobody has a place."""
-        best = self._best() if self._waiting else None
+        best = self._best()
         return None if best is None else best.lane
 
     def lane(self, name: str, priority: float | None, reserve: float | None) -> Lane:
@@ -137,14 +136,10 @@ class Queue:
             raise ConfigurationError(f"there is no lane {shown(name)}: make it first, by limiter.lane({shown(name)}).")
         return lane
 
-    def seat(self, lane: Lane, front: bool, places: Places | None) -> Seat:
-        """A seat for somebody who comes now."""
-        return Seat(next(self._numbers), lane, front, places)
-
     def add(self, seat: Seat, *, again: bool = False) -> None:
         """Let one wait; `again` for one that steps aside, and keeps its place in the line."""
         rank = self._ranks.setdefault((seat.lane, seat.front, seat.places), deque())
-        self._waiting += 1
+        self.waiting += 1
         if again:
             rank.appendleft(seat)
         else:
@@ -160,31 +155,33 @@ class Queue:
     def clear(self) -> None:
         """Nobody waits any more; the lanes stay."""
         self._ranks.clear()
-        self._waiting = 0
+        self.waiting = 0
+        self.head = None
 
     def goes_first(self, seat: Seat) -> bool:
         """Whether it is this one's turn before all that wait."""
-        if not seat.has_room:
+        if seat.places.free <= 0:
             return False
-        best = self._best() if self._waiting else None
+        best = self._best()
         if best is None:
             return True
         if best.lane is seat.lane and best.front is seat.front:
             return seat.number < best.number
         return _key(seat) < _key(best)
 
-    def pop(self) -> Seat | None:
-        """Take the one out whose turn it is; None where nobody has a place."""
-        best = self._best() if self._waiting else None
-        if best is not None:
-            self._ranks[best.lane, best.front, best.places].popleft()
-            self._left(best)
-        return best
+    def pass_on(self) -> None:
+        """The turn goes to the next; nobody has it where nobody can go."""
+        self.head = None
+        while self.waiting and (seat := self._best()):
+            self._ranks[seat.lane, seat.front, seat.places].popleft()
+            self._left(seat)
+            if seat.turn is not None and not seat.turn.done():
+                seat.turn.set_result(None)
+                self.head = seat
+                return
 
     def went(self, lane: Lane, cost: float) -> None:
         """A message was let through: the lanes that wait have earned their share of it."""
-        if len(self.lanes) == 1:
-            return
         waiting = {rank[0] for rank in self._ranks}
         for each in self.lanes.values():
             if each is lane:
@@ -195,7 +192,7 @@ class Queue:
                 each.due = min(each.due, 0.0)
 
     def _left(self, seat: Seat) -> None:
-        self._waiting -= 1
+        self.waiting -= 1
         key = seat.lane, seat.front, seat.places
         if not self._ranks[key]:
             del self._ranks[key]
@@ -204,7 +201,7 @@ class Queue:
         best = None
         for rank in self._ranks.values():
             seat = rank[0]
-            if seat.has_room and (best is None or _key(seat) < _key(best)):
+            if seat.places.free > 0 and (best is None or _key(seat) < _key(best)):
                 best = seat
         return best
 

@@ -244,7 +244,7 @@ class Limiter(ByHand):
         """Take figures of the service that another process has asked for."""
         before = self.estimate
         self._account.figures(now := _now(), quota)
-        self._line.changed()
+        self._line.changed.set()
         self._tell_change(now, before, "quota")
 
     async def may_ask_quota(self) -> float:
@@ -285,13 +285,13 @@ class Limiter(ByHand):
             reason: why, in words for the log, for hooks and for `paused`.
         """
         self._account.hold(now := _now(), reason)
-        self._line.changed()
+        self._line.changed.set()
         self._tell_change(now, self.estimate, reason)
 
     def release(self, reason: str) -> None:
         """End a hold by its reason; nothing happens where there is none."""
         self._account.release(now := _now(), reason)
-        self._line.changed()
+        self._line.changed.set()
         self._tell_change(now, self.estimate, reason)
 
     def settle(
@@ -392,12 +392,13 @@ class Limiter(ByHand):
             decided_at=(meant and meant.handed_over_at) or admission.handed_over_at or admission.admitted_at,
             identity=admission.identity,
         )
-        self._line.changed()
+        self._line.changed.set()
         if self._member is not None:
             self._member.wake()
         if meant is not None and (admission.hooks or self._hooks):
             self._tell_attempt(admission, meant, exc)
-        self._tell_change(now, before, meant.outcome if meant else "")
+        if self._listeners or self._account.paused is not None or self._stops.told is not None:
+            self._tell_change(now, before, meant.outcome if meant else "")
 
     def _tell_attempt(self, admission: Admission, meant: Meaning, exc: BaseException | None) -> None:
         attempted = Attempted(
@@ -434,7 +435,7 @@ class Limiter(ByHand):
     def _go_beside(self) -> None:
         """Let others go beside the very first message, whose end may depend on them."""
         self._account.reached()
-        self._line.changed()
+        self._line.changed.set()
 
     def _bind(self) -> None:
         """Belong to the running loop; it may be another one when the former is closed."""
@@ -467,13 +468,13 @@ class Limiter(ByHand):
 
     def _news(self) -> None:
         before, self._told = self._told, self.estimate
-        self._line.changed()
+        self._line.changed.set()
         if self._told != before:
             self._tell_change(_now(), before, "shared")
 
     def places(self, count: int) -> Places:
         """Room for so many attempts at the same time, to be given to `enter`."""
-        return Places(count, self._line.freed)
+        return Places(count, self._line.queue)
 
     async def enter(
         self,

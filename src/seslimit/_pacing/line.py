@@ -23,7 +23,7 @@ from collections.abc import Callable
 from aiolimiter import AsyncLimiter
 
 from .._law.account import Account
-from .lanes import Lane, Places, Queue, Seat
+from .lanes import ANYWHERE, Lane, Places, Queue, Seat
 
 DEPTH = 0.05
 """Seconds of sending that the bucket holds: what may go at once after the event loop was blocked."""
@@ -56,48 +56,38 @@ class Line:
         self._ask = ask
         self._bucket = AsyncLimiter(DEPTH, DEPTH)
         self.queue = Queue()
-        self._taken = False
-        self._head: Lane | None = None
-        """The lane of whoever is at the head."""
         self._owed = 0.0
         self._paid_at = -math.inf
         self._waited = False
         """Whether the rate has held somebody up since the last admission, whoever goes next."""
-        self._changed = asyncio.Event()
+        self.changed = asyncio.Event()
+        """To be set when the account may open earlier than it said."""
 
     def __len__(self) -> int:
-        return len(self.queue) + self._taken
-
-    def changed(self) -> None:
-        """The account may open earlier than it said."""
-        self._changed.set()
+        return self.queue.waiting + (self.queue.head is not None)
 
     def begin_anew(self) -> None:
         """The event loop is another one; nobody of the former one's waits any more."""
         self._bucket = AsyncLimiter(DEPTH, DEPTH)
-        self._changed = asyncio.Event()
-        self._taken = False  # in a fork, those who waited are in the other process
-        self.queue.clear()
+        self.changed = asyncio.Event()
+        self.queue.clear()  # in a fork, those who waited are in the other process
 
     def demand(self) -> tuple[int, bool]:
         """How many could go now, and whether the next goes before what waits in other lanes, here or elsewhere."""
-        waiting = self.queue.ready() + self._taken
+        head = self.queue.head
+        waiting = self.queue.ready() + (head is not None)
         if len(self.queue.lanes) == 1 or not waiting:
             return waiting, False
-        lanes = [lane for lane in (self.queue.next_lane(), self._head) if lane is not None]
+        lanes = [lane for lane in (self.queue.next_lane(), None if head is None else head.lane) if lane is not None]
         least = min(lane.priority for lane in self.queue.lanes.values())
         return waiting, any(lane.priority > least for lane in lanes)
 
-    def freed(self) -> None:
-        """There is a place for one that may have waited for nothing else."""
-        if not self._taken:
-            self._pass_on()
-
     def is_open(self, now: float) -> bool:
         """Whether a newcomer would be let through at once."""
-        if self._taken or self._account.opens_at() > now or self._account.law.turn_at(now) > now:
+        terms = self._account.terms(now)
+        if self.queue.head is not None or terms.opens_at > now or terms.turn_at > now:
             return False
-        seconds = self._owed_after_vacancy(now) / self._account.rate(now)
+        seconds = self._owed_after_vacancy(now) / terms.rate
         if now - self._paid_at >= DEPTH:
             return seconds <= CRUMB
         return seconds <= DEPTH and self._bucket.has_capacity(seconds)
@@ -130,31 +120,33 @@ class Line:
         Cancelling:
             nothing is owed for this message and the next in line moves up.
         """
-        seat = self.queue.seat(lane or self.queue.lanes[""], front, places)
-        if self._taken or not self.queue.goes_first(seat):
+        queue, places = self.queue, places or ANYWHERE
+        seat = Seat(next(queue.numbers), lane or queue.lanes[""], front, places)
+        if queue.head is not None or ((places.free <= 0 or queue.waiting) and not queue.goes_first(seat)):
             await self._stand(seat)
-        self._taken = True
         while True:
-            self._head = seat.lane
+            queue.head = seat
             try:
                 now = await self._pay(refuse)
             except BaseException:
-                self._pass_on()
+                self.queue.pass_on()
                 raise
             if self._account.identities and self._account.blocks(identity, now):
-                self._pass_on()
+                queue.pass_on()
                 refuse()
-            if self.queue.goes_first(seat):
+            if (places.free > 0 and not queue.waiting) or queue.goes_first(seat):
                 break
             # Somebody who goes before came meanwhile, or its place is not free any more; what is paid stays paid.
             await self._stand(seat, aside=True)
         self._account.admitted(now, cost, waited=self._waited, identity=identity)
         self._waited = False
         self._owed += cost
-        if places is not None:
-            places.free -= 1
-        self.queue.went(seat.lane, cost)
-        self._pass_on()
+        places.free -= 1
+        if len(queue.lanes) > 1:
+            queue.went(seat.lane, cost)
+        queue.head = None
+        if queue.waiting:
+            queue.pass_on()
         return now
 
     async def _stand(self, seat: Seat, *, aside: bool = False) -> None:
@@ -162,23 +154,15 @@ class Line:
         turn = seat.turn = asyncio.get_running_loop().create_future()
         self.queue.add(seat, again=aside)
         if aside:
-            self._pass_on()
+            self.queue.pass_on()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
                 self.queue.remove(seat)  # where the head has not passed over it already, in this very turn of the loop
             else:  # cancelled in the very moment in which the turn had come
-                self._pass_on()
+                self.queue.pass_on()
             raise
-
-    def _pass_on(self) -> None:
-        self._taken, self._head = False, None
-        while seat := self.queue.pop():
-            if seat.turn is not None and not seat.turn.done():
-                seat.turn.set_result(None)
-                self._taken = True
-                return
 
     async def _pay(self, refuse: Callable[[], None]) -> float:
         """Pay what is owed and sit out every rest; returns when that was done."""
@@ -187,19 +171,18 @@ class Line:
         if now - self._paid_at >= DEPTH:
             await self._credit_vacancy(now)
         while True:
-            opens_at = self._account.opens_at()
+            opens_at, turn_at, rate = self._account.terms(now, owing=self._owed > CRUMB)
             if opens_at > now:
                 refuse()
                 self._waited = True
                 await self._sleep_until(opens_at)  # which pays for nothing
                 now = loop.time()
-            elif (turn_at := self._account.law.turn_at(now)) > now:
+            elif turn_at > now:
                 self._waited = True
                 self._ask()
-                await self._pay_asleep(self._account.rate(now), turn_at)
+                await self._pay_asleep(rate, turn_at)
                 now = loop.time()
             elif self._owed > CRUMB:
-                rate = self._account.rate(now)
                 seconds = self._owed / rate
                 if seconds > 2 * SLICE:
                     self._waited = True
@@ -211,7 +194,7 @@ class Line:
                     await self._bucket.acquire(seconds)
                     self._owed -= seconds * rate
                 self._paid_at = now = loop.time()
-            elif self._account.law.spaced_until > now and self._waited:
+            elif self._waited and self._account.law.spaced_until > now:
                 await self._sleep_until(self._account.law.spaced_until)
                 now = loop.time()
             else:
@@ -239,10 +222,10 @@ class Line:
 
     async def _sleep_until(self, when: float) -> None:
         """Sleep until then or until something has changed, without a gain from what the bucket leaks meanwhile."""
-        self._changed.clear()
+        self.changed.clear()
         try:
             async with asyncio.timeout_at(None if math.isinf(when) else when):
-                await self._changed.wait()
+                await self.changed.wait()
         except TimeoutError:
             pass
         finally:

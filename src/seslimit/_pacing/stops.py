@@ -39,7 +39,8 @@ class Stops:
     _account: Account
     _last: dict[Outcome, Exception] = attrs.field(factory=dict, init=False, repr=False)
     _refused: dict[str, Exception] = attrs.field(factory=dict, init=False, repr=False)
-    _told: Paused | None = attrs.field(default=None, init=False)
+    told: Paused | None = attrs.field(default=None, init=False)
+    """What was last told: why nothing is sent; None where sending goes on."""
 
     def heard(self, meaning: Meaning, error: Exception, identity: str) -> None:
         """Keep what an attempt was refused with, if sending may stop for it, or all that this sender sends."""
@@ -109,17 +110,17 @@ class Stops:
 
     def changes(self, now: float) -> tuple[Paused | Resumed, ...]:
         """What is to be told now and was not told yet; logged, where it begins or ends."""
-        if self._told is None and self._account.paused is None:
+        if self.told is None and self._account.paused is None:
             return ()
-        before, self._told = self._told, self.paused()
-        if self._told == before:
+        before, self.told = self.told, self.paused()
+        if self.told == before:
             return ()
-        if self._told is None:
+        if self.told is None:
             logger.info("sending resumed")
             return () if before is None else (Resumed(before.reason),)
-        if before is None or before.reason != self._told.reason:
-            self._log(now, self._told)
-        return (self._told,)
+        if before is None or before.reason != self.told.reason:
+            self._log(now, self.told)
+        return (self.told,)
 
     def _log(self, now: float, paused: Paused) -> None:
         if paused.until is None:

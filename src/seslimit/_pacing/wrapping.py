@@ -19,7 +19,7 @@ from .._model.history import History
 from .._model.message import MAX_RECIPIENTS
 from .._model.options import shown, whole
 from .attempts import Attempts
-from .gate import AROUND, Gate
+from .gate import AROUND, Admission, Gate
 from .lanes import Lane
 
 P = ParamSpec("P")
@@ -58,9 +58,8 @@ def wrapper(gate: Gate, cost: Callable[..., int] | int, policy: RetryPolicy, lan
         async def paced(*args: P.args, **kwargs: P.kwargs) -> T:
             recipients = _recipients(cost(*args, **kwargs) if callable(cost) else cost)
             attempt = partial(_inside, gate, partial(function, *args, **kwargs))
-            return await Attempts(gate, policy, recipients, attempt, History(time.time()), lane=lane()).to_the_end(
-                _until
-            )
+            admission = Admission(gate, recipients, lane())
+            return await Attempts(admission, policy, attempt, History(time.time())).to_the_end(_until)
 
         return paced
 

@@ -25,7 +25,7 @@ WITHDRAWN = "The message was withdrawn."
 
 
 @attrs.define(eq=False)
-class _Call:
+class Call:
     """One call, for as long as the block lasts."""
 
     outgoing: Outgoing
@@ -43,11 +43,13 @@ class _Call:
             self.recall()
 
     def recall(self) -> None:
+        """Cancel what it waits for, once."""
         if self.task and not self.recalled:
             self.recalled = True
             self.task.cancel()
 
     def stopped(self) -> SendingStopped:
+        """What it raises when it is sent back."""
         return stopped([self.outgoing.message], self.words)
 
     def __enter__(self) -> None:
@@ -70,7 +72,7 @@ class Calls:
     """The calls of one sender."""
 
     def __init__(self) -> None:
-        self.under_way: dict[_Call, None] = {}
+        self.under_way: dict[Call, None] = {}
         self.one_ended = asyncio.Event()
         self.closed = False
         """Whether no call is let in any more."""
@@ -79,13 +81,13 @@ class Calls:
         """The messages of the calls under way."""
         return (call.outgoing for call in self.under_way)
 
-    def one(self, outgoing: Outgoing) -> _Call:
+    def one(self, outgoing: Outgoing) -> Call:
         """
         Count one call, for as long as the block lasts.
 
         The block is not entered, and `SendingStopped` raised, where the sender was stopped before.
         """
-        return _Call(outgoing, asyncio.current_task(), self)
+        return Call(outgoing, asyncio.current_task(), self)
 
     def stop(self) -> None:
         """Send back the calls that wait; the attempts under way come to their end."""

@@ -17,8 +17,7 @@ from functools import partial
 import attrs
 
 from .._law.retry import Retry, RetryPolicy
-from .._model.clearance import Guards, Suppressed, Suppresses
-from .._model.endings import QuotaExceeded
+from .._model.clearance import Guards, Suppresses
 from .._model.errors import ConfigurationError
 from .._model.history import History
 from .._model.message import Message
@@ -31,7 +30,7 @@ from .._pacing.hooks import Hearing, tell
 from .._pacing.lanes import Lane, Places
 from .._pacing.limiter import Limiter
 from ..transports import Transport
-from .reserve import KEPT, DailyReserve
+from .reserve import DailyReserve
 
 
 @attrs.frozen
@@ -57,31 +56,9 @@ class Outgoing(Attempts[Receipt]):
     """The first one, where the service took the message for some of its recipients and not for others."""
     withdrawn: bool = attrs.field(default=False, init=False)
     """Whether nobody wants it sent any more."""
+    spared: dict[str, str] | None = attrs.field(default=None, init=False)
+    """Recipients that are not sent to, each with the reason."""
     _tried: tuple[str, ...] | None = attrs.field(default=None, init=False)
-    _spared: dict[str, str] = attrs.field(factory=dict, init=False)
-    """Recipients that are suppressed, each with the reason; they are not sent to."""
-
-    async def admit(self) -> Admission:
-        """Wait for the turn and a place in flight, for those recipients that may be sent to."""
-        if not self._holds_place:
-            if self.setup.guard is not None:
-                self.setup.guard.check(self.message)
-            if self.setup.suppression is not None:
-                await self._spare(self.setup.suppression)
-        return await super().admit()
-
-    async def _begins(self) -> bool:
-        reserve = self.setup.reserve
-        if reserve is None:
-            return True
-        waits = self.policy.on_quota_exceeded == "wait"
-        if reserve.begins(self.cost, waits=waits):
-            return True
-        self._give_turn_back()
-        if not waits:
-            raise QuotaExceeded(f"{KEPT}.")
-        await reserve.changes()
-        return False
 
     @property
     def over(self) -> bool:
@@ -96,7 +73,8 @@ class Outgoing(Attempts[Receipt]):
             result: the receipt, or why there is none.
         """
         report = self.report(result)
-        tell(self.setup.report_hooks, report)
+        if self.setup.report_hooks:
+            tell(self.setup.report_hooks, report)
         return report
 
     def report(self, result: Receipt | BaseException) -> Report:
@@ -119,15 +97,15 @@ class Outgoing(Attempts[Receipt]):
         """Whether it still has to be sent; not where some of its recipients have it."""
         return self.receipt is None and not (self.ended or self.history.outcome is Outcome.UNKNOWN)
 
-    def _accepted(self, admission: Admission, accepted: Receipt) -> Receipt | Postponed:
+    def _accepted(self, accepted: Receipt) -> Receipt | Postponed:
         """Take a receipt; where recipients were refused for now, the message is tried again for them alone."""
-        super()._accepted(admission, accepted)
-        if not accepted.refused and self.receipt is None and not self._spared:
+        super()._accepted(accepted)
+        if not accepted.refused and self.receipt is None and self.spared is None:
             return accepted
         before = {} if self.receipt is None else self.receipt.refused
         tried = self._tried or self.message.recipients
         refused = {recipient: words for recipient, words in before.items() if recipient not in tried}
-        refused |= {**self._spared, **accepted.refused}
+        refused |= {**(self.spared or {}), **accepted.refused}
         self.receipt = attrs.evolve(self.receipt or accepted, refused=refused)
         for_now = refused_for_now(accepted)
         if not for_now or self.last_attempt:
@@ -138,35 +116,11 @@ class Outgoing(Attempts[Receipt]):
         self._only(for_now)
         return Postponed(asyncio.get_running_loop().time() + decision.wait)
 
-    async def _spare(self, suppression: Suppresses) -> None:
-        """Leave out the recipients that are suppressed."""
-        due = self._tried or self.message.recipients
-        found = await suppression.suppressed(due)
-        if not found:
-            return
-        self._spared |= {recipient: f"suppressed: {found[recipient]}" for recipient in due if recipient in found}
-        if rest := tuple(recipient for recipient in due if recipient not in found):
-            self._only(rest)
-            return
-        self.ended = True
-        if self.receipt is not None:
-            self.receipt = attrs.evolve(self.receipt, refused={**self.receipt.refused, **self._spared})
-        else:
-            self.history = attrs.evolve(self.history, outcome=Outcome.PERMANENT)
-        raise Suppressed(self._spared)
-
     def _only(self, recipients: tuple[str, ...]) -> None:
         """Send to these alone from now on."""
         self._tried = recipients
-        self.cost = len(recipients)
+        self.admission.cost = len(recipients)
         self.attempt = partial(self.setup.transport.send, attrs.evolve(self.message, recipients=recipients))
-
-    def _leave(self) -> Admission:
-        setup, message = self.setup, self.message
-        sender = message.mail_from.lower()
-        return Admission(
-            self.gate, self.cost, message.key, setup.transport_name, setup.listeners, self.lane, identity=sender
-        )
 
 
 @attrs.frozen(eq=False)
@@ -179,6 +133,7 @@ class Setup:
         gate: admits them.
         policy: decides what comes after one that was not accepted.
         places: room for attempts in flight.
+        kind: what its messages are: `Checked`, where not all of them may be sent at any time.
         report_hooks: hear every report.
         listeners: hear of every attempt, beside the gate's own hooks.
         suppression: knows recipients that are not sent to.
@@ -190,6 +145,7 @@ class Setup:
     gate: Limiter
     policy: RetryPolicy
     places: Places
+    kind: type[Outgoing]
     report_hooks: tuple[Callable[[Report], object], ...]
     listeners: tuple[Hearing, ...]
     suppression: Suppresses | None = None
@@ -208,17 +164,32 @@ class Setup:
         """
         if not isinstance(message, Message):
             raise ConfigurationError(f"a Sender sends a Message, and {shown(message)} is none.")
-        return Outgoing(
-            self.gate,
+        return self.kind(
+            self.admission(message, lane),
             self.policy,
-            message.cost,
             partial(self.transport.send, message),
             History(time.time()),
             self.places,
-            self.lane(lane or message.lane),
             message=message,
             number=number,
             setup=self,
+        )
+
+    def admission(self, message: Message, lane: str | None) -> Admission:
+        """
+        The leave that a message needs.
+
+        Raises:
+            ConfigurationError: there is no such lane.
+        """
+        return Admission(
+            self.gate,
+            message.cost,
+            self.lane(lane or message.lane),
+            message.key,
+            message.mail_from.lower(),
+            self.transport_name,
+            self.listeners,
         )
 
     def lane(self, name: str | None) -> Lane | None:

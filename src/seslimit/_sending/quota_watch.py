@@ -49,6 +49,8 @@ class QuotaWatch:
                 "a part of the daily quota can be kept only where the quota is known: use ses://, or keep_daily=0."
             )
         self._asked = asyncio.Event()
+        self.waits = self._transport is not None
+        """Whether a first message still has to wait: see `first_answer`."""
         self._task: asyncio.Task[None] | None = None
 
     async def first_answer(self) -> None:
@@ -57,7 +59,7 @@ class QuotaWatch:
 
         The first call begins the watch.
         """
-        if self._transport is None or self._asked.is_set():
+        if self._transport is None or not self.waits:
             return
         if self._task is None:
             self._task = asyncio.create_task(self._ask(self._transport))
@@ -65,13 +67,13 @@ class QuotaWatch:
             async with asyncio.timeout(PATIENCE):
                 await self._asked.wait()
         except TimeoutError:
-            if not self._asked.is_set():
-                self._asked.set()
+            if self.waits:
+                self._wait_no_more()
                 logger.warning("the sending quota is not known yet: no answer within %g s", PATIENCE)
 
     async def aclose(self) -> None:
         """Ask no more."""
-        self._asked.set()
+        self._wait_no_more()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -98,5 +100,9 @@ class QuotaWatch:
             else:
                 after_failures, told = waits(FIRST_RETRY, QUOTA_REFRESH), ""
             finally:
-                self._asked.set()
+                self._wait_no_more()
             await asyncio.sleep(wait)
+
+    def _wait_no_more(self) -> None:
+        self.waits = False
+        self._asked.set()

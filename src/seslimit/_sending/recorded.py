@@ -26,7 +26,8 @@ from .._model.journal import JournalUnavailable, LeaseLost, Queued
 from .._model.outcome import Outcome
 from .._model.report import Receipt, Report
 from .._pacing.attempts import Postponed
-from .outgoing import GoneBack, Outgoing, Setup, refused_for_now
+from .checked import Checked
+from .outgoing import GoneBack, Setup, refused_for_now
 from .recording import Recording
 
 KEPT = 30.0
@@ -37,7 +38,7 @@ BLOCKED_AGAIN = 900.0
 
 
 @attrs.define(eq=False)
-class Recorded(Outgoing):
+class Recorded(Checked):
     """
     A message of a journal on its way.
 
@@ -77,7 +78,7 @@ class Recorded(Outgoing):
 
     async def _make(self) -> Receipt | Postponed:
         try:
-            if self.over and self._admission is None:
+            if self.over and not self._has_turn:
                 self.ended = True
                 raise TransportError(Outcome.UNKNOWN, self.history.recent[-1].reply if self.history.recent else "")
             result = await super()._make()
@@ -106,7 +107,7 @@ class Recorded(Outgoing):
             await self.recording.back(error)
         finally:
             if not is_on_record and self.setup.reserve is not None:
-                self.setup.reserve.refund(self.cost)
+                self.setup.reserve.refund(self.admission.cost)
         return is_on_record
 
     async def _requeued(self) -> None:
@@ -201,19 +202,17 @@ def recorded(
     """
     message = queued.message
     try:
-        its_lane = setup.lane(lane or message.lane)
+        admission = setup.admission(message, lane)
     except ConfigurationError:
         recording.leaves()
         recording.returns(queued)
         raise
     return Recorded(
-        setup.gate,
+        admission,
         setup.policy,
-        message.cost,
         partial(setup.transport.send, message),
         queued.history,
         setup.places,
-        its_lane,
         message=message,
         number=number,
         setup=setup,

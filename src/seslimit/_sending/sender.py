@@ -31,7 +31,8 @@ from .._model.report import Receipt, Report
 from .._pacing.hooks import Hook, listeners, report_hooks
 from .._pacing.limiter import Limiter
 from ..transports import Transport
-from .calls import Calls, stopped
+from .calls import Call, Calls, stopped
+from .checked import Checked
 from .draining import Adding, due
 from .later import Later
 from .outgoing import Outgoing, Setup
@@ -113,6 +114,7 @@ class Sender:
             self.limiter,
             retry or RetryPolicy(),
             self.limiter.places(max_in_flight),
+            Outgoing if suppression is None and guard is None and reserve is None else Checked,
             report_hooks(hooks := tuple(hooks)),
             listeners(hooks if reserve is None else (*hooks, reserve)),
             suppression,
@@ -171,7 +173,24 @@ class Sender:
             the attempt under way is dropped; the message may have been accepted. `withdraw` waits for it instead.
         """
         outgoing = await self._outgoing(message, lane)
-        return _receipt_of(outgoing) if isinstance(outgoing, Report) else await self._receipt(outgoing)
+        if isinstance(outgoing, Report):
+            return _receipt_of(outgoing)
+        call = self._calls.one(outgoing)
+        try:
+            with call:
+                if self._quota_watch.waits:
+                    await self._quota_watch.first_answer()
+                receipt = await outgoing.to_the_end(partial(self._later.wait, outgoing))
+        except LeaseLost:
+            raise
+        except asyncio.CancelledError as cancelled:
+            outgoing.end(cancelled)
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever a transport raised, its report says what it meant
+            return _failed(outgoing, error, call)
+        if self._setup.report_hooks:  # nobody else would read the report
+            outgoing.end(receipt)
+        return receipt
 
     async def send_many(self, messages: Iterable[Message] | AsyncIterable[Message]) -> AsyncGenerator[Report, None]:
         """
@@ -294,38 +313,6 @@ class Sender:
             return taken
         return recorded(self._setup, self._recording, taken, lane=lane, to_its_end=True)
 
-    async def _receipt(self, outgoing: Outgoing) -> Receipt:
-        call = self._calls.one(outgoing)
-        try:
-            with call:
-                await self._quota_watch.first_answer()
-                receipt = await outgoing.to_the_end(partial(self._later.wait, outgoing))
-        except LeaseLost:
-            raise
-        except SendingStopped as stop:
-            if outgoing.receipt:  # others of its recipients have it
-                outgoing.end(stop)
-                return outgoing.receipt
-            if not outgoing.unsent:
-                raise SendFailed(outgoing.end(stop)) from stop
-            outgoing.end(stop)
-            stop.unsent = (outgoing.message,)
-            raise
-        except asyncio.CancelledError as cancelled:
-            outgoing.end(cancelled)
-            raise
-        except Exception as error:
-            if outgoing.receipt:  # others of its recipients have it
-                outgoing.end(error)
-                return outgoing.receipt
-            report = outgoing.end(error)
-            if outgoing.last_attempt and outgoing.unsent:
-                raise call.stopped() from error
-            raise SendFailed(report) from error
-        if self._setup.report_hooks:  # nobody else would read the report
-            outgoing.end(receipt)
-        return receipt
-
     def _outbox(self) -> Recording:
         if self._recording is None:
             raise ConfigurationError("there is nothing to drain: give the Sender an outbox.")
@@ -350,6 +337,20 @@ class Sender:
         finally:
             await stream.drain(DRAIN)
             self._streams.discard(stream)
+
+
+def _failed(outgoing: Outgoing, error: Exception, call: Call) -> Receipt:
+    """What a call returns or raises whose message was not accepted for all of its recipients."""
+    report = outgoing.end(error)
+    if outgoing.receipt:  # others of its recipients have it
+        return outgoing.receipt
+    stop = error if isinstance(error, SendingStopped) else None
+    if not outgoing.unsent or not (stop or outgoing.last_attempt):
+        raise SendFailed(report) from error
+    if stop is None:
+        raise call.stopped() from error
+    stop.unsent = (outgoing.message,)
+    raise stop
 
 
 def _receipt_of(report: Report) -> Receipt:

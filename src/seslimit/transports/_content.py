@@ -28,6 +28,9 @@ async def prepared(message: Message, finish: Callable[[bytes], T]) -> T:
     Raises:
         TransportError: the content cannot be serialised; permanent.
     """
+    content = message.content
+    if isinstance(content, bytes) and len(content) < LARGE:
+        return finish(content)
     if message.size_hint < LARGE:
         return _finished(message, finish)
     return await asyncio.to_thread(_finished, message, finish)

@@ -18,11 +18,16 @@ import re
 from collections.abc import Generator
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
+
+import attrs
 
 from .._secret import Redaction
 
 T = TypeVar("T")
+
+NOTHING_SECRET = Redaction()
+"""Where there is no login."""
 
 MAX_REPLY = 32 * 1024
 """Bytes of one reply; the longest real one, to EHLO, has under 1 KiB."""
@@ -37,11 +42,25 @@ _BARE = re.compile(_LINE.pattern.replace(rb"\r\n", rb"\n").replace(rb"\r", rb"\n
 _UNASKED = "The service said something that nobody asked for."
 
 
-class SMTPReply(NamedTuple):
-    """A reply: its code, and the texts of its lines."""
+@attrs.frozen
+class SMTPReply:
+    """
+    A reply.
+
+    Args:
+        code: its code.
+        said: the texts of its lines.
+        redaction: takes out of them what was sent as a secret.
+    """
 
     code: int
-    message: str
+    _said: str = attrs.field(repr=False)
+    _redaction: Redaction = attrs.field(default=NOTHING_SECRET, eq=False, repr=False)
+
+    @property
+    def message(self) -> str:
+        """The texts of its lines; what was sent as a secret is taken out here, for few are ever looked at."""
+        return self._redaction(self._said)
 
 
 Dialogue: TypeAlias = Generator[tuple[bytes, float], SMTPReply, T]
@@ -72,7 +91,7 @@ class SMTPReplies(asyncio.Protocol):
     """
 
     def __init__(self, redaction: Redaction | None = None) -> None:
-        self._redaction = redaction or Redaction()
+        self._redaction = redaction or NOTHING_SECRET
         self.at_stake = False
         """Whether a content was handed over, and nobody knows yet what became of it."""
         self._loop = asyncio.get_running_loop()
@@ -82,7 +101,8 @@ class SMTPReplies(asyncio.Protocol):
         self._texts: list[str] = []
         self._waiter: asyncio.Future[Any] | None = None
         self._held: tuple[Dialogue[Any], asyncio.WriteTransport] | None = None
-        self._failure: BrokenConversation | None = None
+        self.failure: BrokenConversation | None = None
+        """Why nothing can be said any more; None while something can."""
         self._loose = False
         self._due = math.inf
         self._patience = 0.0
@@ -93,7 +113,7 @@ class SMTPReplies(asyncio.Protocol):
     @property
     def in_step(self) -> bool:
         """Whether the connection stands, and nothing was read that is not yet, or will never be, a reply."""
-        return self._failure is None and self._room == MAX_REPLY
+        return self.failure is None and self._room == MAX_REPLY
 
     def expect(self, patience: float = math.inf) -> asyncio.Future[SMTPReply]:
         """
@@ -107,7 +127,9 @@ class SMTPReplies(asyncio.Protocol):
         self.be_patient(patience)
         return reply
 
-    def hold(self, dialogue: Dialogue[T], transport: asyncio.WriteTransport) -> asyncio.Future[T]:
+    def hold(
+        self, dialogue: Dialogue[T], first: tuple[bytes, float], transport: asyncio.WriteTransport
+    ) -> asyncio.Future[T]:
         """
         What comes of a dialogue, whose commands are written here, each as soon as the reply before was read.
 
@@ -116,46 +138,41 @@ class SMTPReplies(asyncio.Protocol):
         Args:
             dialogue: says the commands, and hears the replies. It does not hear of the end of the conversation, nor of
                 a reply that is overdue: they are the result instead.
+            first: its first command, and the seconds that the reply may take.
             transport: where the commands are written.
         """
         self._held = dialogue, transport
         ended = self._await_reply()
         if not ended.done():
-            self._go_on(ended, None)
+            command, patience = first
+            self.be_patient(patience)
+            transport.write(command)
         return ended
-
-    def check(self) -> None:
-        """
-        Whether anything may still be said.
-
-        Raises:
-            BrokenConversation: the conversation has ended.
-        """
-        if self._failure is not None:
-            raise self._failure
 
     def _await_reply(self) -> asyncio.Future[Any]:
         self._waiter = self._loop.create_future()
-        if self._failure is not None:
-            self._tell(self._failure)
+        if self.failure is not None:
+            self._tell(self.failure)
         elif not self.in_step:
             self._fail(BrokenConversation(_UNASKED))
         return self._waiter
 
-    def _go_on(self, waiter: asyncio.Future[Any], reply: SMTPReply | None) -> None:
-        """Tell the reply, None before the first command, to the dialogue, or to the waiter where there is none."""
+    def _go_on(self, waiter: asyncio.Future[Any], reply: SMTPReply) -> None:
+        """Tell the reply to the dialogue, or to the waiter where there is none."""
         if self._held is None:
             waiter.set_result(reply)
             return
         dialogue, transport = self._held
         try:
-            command, patience = next(dialogue) if reply is None else dialogue.send(reply)
-            self.check()
+            command, patience = dialogue.send(reply)
         except StopIteration as end:
             waiter.set_result(end.value)
         except Exception as error:  # noqa: BLE001  # it is what came of the dialogue
             self._tell(error)
         else:
+            if self.failure is not None:
+                self._tell(self.failure)
+                return
             self.be_patient(patience)
             transport.write(command)
 
@@ -180,7 +197,7 @@ class SMTPReplies(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
-        if self._failure is not None:
+        if self.failure is not None:
             return
         if self._waiter is None or self._waiter.done():
             self._fail(BrokenConversation(_UNASKED))
@@ -260,7 +277,7 @@ class SMTPReplies(asyncio.Protocol):
             self._texts.append(text.decode("utf-8", "replace").strip())
             begin = end
             if not more:
-                reply = SMTPReply(int(code), self._redaction("\n".join(self._texts)))
+                reply = SMTPReply(int(code), "\n".join(self._texts), self._redaction)
                 self._texts.clear()
                 del self._buffer[:end]
                 return reply
@@ -278,12 +295,12 @@ class SMTPReplies(asyncio.Protocol):
         return line
 
     def _fail(self, failure: BrokenConversation) -> None:
-        if self._failure is None:
+        if self.failure is None:
             self._end(failure)
             self._tell(failure)
 
     def _end(self, failure: BrokenConversation) -> None:
-        self._failure = failure
+        self.failure = failure
         self._buffer.clear()
         self._texts.clear()
         self._writable.set()

@@ -34,7 +34,9 @@ CHUNK = 64 * 1024
 DOT = b".\r\n"
 """The end of the content. Source: RFC 5321, 4.1.1.4."""
 
-_ACCEPTED = re.compile(r"(?:\d\.\d+\.\d+\s+)?ok[:\s]+(?P<message_id>\S+)", re.IGNORECASE)
+_ACCEPTED = re.compile(r"(?:\d\.\d+\.\d+\s+)?ok[:\s]+(?P<message_id>[!-~]{1,500})(?!\S)", re.IGNORECASE)
+"""`250 Ok <id>`, as SES says it."""
+
 _OF_OTHERS = frozenset({211, 214, 220, 221, 235, 334})
 """Codes that answer another command: one in the place of an answer says that the conversation is out of step.
 
@@ -74,7 +76,7 @@ class SMTPSession:
     @property
     def alive(self) -> bool:
         """Whether it is usable and the service has not closed it, as far as was read."""
-        return self.usable and self._replies.in_step and not self._transport.is_closing()
+        return self.usable and self._replies.failure is None and not self._transport.is_closing()
 
     def abort(self) -> None:
         """Drop the connection; nothing that is still buffered is sent."""
@@ -123,12 +125,12 @@ class SMTPSession:
         return self._receipt(message, refused, await self._hand_over(content))
 
     def _hold(self, dialogue: Dialogue[T]) -> asyncio.Future[T]:
-        return self._replies.hold(dialogue, self._transport)
+        return self._replies.hold(dialogue, next(dialogue), self._transport)
 
     def _transaction(self, message: Message, content: bytes) -> Dialogue[Receipt]:
         refused = yield from self._envelope(message, self._body_of(content))
-        # After the last moment in which it is certain that nothing was sent.
-        self._replies.check()
+        if self._replies.failure is not None:  # the last moment in which it is certain that nothing was sent
+            raise self._replies.failure
         self._handed_over()
         reply = yield content, self._options.dot_timeout
         return self._receipt(message, refused, reply)
@@ -203,7 +205,10 @@ class SMTPSession:
 
     def _receipt(self, message: Message, refused: Mapping[str, str], reply: SMTPReply) -> Receipt:
         self._check(message, reply, 250)
-        return Receipt(_message_id(reply.message), refused, decided_at=self._decided_at)
+        words = reply.message
+        accepted = _ACCEPTED.match(words)
+        # All the words where a server says it otherwise: 250 alone is the proof.
+        return Receipt(accepted["message_id"] if accepted else printable(words), refused, self._decided_at)
 
     async def _upload(self, content: memoryview, reply: asyncio.Future[SMTPReply]) -> None:
         """Write all but the dot as fast as it is taken, until the service replies: then it does not want the rest."""
@@ -264,9 +269,3 @@ def _means(reply: SMTPReply, code: int) -> bool:
         RFC 5321, 4.2.1 and 4.3.2: the first digit alone tells what to do next.
     """
     return reply.code == code or (reply.code // 100 == code // 100 and reply.code not in _OF_OTHERS)
-
-
-def _message_id(text: str) -> str:
-    """The id in `250 Ok <id>`; all the words where a server says it otherwise, since 250 alone is the proof."""
-    found = _ACCEPTED.match(text)
-    return printable(found["message_id"] if found else text)
