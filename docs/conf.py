@@ -3,6 +3,7 @@
 project = "seslimit"
 author = "The seslimit authors"
 copyright = "2026, " + author  # noqa: A001  # the name that Sphinx reads
+myst_heading_anchors = 3
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["deflist"]
 napoleon_custom_sections = [("Cancelling", "returns_style"), ("Source", "returns_style")]
