@@ -16,7 +16,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from typing import IO
+from typing import IO, Any
 
 import attrs
 
@@ -35,11 +35,13 @@ class Companion:
     Args:
         process: its process.
         host, port: where it listens.
+        told: what its first line of output says.
     """
 
     process: asyncio.subprocess.Process
     host: str
     port: int
+    told: dict[str, Any]
     _errors: IO[bytes]
 
     @property
@@ -113,8 +115,9 @@ async def activated(
             if not line:
                 errors.seek(0)
                 raise RuntimeError(f"seslimit {command} did not begin: {errors.read().decode()}")
-            host, _, port = json.loads(line)["listen"].rpartition(":")
-            running = Companion(process, host, int(port), errors)
+            told = json.loads(line)
+            host, _, port = told["listen"].rpartition(":")
+            running = Companion(process, host, int(port), told, errors)
             yield running
             await running.ended()
         finally:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import socket
 import time
 
 import pytest
 
-from seslimit import Limiter
+from seslimit import ConfigurationError, Limiter
 from seslimit.companion.listmonk import ListmonkMessenger, ListmonkOptions
+from seslimit.companion.relay import Relay
 from seslimit.companion.relay._lane import unlabelled
+from seslimit.testing import Simulator
+from tests.companion_process import companion
 from tests.listmonk_double import Postback, as_go, subscribers, transactional_payload
-from tests.relaying import CONTENT, Service, client_of, options, relay_to
+from tests.relaying import CONTENT, Service, client_of, options, relay_to, until
 
 LABEL = b"X-Seslimit-Lane: transactional\r\n"
 
@@ -79,6 +84,87 @@ async def test_an_urgent_message_goes_before_a_campaign(given: dict[str, str]) -
     """By its header, which does not reach SES, or by its login."""
     sent = await _behind_a_campaign(**given)
     assert sent.index("urgent") <= 2
+
+
+async def test_what_comes_in_by_the_port_of_a_lane_is_in_it() -> None:
+    """A program that can set nothing but host and port; one that names another lane is in that one."""
+    service = Service()
+    service.gate.clear()
+    ports = {"transactional": "127.0.0.1:0", "slow": "127.0.0.1:0"}
+    lanes = {"transactional": 1.0, "slow": -1.0}
+    async with relay_to(service, rate=20.0, max_pending=20, lanes=lanes, lane_listen=ports) as relay:
+        plain, transactional, slow = relay.ports
+        assert relay.port == plain
+
+        async def one(port: int, subject: str, label: bytes = b"") -> None:
+            async with client_of(port) as client:
+                content = b"From: a@example.org\r\n" + label + f"Subject: {subject}\r\n\r\nHi!\r\n".encode()
+                assert (await client.send(content)).startswith("250")
+
+        tasks = [asyncio.create_task(one(slow, "slow")), asyncio.create_task(one(slow, "named", LABEL))]
+        tasks += [asyncio.create_task(one(plain, f"plain {number}")) for number in range(4)]
+        await until(lambda: relay.held == 6)
+        tasks.append(asyncio.create_task(one(transactional, "urgent")))
+        await until(lambda: relay.held == 7)
+        service.gate.set()
+        await asyncio.gather(*tasks)
+    sent = [message.as_bytes().split(b"Subject: ")[1].split(b"\r\n")[0].decode() for message in service.accepted]
+    assert max(sent.index("urgent"), sent.index("named")) <= 3
+    # What had its turn before there was anybody else may have gone first.
+    assert sent.index("slow") in (0, 6)
+
+
+def test_a_port_needs_a_lane_that_is_there() -> None:
+    """A typo would leave what is urgent behind everything else."""
+    with pytest.raises(ConfigurationError, match=r"no lane 'urgent' for 127\.0\.0\.1:2588: give --lane urgent"):
+        options(lane_listen={"urgent": "127.0.0.1:2588"})
+
+
+def test_a_port_that_others_can_reach_needs_what_the_relay_needs() -> None:
+    """A certificate and a login, whichever of them it is."""
+    with pytest.raises(ConfigurationError, match=r"^0\.0\.0\.0:2588 can be reached from other machines"):
+        options(lane_listen={"transactional": "0.0.0.0:2588"})
+
+
+async def test_where_a_port_of_a_lane_is_taken_nothing_is_listened_on() -> None:
+    """Half a relay would be worse than none."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        relay = Relay(Service(), options(lane_listen={"transactional": listen}))
+        with pytest.raises(ConfigurationError, match="cannot be listened on"):
+            await relay.open()
+        assert not relay.listening
+
+
+async def test_sockets_that_are_handed_over_are_told_apart_by_their_order() -> None:
+    """As systemd hands them over (sd_listen_fds(3)); what is left over is closed, and what is missing is opened."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        ports = [each.getsockname()[1] for each in sockets]
+        copies = [each.dup() for each in sockets]
+        relay = Relay(Service(), options(lane_listen={"transactional": "127.0.0.1:0"}))
+        await relay.open(copies)
+        assert relay.ports == ports[:2]
+        assert copies[2].fileno() == -1
+        await relay.aclose()
+        relay = Relay(Service(), options(lane_listen={"transactional": "127.0.0.1:0"}))
+        await relay.open([sockets[0].dup()])
+        assert relay.port == ports[0]
+        assert relay.ports[1] not in ports
+        await relay.aclose()
+
+
+async def test_the_command_tells_the_port_of_each_lane() -> None:
+    """In JSON and in words; a message by that port is in the lane, which leaves no trace in it."""
+    async with Simulator(rate=100) as simulator:
+        async with companion(
+            "relay", simulator.smtp_url, "--lane", "urgent", "2", "--lane-listen", "urgent", "127.0.0.1:0"
+        ) as relay:
+            host, _, port = relay.told["lanes"]["urgent"].rpartition(":")
+            assert host == "127.0.0.1"
+            async with client_of(int(port)) as client:
+                assert (await client.send()).startswith("250")
+        assert simulator.counts.accepted == 1
 
 
 async def test_without_a_lane_it_waits_its_turn() -> None:

@@ -10,6 +10,7 @@ import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,9 @@ def short() -> Iterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def _relay(path: Path, service: Service) -> AsyncIterator[tuple[Relay, asyncio.Event]]:
+async def _relay(path: Path, service: Service, **given: Any) -> AsyncIterator[tuple[Relay, asyncio.Event]]:
     stopped = asyncio.Event()
-    relay = Relay(service, options())
+    relay = Relay(service, options(**given))
     line = Line(path, relay, stopped)
     await line.open()
     try:
@@ -66,6 +67,15 @@ async def test_the_next_relay_takes_the_socket_over(short: Path) -> None:
                 assert path.exists()
     assert not path.exists()
     assert len(service.accepted) == 3
+
+
+async def test_the_ports_of_lanes_are_taken_over_too(short: Path) -> None:
+    """In their order, with the first one."""
+    path, lanes = short / "relay", {"lane_listen": {"transactional": "127.0.0.1:0"}}
+    async with _relay(path, Service(), **lanes) as (first, stopped), _relay(path, Service(), **lanes) as (second, _):
+        await asyncio.wait_for(stopped.wait(), 5)
+        assert second.ports == first.ports
+        assert len(second.ports) == 2
 
 
 async def test_where_nobody_serves_a_new_socket_is_made(short: Path) -> None:

@@ -369,6 +369,13 @@ _TAKEOVER = click.option(
     metavar="NAME PRIORITY",
     help="A lane that a header X-Seslimit-Lane or a login USER+NAME may name.  [default: transactional 1]",
 )
+@click.option(
+    "--lane-listen",
+    type=(str, str),
+    multiple=True,
+    metavar="NAME HOST:PORT",
+    help="Where to listen as well: what comes in there is in that lane.",
+)
 @sharing
 @WEB
 @_KEPT

@@ -43,6 +43,7 @@ class RelayCommand:
         tls_cert, tls_key, tls_implicit, max_connections, max_pending, max_size, hold: as in `RelayOptions`; None for
             its defaults.
         lane: names and priorities of the lanes; empty for the default.
+        lane_listen: names of lanes, and where to listen for what is in them.
         outbox: file or URL of the database that messages are kept in; None to send them before they are answered.
         web: where the live page is; None for none.
         takeover: Unix socket by which the listening socket goes from one process to the next; None for none.
@@ -62,6 +63,7 @@ class RelayCommand:
     max_size: int | None = None
     hold: float | None = None
     lane: tuple[tuple[str, float], ...] = ()
+    lane_listen: tuple[tuple[str, str], ...] = ()
     outbox: str | None = attrs.field(default=None, repr=False)
     web: str | None = None
     takeover: Path | None = None
@@ -73,8 +75,10 @@ class RelayCommand:
         given: dict[str, Any] = {name: value for name in names if (value := getattr(self, name)) is not None}
         if self.lane:
             given["lanes"] = dict(self.lane)
+        lane_listen = {name: Address.parse(address) for name, address in self.lane_listen}
         user, password = os.environ.get(USER), os.environ.get(PASSWORD)
-        return RelayOptions(listen=Address.parse(self.listen), user=user, password=password, **given)
+        listen = Address.parse(self.listen)
+        return RelayOptions(listen=listen, lane_listen=lane_listen, user=user, password=password, **given)
 
 
 async def relay(command: RelayCommand, console: Console) -> int:
@@ -124,10 +128,13 @@ async def _serve(command: RelayCommand, console: Console, options: RelayOptions,
 
 
 def _address(command: RelayCommand, server: Relay) -> str:
-    listen = str(attrs.evolve(server.options.listen, port=server.port))
+    given = (server.options.listen, *server.options.lane_listen.values())
+    listen, *others = [str(attrs.evolve(each, port=port)) for each, port in zip(given, server.ports, strict=True)]
+    lanes = dict(zip(server.options.lane_listen, others, strict=True))
     if command.as_json:
-        return json.dumps({"listen": listen})
-    return f"Listening on {listen} for mail to {shown(command.to)}; Ctrl-C ends it."
+        return json.dumps({"listen": listen, **({"lanes": lanes} if lanes else {})})
+    also = "".join(f", on {address} for the lane {lane}" for lane, address in lanes.items())
+    return f"Listening on {listen} for mail to {shown(command.to)}{also}; Ctrl-C ends it."
 
 
 def _told(server: Relay) -> str:

@@ -84,6 +84,7 @@ class Acceptor:
             self._socket = given or await listening_on(address)
         except OSError as error:
             raise not_listening(address, error) from None
+        self._socket.setblocking(False)
         self._accepting = asyncio.get_running_loop().create_task(self._accept(self._socket))
 
     async def close(self) -> None:
