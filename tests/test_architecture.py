@@ -193,12 +193,33 @@ def test_a_module_is_not_named_for_nothing(module: str) -> None:
     assert not {part.strip("_") for part in module.split(".")} & empty
 
 
+def loaded_by(statement: str) -> set[str]:
+    """The modules that are there after one statement, in a process that has done nothing else."""
+    script = f"import sys; {statement}; print(*sys.modules)"
+    return {*subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()}
+
+
+USE = "from seslimit import Limiter, Message, RetryPolicy, Sender, transport_from_url"
+
+
 def test_importing_the_package_imports_no_client_and_no_surface() -> None:
     """Not AWS's (0.2 s), not SMTP's, nothing of the command line, nothing of the simulator."""
-    script = "import sys, seslimit; print(*sys.modules)"
-    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    assert not {name.partition(".")[0] for name in printed} & set(HEAVY)
-    assert not [name for name in printed if name.startswith(("seslimit.testing", "seslimit.cli"))]
+    loaded = loaded_by(USE)
+    assert not {name.partition(".")[0] for name in loaded} & set(HEAVY)
+    assert not [name for name in loaded if name.startswith(("seslimit.testing", "seslimit.cli"))]
+
+
+def test_importing_the_package_loads_values_alone() -> None:
+    """What works on them, and asyncio with it, comes when it is first named: a process may only want an error."""
+    loaded = loaded_by("import seslimit")
+    assert {name for name in loaded if name.startswith("seslimit.")} <= {name for name in loaded if "._model" in name}
+    assert not {"asyncio", "aiolimiter", "backoff"} & loaded
+
+
+def test_sending_loads_nothing_of_what_is_not_asked_for() -> None:
+    """Sharing a rate, and the half of the email package that bytes do not need, are loaded where they are used."""
+    unused = {"seslimit._pacing.member", "seslimit._law.share", "email.policy", "email.generator", "json"}
+    assert not unused & loaded_by(USE)
 
 
 @pytest.mark.parametrize("module", [module for module in modules() if module.startswith("companion")])

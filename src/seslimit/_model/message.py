@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import email.errors
 import email.message
-import email.policy
 import re
 from collections.abc import Hashable, Iterable
-from email.headerregistry import BaseHeader
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
 from .addresses import check_address
 from .errors import InvalidMessage, printable
 from .headers import Field, envelope_of
-from .serialisation import normalised, serialised
+from .line_ends import normalised
+
+if TYPE_CHECKING:
+    from email.headerregistry import BaseHeader
 
 MAX_RECIPIENTS = 50
 """Recipients of one message. Source: Amazon SES Developer Guide, "Service quotas", read 2026-11."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _FOLD = re.compile(r"\r\n|\r|\n")
-_UNFOLDED = email.policy.default.clone(utf8=True, max_line_length=None)
 _HIDING = (
     email.errors.MissingHeaderBodySeparatorDefect,
     email.errors.FirstHeaderLineIsContinuationDefect,
@@ -106,6 +107,8 @@ class Message:
         """
         if isinstance(self.content, bytes):
             return self.content
+        from .serialisation import serialised  # with the half of the email package that bytes do not need
+
         return normalised(serialised(self.content))
 
     @classmethod
@@ -132,10 +135,12 @@ class Message:
 
 def _as_set(name: str, value: object) -> str:
     """A header's value as it was set; as a text, one that the standard library finds malformed is not all of it."""
-    if not isinstance(value, BaseHeader) or not value.defects:
+    if not getattr(value, "defects", ()):
         return str(value)
+    from .serialisation import unfolded
+
     try:
-        return value.fold(policy=_UNFOLDED).partition(":")[2]
+        return unfolded(cast("BaseHeader", value))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidMessage(f"header {printable(name)} cannot be written: {printable(str(error))}.") from None
 

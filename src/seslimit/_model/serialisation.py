@@ -16,30 +16,15 @@ import hashlib
 import io
 import re
 from email.generator import BytesGenerator
-
-from .errors import InvalidMessage
+from email.headerregistry import BaseHeader
 
 PIECE = 1024 * 1024
 """Characters whose line ends are made at once: about 5 ms."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _MODERN = email.policy.SMTP.clone(cte_type="7bit")
+_UNFOLDED = email.policy.default.clone(utf8=True, max_line_length=None)
 _LEGACY = email.policy.compat32.clone(mangle_from_=False, cte_type="7bit")
-
-
-def normalised(raw: bytes) -> bytes:
-    """
-    The bytes with CRLF as every line end.
-
-    Raises:
-        InvalidMessage: they hold a NUL byte.
-    """
-    if b"\0" in raw:
-        raise InvalidMessage("content holds a NUL byte, which no mail may: encode it (base64, quoted-printable).")
-    pairs = raw.count(b"\r\n")
-    if raw.count(b"\n") == pairs == raw.count(b"\r"):
-        return raw
-    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 
 def serialised(content: email.message.Message) -> bytes:
@@ -54,6 +39,11 @@ def serialised(content: email.message.Message) -> bytes:
     written = io.BytesIO()
     _PiecewiseGenerator(written, mangle_from_=False, policy=policy).flatten(content)
     return written.getvalue()
+
+
+def unfolded(header: BaseHeader) -> str:
+    """A header's value on one line, as it was set."""
+    return header.fold(policy=_UNFOLDED).partition(":")[2]
 
 
 class _PiecewiseGenerator(BytesGenerator):

@@ -11,14 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Never
+from typing import TYPE_CHECKING, Never
 
 from .._law.account import Account
 from .._law.rate import AdaptiveRate
 from .._law.retry import RetryPolicy
-from .._law.share import Demand
 from .._meaning.classify import meaning
-from .._model.allowance import Store
 from .._model.endings import SendingStopped
 from .._model.errors import ConfigurationError, printable, words_of
 from .._model.events import Attempted, Learnt, State
@@ -32,9 +30,13 @@ from .gate import AROUND, Admission
 from .hooks import EventHook, Hearing, event_hooks, tell
 from .lanes import Lane, Places
 from .line import Line
-from .member import Member
 from .stops import Stops
 from .wrapping import Wrapper, wrapper
+
+if TYPE_CHECKING:
+    from .._law.share import Demand
+    from .._model.allowance import Store
+    from .member import Member
 
 ACCEPTED = Meaning(Outcome.ACCEPTED)
 INTERRUPTED = Meaning(Outcome.UNKNOWN)
@@ -102,6 +104,8 @@ class Limiter(ByHand):
         self._member: Member | None = None
         having("shared", shared, "lease", "what seslimit.shared.shared_from_url makes of an address, or a RedisRate")
         if shared is not None:
+            from .member import Member  # with all that sharing needs, which few do
+
             self._member = Member(
                 shared, rate, max_rate, demand=self._demand, changed=self._news, figures=self._others_figures
             )
@@ -456,6 +460,8 @@ class Limiter(ByHand):
     # What is shared with other processes: what there is to send, and what they tell.
 
     def _demand(self) -> Demand:
+        from .._law.share import Demand
+
         if self._account.opens_at() > _now():
             return Demand()
         waiting, urgent = self._line.demand()

@@ -17,8 +17,8 @@ import attrs
 
 from .._model.errors import InvalidMessage, printable
 from .._model.headers import envelope_of, read_fields, without_blind
+from .._model.line_ends import normalised
 from .._model.message import Message
-from .._model.serialisation import normalised
 
 BOM = b"\xef\xbb\xbf"
 """What some programs write before UTF-8."""
