@@ -71,7 +71,10 @@ async def _examine(inquiry: Inquiry, transport: SESTransport, found: Diagnosis, 
 def _region(inquiry: Inquiry, transport: SESTransport, found: Diagnosis) -> bool:
     known = inquiry.region in known_regions()
     if not known:
-        found.warn("region", f"{inquiry.region} is no region that botocore knows SES in: write for example eu-west-1")
+        found.warn(
+            "region",
+            f"there is no SES in the region {inquiry.region}, as far as botocore knows: write for example eu-west-1",
+        )
     else:
         told = "from the URL" if transport.region else "from the environment or the profile"
         found.ok("region", f"{inquiry.region} ({told}); quotas, identities and the sandbox are of this region")

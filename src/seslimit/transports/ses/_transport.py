@@ -28,7 +28,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ..._meaning.classify import meaning, meaning_of_api_error
 from ..._model.errors import ConfigurationError, TransportError
 from ..._model.message import Message
-from ..._model.outcome import Outcome
+from ..._model.outcome import Outcome, Stage
 from ..._model.quota import SendQuota
 from ..._model.report import Receipt
 from .._content import prepared
@@ -147,6 +147,7 @@ class SESTransport(SESOptions):
         opened = await self._doors.opened()
         try:
             signer = await opened.client.signer()
+            await opened.client.way()  # says what is wrong with it; botocore's own words name no cause
             asked = 0
             while True:
                 asked += 1
@@ -165,7 +166,10 @@ class SESTransport(SESOptions):
                 if refused.outcome is not Outcome.THROTTLED or asked == ASKED:
                     raise refused
         except _BROKEN as error:
-            raise error_of(meaning(error), words_of(error)) from error
+            meant = meaning(error)
+            if meant.stage is Stage.CONNECT:
+                await self._check_region(opened.client, error)
+            raise error_of(meant, words_of(error)) from error
         finally:
             await opened.leave()
 
@@ -208,16 +212,23 @@ class SESTransport(SESOptions):
         finally:
             self._pool.release(connection)
 
+    async def _check_region(self, door: Door, error: Exception) -> None:
+        """
+        Whether nobody can be reached because the region has no SES.
+
+        Raises:
+            ConfigurationError: so it is.
+        """
+        region = door.client.meta.region_name
+        if self.endpoint_url is None and region not in await asyncio.to_thread(known_regions):
+            raise ConfigurationError(f"there is no SES in the region {region}: write for example eu-west-1.") from error
+
     async def _connect(self) -> HTTPConnection:
         opened = await self._doors.opened()
         try:
             return await open_connection(await opened.client.way(), self.connect_timeout)
         except socket.gaierror as error:
-            region = opened.client.client.meta.region_name
-            if self.endpoint_url is None and region not in await asyncio.to_thread(known_regions):
-                raise ConfigurationError(
-                    f"there is no SES in the region {region}: write for example eu-west-1."
-                ) from error
+            await self._check_region(opened.client, error)
             raise unreachable(error) from error
         except ProxyRefused as error:
             if error.status == 407:
