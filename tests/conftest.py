@@ -17,8 +17,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.postgres_instance import postgres_server, postgres_url
 from tests.redis_instance import redis_server, redis_url
+from tests.relay_tls import authority, certificate, client_tls
 
-__all__ = ["postgres_server", "postgres_url", "redis_server", "redis_url"]
+__all__ = [
+    "authority",
+    "certificate",
+    "client_tls",
+    "postgres_server",
+    "postgres_url",
+    "redis_server",
+    "redis_url",
+]
 
 # No deadline, since nothing here measures speed, and the same examples in every run: a failure is one of the change.
 settings.register_profile("suite", deadline=None, derandomize=True)

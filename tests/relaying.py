@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 import ssl
 import struct
@@ -143,6 +144,30 @@ async def session(service: Simulator | Transport | str, **given: Any) -> AsyncIt
         yield client
 
 
+@asynccontextmanager
+async def holding(service: Service, **given: Any) -> AsyncIterator[tuple[Relay, Client]]:
+    """A relay and a client of it whose message is under way, and does not end before the service's gate is set."""
+    service.gate.clear()
+    async with relay_to(service, **given) as relay, client_of(relay.port) as client:
+        await client.hand_over()
+        await service.begun.wait()
+        yield relay, client
+
+
+async def left_during_attempt(relay: Relay, service: Service) -> None:
+    """A client has handed a message over, and its connection broke while the service had it."""
+    async with client_of(relay.port) as client:
+        await client.hand_over()
+        await service.begun.wait()
+        client.reset()
+    await until(lambda: relay.connections == 0)
+
+
+def login_of(user: str, password: str) -> str:
+    """The command that logs in (RFC 4616)."""
+    return "AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+
+
 @attrs.define(eq=False)
 class Service:
     """
@@ -150,19 +175,22 @@ class Service:
 
     Args:
         refuse: called for each attempt; what it returns is raised.
+        held: whether no attempt ends before `gate` is set.
     """
 
     refuse: Callable[[Message], Exception | None] = lambda message: None
+    held: bool = attrs.field(default=False, kw_only=True)
     accepted: list[Message] = attrs.field(factory=list, init=False)
     gate: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
-    """An attempt ends when this is set; it is, unless a test clears it."""
+    """An attempt ends when this is set."""
     begun: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     """Set when an attempt begins."""
     attempts: int = attrs.field(default=0, init=False)
     closed: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.gate.set()
+        if not self.held:
+            self.gate.set()
 
     async def send(self, message: Message) -> Receipt:
         """Make one attempt."""

@@ -25,14 +25,14 @@ from seslimit.companion._logins import LINES, LONGEST, TELL_EVERY, WAIT, FailedL
 from seslimit.companion.listmonk import ListmonkMessenger, ListmonkOptions
 from tests.faults.relay_fuzz import stalls
 from tests.listmonk_double import as_go, subscribers, transactional_payload
-from tests.relaying import Client, Service, client_of, relay_to, stuffed, until
+from tests.relaying import Client, Service, client_of, holding, login_of, relay_to, stuffed, until
 
 LOGIN: dict[str, Any] = {"user": "somebody", "password": "s3kr1t"}
 logger = logging.getLogger("seslimit.tests")
 
 
 def _plain(password: str) -> str:
-    return "AUTH PLAIN " + base64.b64encode(f"\0somebody\0{password}".encode()).decode()
+    return login_of("somebody", password)
 
 
 # Who goes
@@ -288,10 +288,7 @@ async def test_where_all_are_clients_the_one_that_was_idle_longest_goes(monkeypa
 async def test_where_all_are_at_work_the_next_one_waits_to_be_accepted() -> None:
     """Nobody who sends is sent away for it."""
     service = Service()
-    service.gate.clear()
-    async with relay_to(service, max_connections=1) as relay, client_of(relay.port) as busy:
-        await busy.hand_over()
-        await service.begun.wait()
+    async with holding(service, max_connections=1) as (relay, busy):
         second = Client(*await asyncio.open_connection("127.0.0.1", relay.port))
         greeting = asyncio.create_task(second.reply())
         await asyncio.sleep(0.05)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import socket
 import time
@@ -17,7 +16,7 @@ from seslimit.companion.relay._lane import unlabelled
 from seslimit.testing import Simulator
 from tests.companion_process import companion
 from tests.listmonk_double import Postback, as_go, subscribers, transactional_payload
-from tests.relaying import CONTENT, Service, client_of, options, relay_to, until
+from tests.relaying import CONTENT, Service, client_of, login_of, options, relay_to, until
 
 LABEL = b"X-Seslimit-Lane: transactional\r\n"
 
@@ -50,8 +49,7 @@ def test_a_label_is_read_in_linear_time() -> None:
 
 async def _behind_a_campaign(**given: str) -> list[str]:
     """Subjects in the order in which they were sent: six messages of a campaign were there before the urgent one."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     login = {"user": "somebody", "password": "s3kr1t"}
     async with relay_to(service, rate=20.0, max_pending=20, **login) as relay:  # type: ignore[arg-type]
         tasks = []
@@ -70,8 +68,7 @@ async def _behind_a_campaign(**given: str) -> list[str]:
 
 async def _one(port: int, user: str, subject: str, lane: str) -> None:
     async with client_of(port) as client:
-        login = base64.b64encode(f"\0{user}\0s3kr1t".encode()).decode()
-        assert (await client.say(f"AUTH PLAIN {login}")).startswith("235")
+        assert (await client.say(login_of(user, "s3kr1t"))).startswith("235")
         label = f"X-Seslimit-Lane: {lane}\r\n" if lane else ""
         content = f"From: a@example.org\r\n{label}Subject: {subject}\r\n\r\nHi!\r\n"
         assert (await client.send(content.encode())).startswith("250")
@@ -88,8 +85,7 @@ async def test_an_urgent_message_goes_before_a_campaign(given: dict[str, str]) -
 
 async def test_what_comes_in_by_the_port_of_a_lane_is_in_it() -> None:
     """A program that can set nothing but host and port; one that names another lane is in that one."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     ports = {"transactional": "127.0.0.1:0", "slow": "127.0.0.1:0"}
     lanes = {"transactional": 1.0, "slow": -1.0}
     async with relay_to(service, rate=20.0, max_pending=20, lanes=lanes, lane_listen=ports) as relay:
@@ -176,14 +172,12 @@ async def test_a_login_with_a_lane_that_is_not_there_is_wrong(monkeypatch: pytes
     """It is the login of somebody else."""
     monkeypatch.setattr("seslimit.companion._logins.WAIT", 0.01)
     async with relay_to(Service(), user="somebody", password="s3kr1t") as relay, client_of(relay.port) as client:
-        login = base64.b64encode(b"\0somebody+nowhere\0s3kr1t").decode()
-        assert (await client.say(f"AUTH PLAIN {login}")).startswith("535")
+        assert (await client.say(login_of("somebody+nowhere", "s3kr1t"))).startswith("535")
 
 
 async def test_what_belongs_to_no_campaign_goes_first_at_the_messenger() -> None:
     """A password that somebody waits for does not wait for a newsletter."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     set_up = ListmonkOptions(listen="127.0.0.1:0", root_url="https://lists.example.net")
     async with ListmonkMessenger(service, set_up, limiter=Limiter(20.0, max_rate=20.0)) as messenger:
         client = Postback("127.0.0.1", messenger.port, timeout=60.0)

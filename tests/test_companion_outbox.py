@@ -47,8 +47,7 @@ async def _all(client: Postback, who: Sequence[Subscriber]) -> None:
 
 async def test_the_relay_answers_when_a_message_is_durable() -> None:
     """The reply is its name in the outbox; the service has it later. One to 120 recipients goes in three parts."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     async with MemoryOutbox() as outbox, _relay(service, outbox) as relay, client_of(relay.port) as client:
         assert (await client.send(recipients=readers(120))).startswith("250 2.0.0 Ok ")
         assert not service.accepted

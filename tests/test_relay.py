@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from seslimit import Message, Outcome, TransportError
 from seslimit.testing import APIReply, Fault, Simulator, SMTPRules, SMTPText
 
-from .relaying import CONTENT, FAST, Service, client_of, readers, relay_to, session, stuffed, until
+from .relaying import CONTENT, FAST, Service, client_of, left_during_attempt, readers, relay_to, session, stuffed, until
 
 
 @pytest.fixture
@@ -57,8 +57,7 @@ async def test_an_accepted_message_has_the_message_id_of_ses() -> None:
 
 async def test_the_reply_is_held_until_ses_has_accepted() -> None:
     """No reply before, and exactly one after."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     async with session(service) as client:
         await client.hand_over()
         await service.begun.wait()
@@ -495,14 +494,9 @@ async def test_a_client_that_breaks_off_while_its_message_waits_takes_it_back() 
 
 async def test_a_client_that_leaves_during_the_attempt_does_not_break_it_off() -> None:
     """It is remembered, so that the client's next attempt is answered with what became of the first."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     async with relay_to(service) as relay:
-        async with client_of(relay.port) as client:
-            await client.hand_over()
-            await service.begun.wait()
-            client.reset()
-        await until(lambda: relay.connections == 0)
+        await left_during_attempt(relay, service)
         service.gate.set()
         await until(lambda: relay.held == 0)
         async with client_of(relay.port) as again:
@@ -540,8 +534,7 @@ async def test_a_client_that_comes_back_during_the_attempt_waits_for_it(accepted
 
 async def test_a_client_that_waits_for_its_own_first_attempt_may_leave_as_well() -> None:
     """However often it comes back, there is one copy."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     async with relay_to(service) as relay:
         for waiting in range(3):
             async with client_of(relay.port) as client:
@@ -565,11 +558,7 @@ async def test_a_client_that_has_left_gets_no_second_attempt() -> None:
     service = _fails_for("reader@example.net", Outcome.THROTTLED, SMTPText.RATE_EXCEEDED)
     service.gate.clear()
     async with relay_to(service) as relay:
-        async with client_of(relay.port) as client:
-            await client.hand_over()
-            await service.begun.wait()
-            client.reset()
-        await until(lambda: relay.connections == 0)
+        await left_during_attempt(relay, service)
         service.gate.set()
         await until(lambda: relay.held == 0)
     assert service.attempts == 1
@@ -587,8 +576,7 @@ async def test_a_message_that_has_waited_too_long_is_given_back() -> None:
 
 async def test_an_attempt_under_way_is_not_given_up_for_the_time() -> None:
     """Its outcome would be lost."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     async with relay_to(service, patience=0.1) as relay, client_of(relay.port) as client:
         await client.hand_over()
         await asyncio.sleep(0.3)

@@ -12,38 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from seslimit import ConfigurationError
 from seslimit.companion.relay import Relay, RelayOptions
 from seslimit.companion.relay._storage import LARGE, SMALL, OutOfStorage, Quantity, Storage
 
-from .relaying import Service, client_of, options, relay_to, session, stuffed, until
+from .relaying import Service, client_of, holding, login_of, options, relay_to, session, stuffed, until
 
 LOGIN = {"user": "somebody", "password": "s3kr1t"}
 MIB = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    """A certificate authority of our own."""
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def certificate(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with key and certificate for "localhost"."""
-    path = tmp_path_factory.mktemp("tls") / "relay.pem"
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(path))
-    return path
-
-
-@pytest.fixture(scope="module")
-def client_tls(authority: trustme.CA) -> ssl.SSLContext:
-    """The client's side."""
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
 
 
 @pytest.fixture
@@ -53,7 +30,7 @@ def public(certificate: Path) -> dict[str, Any]:
 
 
 def _plain(user: str = LOGIN["user"], password: str = LOGIN["password"]) -> str:
-    return "AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+    return login_of(user, password)
 
 
 # Whom it lets in
@@ -226,8 +203,7 @@ async def test_a_browser_is_sent_away_at_once(line: str) -> None:
 
 async def test_messages_beyond_the_limit_wait_for_the_go_ahead() -> None:
     """And do not count as idle meanwhile."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     async with (
         relay_to(service, max_pending=1, idle_timeout=0.2) as relay,
         client_of(relay.port) as first,
@@ -246,10 +222,7 @@ async def test_messages_beyond_the_limit_wait_for_the_go_ahead() -> None:
 async def test_a_client_that_leaves_the_queue_frees_its_turn() -> None:
     """The next one gets the place."""
     service = Service()
-    service.gate.clear()
-    async with relay_to(service, max_pending=1) as relay, client_of(relay.port) as first:
-        await first.hand_over()
-        await service.begun.wait()
+    async with holding(service, max_pending=1) as (relay, first):
         async with client_of(relay.port) as second:
             second.write(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n")
             await second.reply()

@@ -22,16 +22,13 @@ from seslimit.cli._commands import run
 from seslimit.companion.relay import Relay
 from seslimit.testing import Simulator
 
-from .relaying import CONTENT, FAST, Client, Service, client_of, options, readers, relay_to, stuffed, until
+from .relaying import CONTENT, FAST, Client, Service, client_of, holding, options, readers, relay_to, stuffed, until
 
 
 async def test_an_attempt_under_way_is_finished_and_answered() -> None:
     """With 250, if SES accepted the message."""
     service = Service()
-    service.gate.clear()
-    async with relay_to(service) as relay, client_of(relay.port) as client:
-        await client.hand_over()
-        await service.begun.wait()
+    async with holding(service) as (relay, client):
         closing = asyncio.create_task(relay.aclose())
         await asyncio.sleep(0.05)
         assert not closing.done()
@@ -45,10 +42,7 @@ async def test_an_attempt_under_way_is_finished_and_answered() -> None:
 async def test_an_attempt_that_does_not_end_is_answered_as_unknown() -> None:
     """After the deadline; the message may have been accepted."""
     service = Service()
-    service.gate.clear()
-    async with relay_to(service) as relay, client_of(relay.port) as client:
-        await client.hand_over()
-        await service.begun.wait()
+    async with holding(service) as (relay, client):
         await relay.aclose(deadline=0.1)
         assert (await client.reply()).startswith("451 4.4.2 The message may have been accepted")
         assert await client.closed()
@@ -68,8 +62,7 @@ async def test_a_message_that_some_have_already_is_sent_to_the_others() -> None:
 
 async def test_a_message_whose_first_part_is_under_way_is_sent_to_the_others() -> None:
     """It is not known before whether that part will be accepted."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     async with relay_to(service) as relay, client_of(relay.port) as client:
         await client.hand_over(recipients=readers(60))
         await service.begun.wait()
@@ -116,8 +109,7 @@ async def test_a_message_that_waits_for_its_turn_is_given_back() -> None:
 
 async def test_messages_that_are_held_are_sent_before_the_end() -> None:
     """At the account's rate: listmonk posts none of them again (ten of them, as its workers have)."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     async with contextlib.AsyncExitStack() as stack:
         relay = await stack.enter_async_context(relay_to(service, rate=20.0))
         clients = [await stack.enter_async_context(client_of(relay.port)) for _ in range(10)]
@@ -193,8 +185,7 @@ async def _rest(client: Client) -> Any:
 
 async def test_a_message_that_waits_for_a_place_is_told_to_come_back() -> None:
     """It has not even been received."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     async with (
         relay_to(service, max_pending=1) as relay,
         client_of(relay.port) as first,
@@ -214,10 +205,7 @@ async def test_a_message_that_waits_for_a_place_is_told_to_come_back() -> None:
 async def test_new_connections_are_told_to_come_back() -> None:
     """As long as there is anybody to tell them."""
     service = Service()
-    service.gate.clear()
-    async with relay_to(service) as relay, client_of(relay.port) as first:
-        await first.hand_over()
-        await service.begun.wait()
+    async with holding(service) as (relay, _):
         closing = asyncio.create_task(relay.aclose())
         await asyncio.sleep(0)
         async with client_of(relay.port, greet=False) as late:

@@ -89,8 +89,7 @@ async def the_relay() -> None:
 @on_uvloop
 async def the_relay_stops() -> None:
     """An attempt under way is answered; everybody is told to come back."""
-    service = Service()
-    service.gate.clear()
+    service = Service(held=True)
     async with relay_to(service) as relay, client_of(relay.port) as client, client_of(relay.port) as idle:
         await client.hand_over()
         await service.begun.wait()
