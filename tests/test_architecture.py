@@ -28,6 +28,7 @@ LAYERS = (
     (
         "edge",
         (
+            "_inbox",
             "_portal",
             "_sqs",
             "_pacing",
@@ -73,6 +74,7 @@ PURE = (0, 1, 2)
 """Numbers of the layers that are told the time."""
 IMPURE_MODULES = {"asyncio", "time", "datetime", "logging", "os", "socket", "ssl", "threading", "selectors"}
 SHARED_WITH_COMPANIONS = {
+    "_inbox",
     "_dialogue.content",
     "_dialogue.login",
     "_composing.header",

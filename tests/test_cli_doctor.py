@@ -808,7 +808,7 @@ def test_a_wrong_url(url: str, part: str, doctor: Doctor) -> None:
 def test_an_extra_that_is_not_installed() -> None:
     """What to install is said."""
     script = (
-        "import sys; sys.modules['aiosmtpd'] = None\n"
+        "import sys; sys.modules['aiohttp'] = None\n"
         "from seslimit.cli._commands import run\n"
         "sys.exit(run(['doctor', '--to', 'sim://']))"
     )

@@ -446,8 +446,8 @@ def _program(code: str) -> tuple[int, str, str]:
     [
         ("click", ["send"], "pip install 'seslimit[cli]'"),
         ("rich", ["--help"], "pip install 'seslimit[cli]'"),
-        ("aiosmtpd", ["demo"], "pip install 'seslimit[sim]'"),
-        ("aiosmtpd", ["simulate"], "pip install 'seslimit[sim]'"),
+        ("aiohttp", ["demo"], "pip install 'seslimit[sim]'"),
+        ("aiohttp", ["simulate"], "pip install 'seslimit[sim]'"),
     ],
 )
 def test_a_missing_extra_is_status_2_with_the_command_that_installs_it(

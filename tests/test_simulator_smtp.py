@@ -138,7 +138,7 @@ async def test_login_may_be_left_out() -> None:
 
 
 async def test_a_login_writes_nothing_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither aiosmtpd's warning about its own attribute nor anything else."""
+    """It is what every conversation does."""
     with caplog.at_level(logging.WARNING):
         async with Simulator(FAST) as simulator:
             await mail(simulator)
@@ -505,3 +505,72 @@ def test_tls_needs_a_context_and_a_context_tls(options: dict[str, Any]) -> None:
     """A certificate is the caller's to bring."""
     with pytest.raises(ValueError, match="ssl_context"):
         SMTPRules(**options)
+
+
+@pytest.mark.parametrize(
+    ("lines", "reply"),
+    [
+        (["HELO"], "501 "),
+        (["HELO client", LOGIN], "500 "),
+        (["EHLO client", LOGIN, LOGIN], "503 Already authenticated"),
+        (["EHLO client", "AUTH CRAM-MD5"], "504 "),
+        (["EHLO client", "AUTH PLAIN ="], "501 "),
+        (["EHLO client", "STARTTLS"], SMTPText.TLS_NOT_AVAILABLE),
+        (["EHLO client", LOGIN, "MAIL FROM:<a@example.org> BODY=BINARYMIME"], "501 "),
+        (["EHLO client", LOGIN, "MAIL FROM:<a@example.org> SIZE=many"], SMTPText.INVALID_MAIL_FROM),
+        (["EHLO client", LOGIN, "MAIL FROM:<a@example.org> SMTPUTF8"], "555 "),
+        (["EHLO client", LOGIN, "RCPT TO:<a@example.org>"], "503 Error: need MAIL command"),
+        (["EHLO client", LOGIN, "MAIL FROM:<a@example.org>", "RCPT TO:<b@example.org> NOTIFY=NEVER"], "555 "),
+        (["EHLO client", LOGIN, "MAIL FROM:<a@example.org>", "RCPT"], "501 "),
+        (["NOOP " + "x" * 5000], "500 Command line too long"),
+        (["x" * 200_000], "500 Command line too long"),
+        (["WRONG"] * 5, "500 "),
+    ],
+)
+async def test_what_is_out_of_order_or_malformed_has_its_reply(lines: list[str], reply: str) -> None:
+    """Codes as RFC 5321 (4.2.2), RFC 3207 and RFC 4954 have them; the words of the service where they are known."""
+    async with Simulator(FAST) as simulator, connected(simulator) as conversation:
+        await conversation.hear()
+        said = [await conversation.say(line) for line in lines]
+        assert said[-1].startswith(reply)
+
+
+async def test_commands_that_no_server_knows_end_the_session() -> None:
+    """After the fifth; whoever speaks another protocol goes away."""
+    async with Simulator(FAST) as simulator, connected(simulator) as conversation:
+        await conversation.hear()
+        for _ in range(5):
+            await conversation.say("WRONG")
+        assert await conversation.hear() == ""
+
+
+async def test_commands_that_come_at_once_are_answered_in_their_order() -> None:
+    """Those behind a content too, however they are cut."""
+    async with Simulator(FAST) as simulator, logged_in(simulator) as conversation:
+        envelope = "MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n"
+        conversation.writer.write(f"{envelope}{CONTENT}.\r\nNOOP\r\nQUIT\r\n".encode())
+        assert [(await conversation.hear())[:3] for _ in range(6)] == ["250", "250", "354", "250", "250", "221"]
+        assert simulator.counts.accepted == 1
+
+
+async def test_what_was_said_in_clear_behind_starttls_counts_no_more(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    """Source: RFC 3207, 4.2."""
+    rules = SMTPRules(tls="starttls", ssl_context=server_tls)
+    async with Simulator(FAST, smtp=rules) as simulator, connected(simulator) as conversation:
+        await conversation.hear()
+        conversation.writer.write(b"STARTTLS\r\nNOOP\r\n")
+        assert await conversation.hear() == SMTPText.START_TLS
+        await conversation.writer.start_tls(client_tls, server_hostname="localhost")
+        assert (await conversation.say("EHLO client")).startswith("250-")
+
+
+async def test_a_client_may_close_its_side_before_the_reply() -> None:
+    """It said QUIT, so to say, and waits for the reply (RFC 5321, 4.1.1.10); the message is accepted and told."""
+    async with Simulator(FAST, latency=0.01) as simulator, logged_in(simulator) as conversation:
+        await conversation.give()
+        conversation.writer.write(f"{CONTENT}.\r\n".encode())
+        conversation.writer.write_eof()
+        assert (await conversation.hear()).startswith("250 Ok ")
+        assert await conversation.hear() == ""

@@ -58,7 +58,7 @@ def __getattr__(name: str) -> object:
     try:
         return import_module("._simulator", __name__).Simulator
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("aiosmtpd", "aiohttp"):
+        if (error.name or "").partition(".")[0] != "aiohttp":
             raise
         raise ConfigurationError(
             f"the simulator needs the package {error.name}: run  pip install 'seslimit[sim]'."

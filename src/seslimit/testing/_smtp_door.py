@@ -1,9 +1,9 @@
 """
-The SMTP door: aiosmtpd's session, in the words and with the habits of the service.
+The SMTP door: sessions of clients, in the words and with the habits of the service.
 
-aiosmtpd reads commands, checks their order, does AUTH and STARTTLS. Added here: the service's texts (a table), what it
-decides at the final dot, its session rules, faults and latency. Every reply leaves through `push`, every command enters
-through `_step`, so that a fault can strike each stage before or after its decision.
+What is answered to a command is decided in `_smtp_dialogue`; here are the connection, TLS, logins and contents, and
+what a session may do besides: its rules, its faults and its latency. Every reply leaves through `_push`, every command
+enters through `_step`, so that a fault can strike each stage before or after its decision.
 
 Invariants: a message is decided when its final dot has arrived, before the reply's latency; the idle time runs only
 while the door waits for the client.
@@ -12,28 +12,26 @@ while the door waits for the client.
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
+import ssl
 import struct
-from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
-from typing import Any, Final, cast
+from typing import Final
 
 import attrs
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, TLSSetupException, syntax
 
 from .._dialogue.content import Content
+from .._dialogue.login import Credentials, LoginRefused, challenge, exchange_for, response
+from .._inbox import EndOfInput, Inbox, LineTooLong
 from ._account import Verdict
 from ._faults import End, Fault, Stage
 from ._ledger import Submission
-from ._refusals import MISSING_DOMAIN, address_refusal, content_refusal
+from ._refusals import content_refusal
 from ._rules import SMTPRules
 from ._service import MAX_RECIPIENTS, Service
+from ._smtp_dialogue import BEFORE_TLS, HOST_NAME, SMTPDialogue
 from ._texts import REFUSED, SMTPText
 
-HOST_NAME: Final = "email-smtp.amazonaws.com"
 GREETING: Final = "ESMTP SimpleEmailService-d-SESLIMIT simulator"
 
 BACKLOG: Final = 1024
@@ -43,32 +41,29 @@ COMMAND_LENGTH: Final = 4096
 """Bytes of one command; the service's own limit is not documented, and addresses of the longest legal form must fit."""
 
 BUFFER: Final = 2**16
-"""Bytes after which the reader pauses; also above aiosmtpd's 1,001, so that it does not pause in every message."""
+"""Bytes that are read at once, and after twice as many of which nothing more is read for now."""
 
-CHUNK: Final = 2**22
-"""More than the reader can hold, so that one `read` empties it."""
-
-_ADDRESS: Final = re.compile(r'<((?:"(?:\\.|[^"\\])*"@)?[^<>\s"]*)>(?:\s(.*))?', re.DOTALL)
-
-WORDS: Final[dict[str, str]] = {
-    "250 OK": SMTPText.OK,
-    "334 ": "334 Ok",
-    "235 2.7.0 Authentication successful": SMTPText.AUTHENTICATED,
-    "501 Syntax: MAIL FROM: <address> [SP <mail-parameters>]": SMTPText.INVALID_MAIL_FROM,
-    "501 Syntax: MAIL FROM: <address>": SMTPText.INVALID_MAIL_FROM,
-    "503 Error: nested MAIL command": SMTPText.ALREADY_SPECIFIED,
-    "530 5.7.0 Authentication required": SMTPText.AUTH_REQUIRED,
-    "535 5.7.8 Authentication credentials invalid": SMTPText.CREDENTIALS_INVALID,
-    "552 Error: message size exceeds fixed maximum message size": SMTPText.TOO_LONG,
-}
-"""aiosmtpd's reply → the service's."""
+MOST_UNKNOWN: Final = 5
+"""Commands that no server knows, after which the session is closed."""
 
 VERDICTS: Final[dict[Verdict, str]] = {
     Verdict.RATE_EXCEEDED: SMTPText.RATE_EXCEEDED,
     Verdict.QUOTA_EXCEEDED: SMTPText.QUOTA_EXCEEDED,
 }
 
-_Method = Callable[[str | None], Awaitable[None]]
+STAGES: Final[dict[str, Stage]] = {
+    "HELO": Stage.EHLO,
+    "EHLO": Stage.EHLO,
+    "STARTTLS": Stage.STARTTLS,
+    "AUTH": Stage.AUTH,
+    "MAIL": Stage.MAIL,
+    "RCPT": Stage.RCPT,
+    "DATA": Stage.DATA,
+    "RSET": Stage.RSET,
+    "NOOP": Stage.NOOP,
+    "QUIT": Stage.QUIT,
+}
+"""Command → the stage at which a fault strikes it."""
 
 
 @attrs.define(eq=False)
@@ -91,12 +86,7 @@ class SMTPDoor:
     async def open(self, host: str, port: int) -> None:
         """Listen on `host` and `port`; 0 takes a free port."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: _Session(self, loop),
-            host,
-            port,
-            backlog=BACKLOG,
-        )
+        self._server = await loop.create_server(lambda: _Session(self, loop), host, port, backlog=BACKLOG)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -110,56 +100,25 @@ class SMTPDoor:
         await server.wait_closed()
 
 
-class _Login(Session):
-    """aiosmtpd's state of a session, without the warning about an attribute that it sets itself at every login."""
-
-    @property
-    def login_data(self) -> Any:
-        """Unused here; aiosmtpd sets it."""
-        return self._login_data
-
-    @login_data.setter
-    def login_data(self, value: Any) -> None:
-        self._login_data = value
-
-
-class _Session(SMTP):
+class _Session(asyncio.Protocol):
     """One connection."""
-
-    line_length_limit = BUFFER
-    AuthLoginUsernameChallenge = "Username:"
-    AuthLoginPasswordChallenge = "Password:"
 
     def __init__(self, door: SMTPDoor, loop: asyncio.AbstractEventLoop) -> None:
         self._door = door
         self._rules = door.rules
+        self._loop = loop
+        self._dialogue = SMTPDialogue(door.rules, door.service.strict)
+        self._inbox = Inbox(BUFFER)
+        self._wire: asyncio.Transport | None = None
+        self._conversation: asyncio.Task[None] | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._shaking_hands = False
+        """Whether TLS has begun and is not yet there: words would go out in clear, into the handshake."""
         self._idle_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._fault: Fault | None = None
-        self._stage: Stage | None = Stage.CONNECT
-        self._argument: str | None = None
         self._messages = 0
-        self._mute = False
-        super().__init__(
-            object(),
-            data_size_limit=self._rules.max_size,
-            hostname=HOST_NAME,
-            ident=GREETING,
-            tls_context=self._rules.ssl_context,
-            require_starttls=self._rules.tls == "starttls",
-            auth_require_tls=False,
-            authenticator=self._authenticate_login,
-            # Only so that what is not ASCII comes to the address, and is refused in its words; EHLO does not offer it.
-            enable_SMTPUTF8=True,
-            timeout=self._rules.idle_timeout,
-            loop=loop,
-        )
-        self.command_size_limits = defaultdict(lambda: COMMAND_LENGTH)
-        # Given to the constructor it would warn about logins without TLS, which is what a simulator on loopback is for.
-        self._auth_required = self._rules.auth_required
-        self._smtp_methods = {name: partial(self._step, name, method) for name, method in self._smtp_methods.items()}
-
-    def _create_session(self) -> Session:
-        return _Login(self.loop)
 
     # The connection
 
@@ -167,30 +126,102 @@ class _Session(SMTP):
         # More at once, and the system maps and unmaps memory for every read.
         with suppress(AttributeError):
             transport.max_size = BUFFER  # type: ignore[attr-defined]
-        super().connection_made(transport)
+        self._carried_by(transport)
         self._door.sessions.add(self)
+        self._idle_since = self._loop.time()
+        self._timer = self._loop.call_later(self._rules.idle_timeout, self._look)
+        self._conversation = self._loop.create_task(self._converse())
+
+    def data_received(self, data: bytes) -> None:
+        self._inbox.feed(data)
+
+    def eof_received(self) -> bool:
+        self._inbox.end()
+        return not self._dialogue.secure  # over TLS nothing can be said any more
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._inbox.end()
+        self._writable.set()
         self._forget()
-        super().connection_lost(error)
+        if self._conversation is not None:
+            self._conversation.cancel()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
 
     def break_off(self) -> list[asyncio.Task[None]]:
         """End the connection at once, and return the task that then ends; none where it has ended already."""
         self._end(End.CUT)
-        task = self._handler_coroutine
-        if task is None:
+        if self._conversation is None:
             return []
-        task.cancel()
-        return [task]
+        self._conversation.cancel()
+        return [self._conversation]
+
+    def _carried_by(self, transport: asyncio.BaseTransport) -> None:
+        # Not asked whether it is one: uvloop's do not derive from asyncio's.
+        self._wire = self._inbox.source = transport  # type: ignore[assignment]
 
     def _forget(self) -> None:
         self._door.sessions.discard(self)
         self._door.turned_away.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
 
-    async def _handle_client(self) -> None:
+    def _end(self, end: End) -> None:
+        if self._wire is None or end is End.KEEP:
+            return
+        if end is End.CLOSE:
+            self._wire.close()
+            return
+        if end is End.RESET:
+            self._wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._wire.abort()
+
+    def _look(self) -> None:
+        """Look whether it has been idle for too long: one timer a connection, instead of one a command."""
+        idle = 0.0 if self._idle_since is None else self._loop.time() - self._idle_since
+        if self._wire is None or self._wire.is_closing():
+            return
+        if idle < self._rules.idle_timeout:
+            self._timer = self._loop.call_later(self._rules.idle_timeout - idle, self._look)
+            return
+        if self._shaking_hands:
+            self._end(End.CUT)
+            return
+        self._wire.write(SMTPText.IDLE.encode() + b"\r\n")
+        self._end(End.CLOSE)
+
+    async def _start_tls(self) -> None:
+        """Go over to TLS; a handshake that fails ends the connection without a word, here or in the log."""
+        wire, context = self._wire, self._rules.ssl_context
+        if wire is None or context is None or wire.is_closing():
+            raise ConnectionResetError
+        self._inbox.clear()  # what was said in clear behind it counts no more
+        self._shaking_hands = True
+        try:
+            secured = await self._loop.start_tls(wire, self, context, server_side=True)
+        except (OSError, ssl.SSLError):
+            secured = None
+        if secured is None:
+            self._end(End.CUT)
+            raise ConnectionResetError
+        self._shaking_hands = False
+        self._carried_by(secured)
+        self._dialogue.now_secure()
+        self._idle_since = self._loop.time()
+
+    # Commands in, replies out
+
+    async def _converse(self) -> None:
         # A client that goes away in the middle is no error of the simulator's.
-        with suppress(ConnectionResetError):
+        with suppress(ConnectionResetError, EndOfInput):
             await self._receive()
+        self._forget()
+        if self._wire is not None:
+            self._wire.close()
 
     async def _receive(self) -> None:
         limit = self._rules.max_connections
@@ -201,73 +232,69 @@ class _Session(SMTP):
             self._door.sessions.discard(self)
             self._door.turned_away.add(self)
         if self._rules.tls == "implicit":
-            # The handshake of STARTTLS without its words, and not the server's own: so a connection that never shakes
-            # hands is a session too, which idles and can be broken off.
-            self._mute = True
-            await self.smtp_STARTTLS(None)
-            self._mute = False
+            await self._start_tls()
         if refused:
-            await self.push(SMTPText.TOO_MANY_CONNECTIONS)
-            self._end(End.CLOSE)
+            await self._push(SMTPText.TOO_MANY_CONNECTIONS)
             return
         self._fault = self._draw(Stage.CONNECT)
-        await super()._handle_client()
+        await self._push(f"220 {HOST_NAME} {GREETING}")
+        unknown = 0
+        while unknown < MOST_UNKNOWN:
+            try:
+                line = await self._inbox.line()
+            except LineTooLong:
+                await self._pass_over_line()
+                continue
+            unknown += await self._hear(line.rstrip(b"\r\n")) is False
 
-    def _end(self, end: End) -> None:
-        # Not asked whether it is one: uvloop's do not derive from asyncio's.
-        transport = cast("asyncio.WriteTransport | None", self.transport)
-        if transport is None or end is End.KEEP:
+    async def _pass_over_line(self) -> None:
+        while b"\n" not in (chunk := await self._inbox.chunk()):
+            pass
+        self._inbox.put_back(chunk.partition(b"\n")[2])
+        await self._push("500 Command line too long")
+
+    async def _hear(self, line: bytes) -> bool:
+        """Do as a line says; returns whether it is a command."""
+        word, _, rest = line.partition(b" ")
+        command = word.decode("ascii", "replace").upper()
+        if not command or not command.isascii():
+            await self._push("500 Error: bad syntax")
+        elif len(line) > COMMAND_LENGTH:
+            await self._push("500 Command line too long")
+        elif self._rules.tls == "starttls" and not self._dialogue.secure and command not in BEFORE_TLS:
+            await self._push(SMTPText.STARTTLS_FIRST)
+        elif command in self._dialogue.answers or command in ("STARTTLS", "AUTH", "DATA", "QUIT"):
+            await self._step(command, rest.strip().decode("utf-8", "surrogateescape"))
+        else:
+            await self._push(f'500 Error: command "{command}" not recognized')
+            return False
+        return True
+
+    async def _step(self, command: str, argument: str) -> None:
+        if self._wire is None or self._wire.is_closing():
+            raise ConnectionResetError
+        self._idle_since = None
+        if await self._struck_before(self._draw(STAGES.get(command))):
             return
-        if end is End.CLOSE:
-            transport.close()
+        if self._capped(command):
+            await self._push(SMTPText.SESSION_CAP)
+            self._end(End.CLOSE)
             return
-        if end is End.RESET:
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-
-    # Idle time: one timer a connection that looks at a note, instead of one timer a command
-
-    def _reset_timeout(self, duration: float | None = None) -> None:
-        self._idle_since = self.loop.time()
-        if self._timeout_handle is None:
-            self._timeout_handle = self.loop.call_later(self._rules.idle_timeout, self._timeout_cb)
-
-    def _timeout_cb(self) -> None:
-        idle = 0.0 if self._idle_since is None else self.loop.time() - self._idle_since
-        if self.transport is None or self.transport.is_closing():
-            return
-        if idle < self._rules.idle_timeout:
-            self._timeout_handle = self.loop.call_later(self._rules.idle_timeout - idle, self._timeout_cb)
-            return
-        if not self._shaking_hands:
-            self._writer.write(SMTPText.IDLE.encode() + b"\r\n")
-        self._end(End.CLOSE)
-
-    @property
-    def _shaking_hands(self) -> bool:
-        """Whether TLS has begun and is not yet there: words would go out in clear, into the handshake."""
-        return self._tls_protocol is not None and (self.session is None or self.session.ssl is None)
-
-    # Commands in, replies out
+        match command:
+            case "STARTTLS":
+                await self._secure(argument)
+            case "AUTH":
+                await self._log_in(argument)
+            case "DATA":
+                await self._take_content(argument)
+            case "QUIT":
+                await self._quit(argument)
+            case _:
+                await self._push(self._dialogue.answers[command](argument))
+        self._fault = None
 
     def _draw(self, stage: Stage | None) -> Fault | None:
         return None if stage is None else self._door.service.faults.draw(stage)
-
-    async def _step(self, command: str, method: _Method, argument: str | None) -> None:
-        if self.transport is None or self.transport.is_closing():
-            raise ConnectionResetError
-        self._idle_since = None
-        self._argument = argument
-        self._stage = _STAGES.get(command)
-        fault = self._draw(self._stage)
-        if await self._struck_before(fault):
-            return
-        if self._capped(command):
-            await self.push(SMTPText.SESSION_CAP)
-            self._end(End.CLOSE)
-            return
-        await method(argument)
-        self._fault = None
 
     async def _struck_before(self, fault: Fault | None) -> bool:
         """Carry out a fault that comes before the decision, or keep it; True where no decision follows."""
@@ -283,25 +310,16 @@ class _Session(SMTP):
     async def _strike(self, fault: Fault) -> bool:
         self._idle_since = None
         await asyncio.sleep(fault.delay)
-        if data := fault.wire():
-            self._writer.write(data)
+        if (data := fault.wire()) and self._wire is not None:
+            self._wire.write(data)
         self._end(fault.end)
         if fault.replaces and not fault.silent:
-            self._idle_since = self.loop.time()
+            self._idle_since = self._loop.time()
         return fault.replaces
 
-    async def push(self, status: Any) -> None:
-        """Send a reply, in the service's words, after the latency, unless a fault strikes it."""
-        if self._mute:
-            return
+    async def _push(self, text: str) -> None:
+        """Send a reply, after the latency, unless a fault strikes it."""
         self._idle_since = None
-        text: str = status.decode("ascii", "replace") if isinstance(status, bytes) else status
-        text = WORDS.get(text, text)
-        if text == "553 5.1.3 Error: malformed address":
-            what = "Invalid email address" if self._stage is Stage.MAIL else "address unknown"
-            address = (self._argument or "").partition(":")[2].strip().lstrip("<").partition(">")[0]
-            address = address.encode("ascii", "replace").decode()
-            text = f"553 <{address}> {what}"
         if wait := self._door.service.wait():
             await asyncio.sleep(wait)
         # The challenges of a login are not its reply.
@@ -309,8 +327,11 @@ class _Session(SMTP):
             fault, self._fault = self._fault, None
             if await self._strike(fault):
                 return
-        await super().push(text)
-        self._idle_since = self.loop.time()
+        if self._wire is None or self._wire.is_closing():
+            raise ConnectionResetError
+        self._wire.write(text.encode("utf-8", "replace") + b"\r\n")
+        await self._writable.wait()
+        self._idle_since = self._loop.time()
 
     def _capped(self, command: str) -> bool:
         cap, where = self._rules.session_cap, self._rules.session_cap_at
@@ -318,128 +339,70 @@ class _Session(SMTP):
             return False
         return (command == "MAIL" and where != "dot") or (command == "RSET" and where == "rset")
 
-    def _open_envelope(self) -> Envelope:
-        if self.envelope is None:
-            raise ConnectionResetError
-        return self.envelope
+    # Commands that take time
 
-    def _forget_transaction(self) -> None:
-        self.envelope = self._create_envelope()
-
-    # Commands that differ from aiosmtpd's
-
-    def _authenticate_login(
-        self, server: Any, session: Any, envelope: Any, mechanism: str, login: LoginPassword
-    ) -> AuthResult:
-        wanted = self._rules.credentials
-        known = wanted is None or tuple(word.encode() for word in wanted) == (login.login, login.password)
-        return AuthResult(success=known, handled=False)
-
-    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
-        # aiosmtpd parses with the grammar of message headers, which costs more than all the rest of a message.
-        match = _ADDRESS.fullmatch(arg)
-        if match is None:
-            return None, None
-        address = match.group(1)
-        # An address without a domain is found out at the dot, as captured.
-        if address and self._door.service.strict and address_refusal(address) not in (None, MISSING_DOMAIN):
-            return None, None
-        return address, (match.group(2) or "").strip()
-
-    @syntax("EHLO hostname")
-    async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802  # aiosmtpd's name
-        """Greet, in the order and with the extensions of the service."""
-        self._forget_transaction()
-        session: Any = self.session
-        session.extended_smtp = True
-        session.host_name = hostname or "unknown"
-        # As captured: on the ports with STARTTLS there is no SIZE, and AUTH is offered before TLS too.
-        lines = [HOST_NAME, "8BITMIME"]
-        if self._rules.tls != "starttls":
-            lines += [f"SIZE {self._rules.max_size}"]
-        elif not self._tls_protocol:
-            lines += ["STARTTLS"]
-        lines += ["AUTH PLAIN LOGIN"]
-        await self.push("".join(f"250-{line}\r\n" for line in lines) + SMTPText.OK)
-
-    @syntax("MAIL FROM: <address>", extended=" [SP <mail-parameters>]")
-    async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802  # aiosmtpd's name
-        """Begin a transaction; what EHLO did not offer is no parameter."""
-        if "SMTPUTF8" in (arg or "").upper().split()[1:]:
-            await self.push("555 MAIL FROM parameters not recognized or not implemented")
+    async def _quit(self, argument: str) -> None:
+        if argument:
+            await self._push("501 Syntax: QUIT")
             return
-        await super().smtp_MAIL(arg)
+        await self._push(SMTPText.BYE)
+        self._end(End.CLOSE)
+        raise EndOfInput
 
-    @syntax("STARTTLS", when="tls_context")
-    async def smtp_STARTTLS(self, arg: str | None) -> None:  # noqa: N802  # aiosmtpd's name
-        """Go over to TLS; a handshake that fails ends the connection without a word, here or in the log."""
+    async def _secure(self, argument: str) -> None:
+        if argument:
+            await self._push("501 Syntax: STARTTLS")
+        elif self._rules.tls != "starttls" or self._dialogue.secure:
+            await self._push(SMTPText.TLS_NOT_AVAILABLE)
+        else:
+            await self._push(SMTPText.START_TLS)
+            await self._start_tls()
+
+    async def _log_in(self, argument: str) -> None:
+        if refusal := self._dialogue.login_refusal():
+            await self._push(refusal)
+            return
         try:
-            await super().smtp_STARTTLS(arg)
-        except TLSSetupException:
-            self._end(End.CUT)
-        if self._original_transport is not None and self._original_transport.is_closing():
-            # aiosmtpd hears of the end of a connection only where TLS has come about.
-            self._forget()
-            raise ConnectionResetError
+            login = await self._exchange(argument)
+        except LoginRefused as refused:
+            await self._push(refused.reply)
+            return
+        wanted = self._rules.credentials
+        if wanted is None or tuple(word.encode() for word in wanted) == login:
+            self._dialogue.authenticated = True
+            await self._push(SMTPText.AUTHENTICATED)
+        else:
+            await self._push(SMTPText.CREDENTIALS_INVALID)
 
-    @syntax("DATA")
-    async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802  # aiosmtpd's name
+    async def _exchange(self, argument: str) -> Credentials:
+        exchange = exchange_for(argument)
+        try:
+            asked = next(exchange)
+            while True:
+                await self._push(challenge(asked) if asked else "334 Ok")
+                asked = exchange.send(response(await self._inbox.line()))
+        except StopIteration as end:
+            login: Credentials = end.value
+            return login
+
+    async def _take_content(self, argument: str) -> None:
         """Read the content, and let the service decide when its final dot has arrived."""
-        if await self.check_helo_needed() or await self.check_auth_needed("DATA"):
+        refusal = self._dialogue.content_refusal() or ("501 Syntax: DATA" if argument else None)
+        if refusal:
+            await self._push(refusal)
             return
-        if not self._open_envelope().rcpt_tos:
-            await self.push("503 Error: need RCPT command")
-            return
-        await self.push(SMTPText.END_DATA)
+        await self._push(SMTPText.END_DATA)
         content = await self._read_content(self._draw(Stage.BODY))
         if content is None:
             return
         self._idle_since = None
-        self._stage = Stage.DOT
         self._messages += 1
         fault = self._draw(Stage.DOT)
         if await self._struck_before(fault):
             if not self._rules.sticky or (fault is not None and fault.wire().startswith(b"250")):
-                self._forget_transaction()
+                self._dialogue.forget_transaction()
             return
         await self._decide(content)
-
-    async def _decide(self, content: Content) -> None:
-        cap = self._rules.session_cap
-        if cap is not None and self._messages > cap and self._rules.session_cap_at == "dot":
-            await self.push(SMTPText.SESSION_CAP)
-            self._end(End.CLOSE)
-            return
-        reply = self._verdict(content)
-        if reply.startswith("250") or not self._rules.sticky:
-            self._forget_transaction()
-        await self.push(reply)
-
-    def _verdict(self, content: Content) -> str:
-        envelope = self._open_envelope()
-        recipients = envelope.rcpt_tos
-        service = self._door.service
-        if refusal := self._refusal(recipients, content):
-            service.ledger.counts.invalid += 1
-            return refusal
-        submission = Submission("smtp", envelope.mail_from or "", tuple(recipients), content.unstuffed())
-        if service.strict and (problem := content_refusal(submission.content)):
-            service.ledger.counts.invalid += 1
-            return REFUSED + problem
-        decision = service.decide(self.loop.time(), submission)
-        if decision.verdict is Verdict.ACCEPTED:
-            return f"{SMTPText.OK} {decision.message_id}"
-        return VERDICTS[decision.verdict]
-
-    @staticmethod
-    def _refusal(recipients: list[str], content: Content) -> str | None:
-        if content.too_long:
-            return SMTPText.TOO_LONG
-        if len(recipients) > MAX_RECIPIENTS:
-            return SMTPText.TOO_MANY_RECIPIENTS
-        if not all("@" in recipient for recipient in recipients):
-            return SMTPText.MISSING_DOMAIN
-        return None
 
     async def _read_content(self, fault: Fault | None) -> Content | None:
         """The content up to its final dot; None where a fault struck, after which the rest of it is passed over."""
@@ -451,26 +414,46 @@ class _Session(SMTP):
                 fault = None
             if content.ended:
                 return None if struck else content
-            chunk = await self._reader.read(CHUNK)
-            if not chunk:
-                raise ConnectionResetError
+            chunk = await self._inbox.chunk()
             # After a fault the idle time is the fault's: none after a silent one, like a service that has gone away.
             if not struck:
-                self._idle_since = self.loop.time()
+                self._idle_since = self._loop.time()
             content.feed(chunk)
             if content.rest:
-                self._reader.feed_data(content.rest)
+                self._inbox.put_back(content.rest)
+
+    async def _decide(self, content: Content) -> None:
+        cap = self._rules.session_cap
+        if cap is not None and self._messages > cap and self._rules.session_cap_at == "dot":
+            await self._push(SMTPText.SESSION_CAP)
+            self._end(End.CLOSE)
+            return
+        reply = self._verdict(content)
+        if reply.startswith("250") or not self._rules.sticky:
+            self._dialogue.forget_transaction()
+        await self._push(reply)
+
+    def _verdict(self, content: Content) -> str:
+        recipients, service = self._dialogue.recipients, self._door.service
+        if refusal := _refusal(recipients, content):
+            service.ledger.counts.invalid += 1
+            return refusal
+        submission = Submission("smtp", self._dialogue.mail_from, tuple(recipients), content.unstuffed())
+        if service.strict and (problem := content_refusal(submission.content)):
+            service.ledger.counts.invalid += 1
+            return REFUSED + problem
+        decision = service.decide(self._loop.time(), submission)
+        if decision.verdict is Verdict.ACCEPTED:
+            return f"{SMTPText.OK} {decision.message_id}"
+        return VERDICTS[decision.verdict]
 
 
-_STAGES: Final[dict[str, Stage]] = {
-    "HELO": Stage.EHLO,
-    "EHLO": Stage.EHLO,
-    "STARTTLS": Stage.STARTTLS,
-    "AUTH": Stage.AUTH,
-    "MAIL": Stage.MAIL,
-    "RCPT": Stage.RCPT,
-    "DATA": Stage.DATA,
-    "RSET": Stage.RSET,
-    "NOOP": Stage.NOOP,
-    "QUIT": Stage.QUIT,
-}
+def _refusal(recipients: list[str], content: Content) -> str | None:
+    """What is wrong with a message, whatever is in it; None where nothing is."""
+    if content.too_long:
+        return SMTPText.TOO_LONG
+    if len(recipients) > MAX_RECIPIENTS:
+        return SMTPText.TOO_MANY_RECIPIENTS
+    if not all("@" in recipient for recipient in recipients):
+        return SMTPText.MISSING_DOMAIN
+    return None

@@ -19,9 +19,9 @@ import ssl
 from contextlib import suppress
 from typing import Final, cast
 
+from ..._inbox import EndOfInput, Inbox
 from .._accepting import host_of
 from ._held import HeldTransaction
-from ._inbox import EndOfInput, Inbox
 from ._sessions import Sessions
 from ._tls import Tls
 

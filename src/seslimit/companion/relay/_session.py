@@ -17,9 +17,9 @@ import hmac
 from typing import Final
 
 from ..._dialogue.login import Credentials, LoginRefused, challenge, exchange_for, response
+from ..._inbox import LineTooLong
 from ._connection import RelayConnection
 from ._dialogue import HOST_NAME, TOO_LONG, Command, Dialogue, Transaction
-from ._inbox import LineTooLong
 from ._mail_data import MailData
 from ._replies import STOPPING, Refused, too_many_failed
 from ._sessions import SLOWEST, Sessions

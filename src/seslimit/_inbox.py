@@ -1,5 +1,5 @@
 """
-What a client has said and the conversation has not read yet.
+What a client has said and the conversation with it has not read yet; for the relay, and the simulator's SMTP door.
 
 Decides when no more is read from the connection. It must not know what is said.
 
@@ -88,6 +88,14 @@ class Inbox:
                 raise EndOfInput
             await self._more()
         return self._take(len(self._data))
+
+    def put_back(self, data: bytes) -> None:
+        """Let bytes that were read be read again, before everything else."""
+        self._data[:0] = data
+
+    def clear(self) -> None:
+        """Forget what was said and not read."""
+        self._take(len(self._data))
 
     def _take(self, size: int) -> bytes:
         taken = bytes(self._data[:size])
