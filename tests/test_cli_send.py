@@ -512,3 +512,13 @@ def test_every_end_counts_once(outcome: Outcome, stopping: bool, kind: str, word
     report = Report(Message("a@example.org", ["b@example.net"], b"\r\n"), outcome, receipt)
     assert tally.ended(report, stopping=stopping) == word
     assert (getattr(tally, kind), tally.messages) == (1, 1)
+
+
+def test_the_limit_is_said_only_where_it_was_found(
+    tmp_path: Path, ses_simulator: Callable[..., Simulator], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rate that was told and never refused is no finding; in the figures it is what the limiter goes by."""
+    simulator = ses_simulator(FAST)
+    command = ["send", str(written_list(tmp_path, 5)), "--to", simulator.smtp_url, "--rate", "2000"]
+    assert run(command) == 0
+    assert "the limit is about" not in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import json
 import subprocess
 import sys
 from email.message import EmailMessage
@@ -196,6 +197,22 @@ def test_a_preview_shows_three_messages_and_sends_none(table: list[object]) -> N
     assert (status, errors) == (0, "")
     assert output.count("Subject: Hello Reader") == 3
     assert "accepted" not in output
+
+
+def test_a_dry_run_says_who_is_suppressed(tmp_path: Path) -> None:
+    """It counts what send would do: addresses of the list are left out, and messages that have no others."""
+    path = tmp_path / "list.jsonl"
+    lines = [
+        {"from": "a@example.org", "to": to, "text": "Hi"}
+        for to in (["b@example.net"], ["b@example.net", "c@example.net"])
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "out.txt").write_text("b@example.net\n")
+    command = ("send", path, "--to", "sim://1", "--suppress", tmp_path / "out.txt", "--dry-run")
+    told = "2 messages to 3 recipients; 2 of them suppressed, and 1 message with nobody else; nothing was sent.\n"
+    assert ended(started(*command)) == (0, told, "")
+    figures = {"messages": 2, "recipients": 3, "suppressed": 2}
+    assert json.loads(ended(started(*command, "--json"))[1]) == figures
 
 
 def test_a_dry_run_counts_and_sends_none(table: list[object]) -> None:

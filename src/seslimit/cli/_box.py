@@ -8,7 +8,10 @@ it is added.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from array import array
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -24,7 +27,7 @@ from ._supply import BREATH, taken
 from ._tally import ENDED
 
 if TYPE_CHECKING:
-    from ..outbox import Count, Outbox
+    from ..outbox import Count, Outbox, Row
 
 BEFORE = {
     "accepted": State.ACCEPTED,
@@ -33,6 +36,60 @@ BEFORE = {
     "cancelled": State.FAILED,
 }
 """How a message is counted that came to its end in a run before."""
+
+OUTCOMES = {
+    "accepted": Outcome.ACCEPTED,
+    "failed": Outcome.PERMANENT,
+    "unknown": Outcome.UNKNOWN,
+    "cancelled": Outcome.NOT_SENT,
+}
+"""The word on a report for an end that the outbox knows."""
+
+
+@attrs.frozen
+class Ended:
+    """
+    What an outbox knows of a message that came to its end in a run before.
+
+    Args:
+        key: the message's.
+        outcome: the word for its end.
+        message_id: the service's name for it; None where it was not accepted.
+        attempts: that were counted.
+        throttles: attempts that were refused for the rate.
+        error: the service's last words; None for none.
+        recipients: all of them.
+        refused: recipients of an accepted message that it was not taken for, each with the reply.
+        at: when, in seconds since the epoch.
+    """
+
+    key: Hashable
+    outcome: Outcome
+    message_id: str | None
+    attempts: int
+    throttles: int
+    error: str | None
+    recipients: tuple[str, ...]
+    refused: Mapping[str, str]
+    at: float | None
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Ended:
+        """The message of these recipients."""
+        taken = [row for row in rows if row.outcome == "accepted"]
+        row = (taken or rows)[0]
+        cancelled = "cancelled in the outbox" if row.outcome == "cancelled" else None
+        return cls(
+            row.key,
+            OUTCOMES[row.outcome],
+            row.message_id or None,
+            row.attempts,
+            row.throttles,
+            None if taken else row.reply or cancelled,
+            tuple(each.recipient for each in rows),
+            {each.recipient: each.reply for each in rows if taken and each.outcome != "accepted"},
+            row.at,
+        )
 
 
 @attrs.define
@@ -43,15 +100,47 @@ class Box:
     Args:
         outbox: the outbox.
         policy: says whether a message whose last attempt is in doubt is tried again.
+        file: the outbox's; None where it is a database elsewhere.
     """
 
     outbox: Outbox
     policy: RetryPolicy
+    file: Path | None = None
     before: dict[State, int] = attrs.field(factory=dict, init=False)
     """Messages of the input that came to their end in a run before."""
     new: int = attrs.field(default=0, init=False)
     """Messages of the input that are not there yet."""
     new_recipients: int = attrs.field(default=0, init=False)
+    _ended: array[int] = attrs.field(factory=lambda: array("q"), init=False)
+    """The hashes of the keys of those, eight bytes each, for an input may have millions."""
+    _was_cancelled: int = attrs.field(default=0, init=False)
+    _identity: tuple[int, int] | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._identity = _identity_of(self.file)
+
+    @property
+    def was_taken_away(self) -> bool:
+        """Whether the outbox's file is not the one any more that was opened."""
+        return _identity_of(self.file) != self._identity
+
+    async def others(self) -> int:
+        """Messages that are being sent; once nothing is under way here, by other processes."""
+        found = await self.outbox.status()
+        return sum(count.messages for state, count in found.counts.items() if state in ("claimed", "sending"))
+
+    async def due(self) -> int:
+        """Messages that wait for their turn, and for no later moment."""
+        found = await self.outbox.status()
+        return sum(count.messages for state, count in found.counts.items() if state == "queued")
+
+    async def cancelled(self) -> int:
+        """Messages that were cancelled since the run began."""
+        return await self._all_cancelled() - self._was_cancelled
+
+    async def _all_cancelled(self) -> int:
+        counts = (await self.outbox.status()).counts
+        return sum(count.messages for state, count in counts.items() if state == "cancelled")
 
     async def compare(
         self,
@@ -67,6 +156,7 @@ class Box:
         Raises:
             KeyReused: a message was changed since it was put there.
         """
+        self._was_cancelled = await self._all_cancelled()
         count = 0
         for number, each in enumerate(inputs):
             entries = each.read(Reading(kept=kept, number=number)) if each.repeatable else None
@@ -104,17 +194,35 @@ class Box:
         history = History(report.at, report.attempts, report.throttles, report.outcome, unknowns)
         return not isinstance(self.policy.decide(history, report.at), Retry)
 
-    async def left(self) -> AsyncIterator[list[Name]]:
-        """The keys of what has not come to its end, in pieces."""
+    async def ended_before(self) -> AsyncIterator[Ended]:
+        """Messages of the input that came to their end in a run before."""
+        ended = sorted(self._ended)
+        if not ended:
+            return
+        async for rows in self._messages(tuple(OUTCOMES)):
+            place = bisect_left(ended, hash(rows[0].key))
+            if place < len(ended) and ended[place] == hash(rows[0].key):
+                yield Ended.of(rows)
+
+    async def _messages(self, states: tuple[str, ...]) -> AsyncIterator[list[Row]]:
+        """The messages in these states, each as its recipients' rows."""
         from ..outbox import Filter
 
+        rows: list[Row] = []
+        async for row in self.outbox.rows(Filter(states=states)):
+            if rows and (row.key, row.added_at, row.mail_from) != (rows[0].key, rows[0].added_at, rows[0].mail_from):
+                yield rows
+                rows = []
+            rows.append(row)
+        if rows:
+            yield rows
+
+    async def left(self) -> AsyncIterator[list[Name]]:
+        """The keys of what has not come to its end, in pieces."""
         piece: list[Name] = []
-        last: tuple[object, ...] = ()
-        async for row in self.outbox.rows(Filter(states=("queued", "later", "claimed", "sending"))):
-            this = (row.key, row.added_at, row.mail_from)
-            if this != last:  # one row for each recipient
-                piece.append(Name(row.key if isinstance(row.key, str | int) else str(row.key)))
-            last = this
+        async for rows in self._messages(("queued", "later", "claimed", "sending")):
+            key = rows[0].key
+            piece.append(Name(key if isinstance(key, str | int) else str(key)))
             if len(piece) >= BREATH:
                 yield piece
                 piece = []
@@ -128,6 +236,15 @@ class Box:
                 self.new_recipients += message.cost
             elif (state := BEFORE.get(found)) is not None:
                 self.before[state] = self.before.get(state, 0) + 1
+                self._ended.append(hash(message.key))
+
+
+def _identity_of(file: Path | None) -> tuple[int, int] | None:
+    try:
+        found = None if file is None else file.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 async def _some(source: Input, entries: AsyncIterator[Entry]) -> list[Message]:

@@ -18,6 +18,7 @@ from .._model.errors import ConfigurationError, printable
 from .._model.quota import SendQuota
 from ._ending import Status
 from ._forecast import forecast
+from ._opened import existing
 from ._output import harmless, say
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def outbox() -> None:
 
     FILE is a SQLite file, as "seslimit send --outbox" takes it; URL is postgresql://USER@HOST/DATABASE.
 
-    Exit status: 0; 1 nothing was found that is meant; 2 wrong usage, or an outbox that cannot be used.
+    Exit status: 0; 1 nothing was found that is meant; 2 wrong usage, or an outbox that cannot be used; 75 it is locked
+    or does not answer now.
     """
 
 
@@ -151,13 +153,6 @@ def _in(where: str, work: Callable[[Outbox], Awaitable[int]]) -> int:
             return await work(box)
 
     return asyncio.run(opened())
-
-
-def existing(where: str) -> Outbox:
-    """An outbox that is there; one that is looked at is not made."""
-    from ..outbox import Outbox
-
-    return Outbox(where, create=False)
 
 
 async def _status(box: Outbox, to: str | None, rate: float | None, *, as_json: bool) -> int:

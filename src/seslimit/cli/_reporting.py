@@ -21,6 +21,7 @@ from .._model.errors import ConfigurationError, printable
 from .._model.message import Message
 from .._model.outcome import Outcome
 from .._model.report import Report
+from ._box import Ended
 from ._inflight import InFlight
 from ._inputs import BadEntry, Entry
 from ._lines import STANDARD_OUTPUT, Lines
@@ -127,6 +128,22 @@ class ReportFile:
             refused={} if receipt is None else {each: printable(why) for each, why in receipt.refused.items()},
         )
         self._lines.put(line, key)
+
+    def known(self, ended: Ended) -> None:
+        """Write what an outbox knows of a message of a run before, unless the report names its end already."""
+        if self._lines is not None and self.past.state(ended.key) in (None, State.OPEN):
+            line = _line(
+                ended.key,
+                ended.outcome,
+                message_id=ended.message_id,
+                attempts=ended.attempts,
+                throttles=ended.throttles,
+                error=None if ended.error is None else printable(ended.error),
+                recipients=ended.recipients,
+                at=ended.at,
+                refused={each: printable(why) for each, why in ended.refused.items()},
+            )
+            self._lines.put(line, ended.key)
 
     def bad(self, entry: BadEntry, outcome: Outcome = Outcome.PERMANENT) -> None:
         """Write that an entry of the input holds no message that could be sent; `outcome` is the word for it."""

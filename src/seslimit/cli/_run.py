@@ -11,9 +11,8 @@ without a line is in the report's `unwritten`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING
 
 from .._law.retry import RetryPolicy
 from .._model import events
@@ -40,8 +39,11 @@ from ._tally import Tally
 from ._view import duration, seconds_for
 from ._watch import Watch
 
-if TYPE_CHECKING:
-    from ..outbox import Outbox
+OTHERS = 60.0
+"""Seconds that are waited, at the end, for the last messages that another process is sending from the same outbox."""
+
+LOOK_AGAIN = 0.5
+"""Seconds between two looks at them."""
 
 
 class Run:
@@ -59,7 +61,7 @@ class Run:
         suppression: knows addresses that are not sent to.
         guard: knows messages that are not sent now.
         hooks: hear every event of the run.
-        outbox: where the input is put first, and what became of each message is kept; None for nowhere.
+        box: the outbox where the input is put first, and what became of each message is kept; None for none.
         keep_daily: recipients of the daily quota that are left to others.
     """
 
@@ -76,7 +78,7 @@ class Run:
         suppression: Suppresses | None = None,
         guard: Guards | None = None,
         hooks: Sequence[Hook] = (),
-        outbox: Outbox | None = None,
+        box: Box | None = None,
         keep_daily: int = 0,
     ) -> None:
         self.tally = Tally()
@@ -90,8 +92,8 @@ class Run:
         self._report = report
         report.on_failure = self.stop
         self._limiter = limiter
-        self._box = None if outbox is None else Box(outbox, retry or RetryPolicy())
-        recorded = RecordedTransport(transport, report) if report.is_kept and outbox is None else transport
+        self._box = box
+        recorded = RecordedTransport(transport, report) if report.is_kept and box is None else transport
         self._sender = Sender(
             recorded,
             limiter=limiter,
@@ -99,7 +101,7 @@ class Run:
             hooks=[self.tally, *hooks],
             suppression=suppression,
             guard=guard,
-            outbox=outbox,
+            outbox=None if box is None else box.outbox,
             keep_daily=keep_daily,
         )
         self._stopping = False
@@ -107,7 +109,13 @@ class Run:
         self._patience: asyncio.Timeout | None = None
         self._first_failure: str | None = None
         self._error: str | None = None
+        self._others = 0
+        """Messages that another process is sending from the same outbox, when all is over."""
+        self._cancelled = 0
+        """Messages that were cancelled in the outbox while the run went on."""
         self._seconds = 0.0
+        self._known: float | None = None
+        """The estimate with which sending began: it was told, or remembered."""
 
     def state(self) -> events.State:
         """What is going on now, as a value."""
@@ -124,6 +132,7 @@ class Run:
         """Check, send, and name what remains."""
         try:
             status = await self._checked(watch)
+            self._known = self._limiter.estimate
             watch.phase = None
             if status is not None:
                 return status
@@ -141,10 +150,18 @@ class Run:
             tally=self.tally,
             seconds=self._seconds,
             estimate=self._limiter.estimate,
+            was_found=self._has_found,
             error=self._error,
             notes=(*self.notes, *notes),
             before=self._before,
         )
+
+    @property
+    def _has_found(self) -> bool:
+        """Whether the limit was found out, and is not what the user or the service told."""
+        quota = self._limiter.quota
+        told = (self._known, self._limiter.max_rate, None if quota is None else quota.max_send_rate)
+        return self._limiter.estimate not in told
 
     def _close(self) -> asyncio.Task[None]:
         if self._closing is None:
@@ -195,6 +212,9 @@ class Run:
         except KeyReused as reused:
             self._error = f"nothing was sent, for {reused}"
             return Status.WRONG_USAGE
+        async for ended in box.ended_before():
+            self._report.known(ended)
+            await self._reader_caught_up()
         waiting = await box.waiting()
         if self._can_be_read_twice:
             self.tally.total = waiting.messages + box.new
@@ -213,10 +233,9 @@ class Run:
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         try:
-            async with aclosing(self._sender.send_many(self._supply)) as reports:
-                async for report in reports:
-                    self._ended(report)
-                    await self._reader_caught_up()
+            await self._take(self._sender.send_many(self._supply))
+            while self._box is not None and not self._stopping and await self._others_end(self._box, watch):
+                await self._take(self._sender.drain())
         except SendingStopped as stopped:
             if self._box is None:
                 self._remain(stopped.unsent, stopped.reply)
@@ -228,6 +247,22 @@ class Run:
         finally:
             self._seconds = loop.time() - began_at
         return None
+
+    async def _take(self, sent: AsyncGenerator[Report, None]) -> None:
+        async with aclosing(sent) as reports:
+            async for report in reports:
+                self._ended(report)
+                await self._reader_caught_up()
+
+    async def _others_end(self, box: Box, watch: Watch) -> bool:
+        """Wait while other processes send the last of what is in the outbox; returns whether some of it came back."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + OTHERS
+        while (others := await box.others()) and loop.time() < until and not self._stopping:
+            watch.phase = f"{others:,} being sent by another process"
+            await asyncio.sleep(LOOK_AGAIN)
+        watch.phase = None
+        return not others and bool(await box.due())
 
     def _tell_quota(self, watch: Watch) -> None:
         """Say so where the list does not fit into the day."""
@@ -282,6 +317,18 @@ class Run:
         if isinstance(stopped_by, InputBroken):
             return
         reason = stopped_by.reply if isinstance(stopped_by, SendingStopped) else None
+        try:
+            await self._name_unread(reason)
+            if self._box is not None and not isinstance(stopped_by, JournalError):
+                await self._name_kept(self._box, reason)
+                self._others, self._cancelled = await self._box.others(), await self._box.cancelled()
+        except JournalError:
+            if not isinstance(stopped_by, JournalError):
+                raise
+            # An outbox that cannot be asked any more: what has no end here remains, as far as is known.
+            self.tally.remaining += max(0, (self.tally.total or 0) - self.tally.messages)
+
+    async def _name_unread(self, reason: str | None) -> None:
         async for piece in self._supply.rest(DRAIN, names_only=self._box is None):
             for entry in piece:
                 if isinstance(entry, BadEntry):
@@ -289,8 +336,6 @@ class Run:
             rest = [entry for entry in piece if not isinstance(entry, BadEntry)]
             self._remain(rest if self._box is None else await self._not_kept(self._box, rest), reason)
             await self._reader_caught_up()
-        if self._box is not None and not isinstance(stopped_by, JournalError):
-            await self._name_kept(self._box, reason)
 
     async def _not_kept(self, box: Box, rest: Sequence[Entry]) -> Sequence[Entry]:
         """What of the rest of the input is not in the outbox; that of a stream is put there, for it is read once."""
@@ -316,6 +361,13 @@ class Run:
 
     def _status(self, stopped_by: SESLimitError | None) -> Status:
         status, self._error = self._ending(stopped_by)
+        if self._box is not None and self._box.was_taken_away:
+            self._error = (
+                f"the file of the outbox was removed or replaced while messages were sent from it, and knows nothing "
+                f"of the {self.tally.accepted:,} that were accepted: the same command would send them again"
+                + (f"; the report {self._report.name} names them." if self._report.path is not None else ".")
+            )
+            return Status.WRONG_USAGE
         if (failure := self._report.failure) is not None:
             self._error = f"{failure}; {self._error or 'every message came to its end.'}"
             return status or Status.WRONG_USAGE
@@ -329,8 +381,18 @@ class Run:
             return Status.WRONG_USAGE, f"{str(stopped_by).rstrip('.')}: nothing after it was read; {self._remaining()}."
         if stopped_by is not None:
             return ended_by(stopped_by, self._url, self._remaining())
+        if self._box is not None and self._others and not self._stopping:
+            return Status.REMAINING, (
+                f"another process is sending {self._others:,} of what is in the outbox, and has not ended: wait for "
+                f"it; {self._remaining()}."
+            )
         if tally.remaining or self._supply.cut_off:
             return Status.REMAINING, f"sending was stopped; {self._remaining()}."
+        if self._box is not None and (cancelled := self._cancelled):
+            return Status.SOME_FAILED, (
+                f"{cancelled:,} {'message was' if cancelled == 1 else 'messages were'} cancelled in the outbox while "
+                "this run sent: 'seslimit outbox retry' puts them back."
+            )
         if others := tally.failed + tally.unknown + tally.in_part:
             more = f" ({others - 1:,} more did not get through)" if others > 1 else ""
             return Status.SOME_FAILED, f"{(self._first_failure or '').rstrip('.')}{more}."

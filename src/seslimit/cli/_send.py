@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import attrs
 from rich.console import Console
@@ -16,8 +16,10 @@ from .._law.retry import RetryPolicy
 from .._model.allowance import Store
 from .._model.errors import ConfigurationError
 from ..transports import transport_from_url
+from ._box import Box
 from ._ending import Status, shown
 from ._inputs import STREAM, Input, known_by_content, open_input
+from ._opened import file_of, filled
 from ._past import Choice, Past, State
 from ._preview import dry_run, preview
 from ._reporting import ReportFile
@@ -28,9 +30,6 @@ from ._summary import Summary
 from ._suppression import suppressing
 from ._watch import Watch
 from ._web import observer, shown_live
-
-if TYPE_CHECKING:
-    from ..outbox import Outbox
 
 
 @attrs.frozen(kw_only=True)
@@ -134,7 +133,8 @@ async def rehearse(options: SendOptions, say: Callable[[str], None], *, as_json:
         async for text in preview(inputs, choice):
             say(text)
         return Status.ALL_ACCEPTED
-    status, sentence = await dry_run(inputs, choice, as_json=as_json)
+    async with suppressing(options.suppress) as suppression:
+        status, sentence = await dry_run(inputs, choice, suppression, as_json=as_json)
     say(sentence)
     return status
 
@@ -163,7 +163,10 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
             stack.enter_context(report)
             _check_that_it_is_no_input(report, options.inputs)
             choice, retry = options.choice(report), options.retry()
-            box = None if options.outbox is None else await stack.enter_async_context(_opened(options.outbox))
+            box = None
+            if options.outbox is not None:
+                outbox = await stack.enter_async_context(filled(options.outbox))
+                box = Box(outbox, retry, file_of(options.outbox))
             run = Run(
                 care.transport,
                 options.to,
@@ -175,7 +178,7 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
                 suppression=suppression,
                 guard=care.guard,
                 hooks=[*observers, *care.hooks],
-                outbox=box,
+                box=box,
                 keep_daily=options.keep_daily,
             )
             for each in observers:
@@ -188,12 +191,6 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
                     status = await run.execute(watch)
         remarks = [*report.notes, *notes.taken, *(each.note for each in inputs if each.note)]
         return status, attrs.evolve(run.summary(remarks), unwritten=tuple(report.unwritten))
-
-
-def _opened(url: str) -> Outbox:
-    from ..outbox import Outbox
-
-    return Outbox(url)
 
 
 def _check_that_it_is_no_input(report: ReportFile, inputs: Iterable[str]) -> None:

@@ -25,6 +25,7 @@ class Summary:
         tally: its counts.
         seconds: from the first message to the end of the last one.
         estimate: the service's limit in recipients/s, as far as it was found out.
+        was_found: whether that was found out in this run, and not told.
         error: one sentence about what stopped the run; None when nothing did.
         notes: sentences that a reader should know of.
         unwritten: lines of the report that could not be written.
@@ -34,6 +35,7 @@ class Summary:
     tally: Tally
     seconds: float
     estimate: float | None = None
+    was_found: bool = True
     error: str | None = None
     notes: tuple[str, ...] = ()
     unwritten: tuple[str, ...] = ()
@@ -69,7 +71,7 @@ class Summary:
             f"{tally.accepted:,} of {tally.messages:,} messages {took}",
             f"{tally.attempts:,} attempts, {tally.throttled:,} throttled",
         ]
-        if self.estimate is not None:
+        if self.estimate is not None and self.was_found:
             lines[-1] += f"; the limit is about {number(self.estimate)} recipients/s"
         if before := sum(self.before.values()):
             lines.append(f"{before:,} more had come to their end in a run before")

@@ -257,7 +257,8 @@ def _entry(
 ) -> Entry:
     def make() -> Message:
         if len(cells) != len(columns):
-            raise InvalidMessage(f"the line has {len(cells)} columns, and the first one {len(columns)}: correct it.")
+            count = "one column" if len(cells) == 1 else f"{len(cells)} columns"
+            raise InvalidMessage(f"the line has {count}, and the first one {len(columns)}: correct it.")
         if any("\x02" in cell or "\x03" in cell for cell in cells):
             raise InvalidMessage("a value holds a control character: take it away.")
         if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):

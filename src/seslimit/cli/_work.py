@@ -23,6 +23,7 @@ from .._sending.sender import DRAIN, Sender
 from ..transports import transport_from_url
 from ._ending import Status, ended_by, shown
 from ._forecast import DAY, forecast
+from ._opened import existing
 from ._output import complain
 from ._serving import print_line, serve
 from ._signals import stop_signals
@@ -168,9 +169,11 @@ async def work(options: WorkOptions, console: Console) -> int:
 
 def _source(options: WorkOptions) -> Any:
     """What the messages are in."""
-    from ..outbox import Outbox, SQSQueue
+    if options.queue is None:
+        return existing(options.outbox or "")
+    from ..outbox import SQSQueue
 
-    return Outbox(options.outbox or "") if options.queue is None else SQSQueue(options.queue)
+    return SQSQueue(options.queue)
 
 
 async def _reckon(box: Any, limiter: Limiter, left: list[str], *, forecasts: bool) -> None:
