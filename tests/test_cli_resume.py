@@ -17,6 +17,7 @@ from seslimit import Message
 from seslimit.cli._commands import run
 from seslimit.cli._inflight import InFlight
 from seslimit.cli._past import Choice, Past, State, rows
+from seslimit.cli._reporting import ReportFile
 from seslimit.testing import Fault, Simulator, SMTPText
 from tests.command_line import FAST, ended, lines_of, outcomes, record, started, until, written_list
 
@@ -262,6 +263,16 @@ def test_attempts_under_way_are_in_the_file_until_their_end(tmp_path: Path) -> N
     again.begin()
     again.close()
     assert not path.exists()
+
+
+def test_an_attempt_that_is_not_made_is_in_no_doubt(tmp_path: Path) -> None:
+    """Once the report has failed, those that were about to begin remain to be sent: the next run sends them."""
+    report = ReportFile(tmp_path / "report.jsonl")
+    with report:
+        assert report.begins(_message("attempted"))
+        report.give_up("No space left on device")
+        assert not report.begins(_message("not attempted"))
+    assert InFlight(tmp_path / "report.jsonl.in-flight").left_behind() == ["attempted"]
 
 
 def test_the_file_of_attempts_does_not_grow_with_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

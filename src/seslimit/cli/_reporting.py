@@ -99,7 +99,7 @@ class ReportFile:
 
     def begins(self, message: Message) -> bool:
         """Write down that an attempt is made; returns whether it may be."""
-        if self._in_flight is not None:
+        if self._in_flight is not None and self.failure is None:  # what is not attempted is in no doubt
             try:
                 self._in_flight.begins(message.key)
             except OSError as error:
