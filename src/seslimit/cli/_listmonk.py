@@ -37,14 +37,13 @@ MAX_CONNECTIONS = 2000
 
 
 @attrs.frozen(kw_only=True)
-class ListmonkCommand:
+class ListmonkCommand(BackOptions):
     """
-    What `seslimit listmonk` is asked to do.
+    What `seslimit listmonk` is asked to do, what comes back included.
 
     Args:
         listen: HOST:PORT; port 0 takes a free one.
         to: the transport's URL.
-        root_url: listmonk's own root URL.
         rate, max_rate: recipients/s to start with, and that are never exceeded.
         shared: keeps the rate for other processes too; None for this one's alone.
         concurrency, message_rate, timeout: listmonk's settings.
@@ -54,18 +53,11 @@ class ListmonkCommand:
         web: where the live page is; None for none.
         outbox: file or URL of the database that messages are kept in; None to send them before they are answered.
         takeover: Unix socket by which the listening socket goes from one process to the next; None for none.
-        topic: ARNs of the topics of SNS whose posts to `/sns` are believed.
-        queue: sqs:// URL of a queue of events.
-        seen: remembers over restarts which events were recorded.
-        sns_certificate, allow_sha1: as for `seslimit feedback`.
-        suppression: a list of addresses that are not sent to; events fill it.
-        guard: whether a campaign that bounces too much is held.
         as_json: whether the address and the end are JSON.
     """
 
     listen: str
     to: str
-    root_url: str
     rate: float | None = None
     max_rate: float | None = None
     shared: Store | None = attrs.field(default=None, repr=False)
@@ -78,19 +70,7 @@ class ListmonkCommand:
     web: str | None = None
     outbox: str | None = attrs.field(default=None, repr=False)
     takeover: Path | None = None
-    topic: Sequence[str] = ()
-    queue: str | None = None
-    seen: str | None = None
-    sns_certificate: str | None = None
-    allow_sha1: bool = False
-    suppression: str | None = None
-    guard: bool = False
     as_json: bool = False
-
-    def back(self) -> BackOptions:
-        """What concerns that which comes back."""
-        names = ("topic", "queue", "seen", "sns_certificate", "allow_sha1", "suppression", "guard")
-        return BackOptions(listmonk=self.root_url, **{name: getattr(self, name) for name in names})
 
 
 async def listmonk(command: ListmonkCommand, console: Console) -> int:
@@ -117,7 +97,7 @@ async def _serve(command: ListmonkCommand, console: Console, outbox: Outbox | No
     limiter = Limiter(command.rate, max_rate=command.max_rate, shared=command.shared)
     allow_connections(MAX_CONNECTIONS)
     stopped = asyncio.Event()
-    async with coming_back(command.back(), limiter, observers, stopped) as back:
+    async with coming_back(command, limiter, observers, stopped) as back:
         messenger = _messenger(command, observers, limiter, back, outbox)
         line = Line(command.takeover, messenger, stopped)
 

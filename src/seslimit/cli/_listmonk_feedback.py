@@ -28,7 +28,7 @@ class BackOptions:
     What is asked for.
 
     Args:
-        listmonk: listmonk's root URL, where bounces are recorded.
+        root_url: listmonk's own, where bounces are recorded.
         topic: ARNs of the topics of SNS that are believed.
         queue: sqs:// URL of a queue.
         seen: remembers over restarts which events were recorded.
@@ -37,7 +37,7 @@ class BackOptions:
         guard: whether a campaign that bounces too much is held.
     """
 
-    listmonk: str
+    root_url: str
     topic: Sequence[str] = ()
     queue: str | None = None
     seen: str | None = None
@@ -94,7 +94,7 @@ async def coming_back(
         others: dict[str, Any] = {}
         if comes:
             asked = FeedbackCommand(
-                listmonk=options.listmonk,
+                listmonk=options.root_url,
                 topic=options.topic,
                 suppression=options.suppression,
                 seen=options.seen,
