@@ -19,10 +19,10 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Final
 
-from tests.companion_process import companion
+from tests.companion_process import Companion, companion
 from tests.faults.companion_clients import cpu, spawned
 from tests.listmonk_double import Postback, Session, Subscriber, as_go, campaign_payload, mail, subscribers
 
@@ -234,7 +234,7 @@ async def crowd() -> Finding:
 
 
 @contextlib.asynccontextmanager
-async def _companion(command: str, to: str, *options: str, login: bool = False) -> Any:
+async def _companion(command: str, to: str, *options: str, login: bool = False) -> AsyncIterator[Companion]:
     more = ("--root-url", ROOT_URL, "--timeout", "300") if command == "listmonk" else ()
     prefix = f"SESLIMIT_{command.upper()}_"
     environment = {f"{prefix}USER": LOGIN[0], f"{prefix}PASSWORD": LOGIN[1]} if login else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import errno
 import json
 import logging
 import socket
@@ -248,6 +249,29 @@ async def test_whoever_gives_no_login_is_told_at_once_that_one_is_wanted() -> No
         began = time.monotonic()
         assert [(await _post(messenger.port))[0] for _ in range(3)] == [401] * 3
         assert time.monotonic() - began < WAIT
+
+
+# No more files
+
+
+@pytest.mark.parametrize("at", ["accept", "sock_accept"])
+async def test_a_system_that_has_no_more_files_for_now_ends_nothing(at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EMFILE (accept(2)), whether a connection was there or was waited for: the next one is served."""
+    monkeypatch.setattr("seslimit.companion._accepting.OUT_OF_FILES", 0.01)
+    failures = [OSError(errno.EMFILE, "Too many open files")]
+    target = socket.socket if at == "accept" else asyncio.get_running_loop()
+    real = getattr(target, at)
+
+    def accept(*given: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return real(*given)
+
+    monkeypatch.setattr(target, at, accept)
+    async with relay_to(Service()) as relay:
+        await until(lambda: not failures)
+        async with client_of(relay.port) as client:
+            assert (await client.send()).startswith("250")
 
 
 # Silent clients

@@ -35,7 +35,7 @@ UNREAD: Final = 2**16
 class Server(Protocol):
     """What serves the connections."""
 
-    def turns_away(self, host: str) -> bytes | None:
+    def turns_away(self, host: str, /) -> bytes | None:
         """The last words for whoever comes from there; None where it is let in."""
         ...
 
@@ -98,17 +98,10 @@ class Acceptor:
         listening.close()
 
     async def _accept(self, listening: socket.socket) -> None:
-        loop, turned_away = asyncio.get_running_loop(), 0
+        turned_away = 0
         while True:
             try:
-                accepted, where = listening.accept()
-            except BlockingIOError:
-                if turned_away:
-                    # More of the same will come: all that comes meanwhile costs one turn of the loop.
-                    turned_away = 0
-                    await asyncio.sleep(REST)
-                    continue
-                accepted, where = await loop.sock_accept(listening)
+                arrived = await _next(listening, rest=turned_away > 0)
             except OSError as error:
                 if not isinstance(error, ConnectionError) and not self._server.shed():
                     logger.warning("no connection can be accepted now: %s", error)
@@ -116,26 +109,46 @@ class Acceptor:
                 else:
                     await asyncio.sleep(0)
                 continue
-            accepted.setblocking(False)
-            if (words := self._server.turns_away(host_of(where))) is not None:
-                _turn_away(accepted, words)
-                turned_away += 1
-                if turned_away % AT_ONCE == 0:
-                    await asyncio.sleep(0)
+            if arrived is None:
+                turned_away = 0
                 continue
-            try:
-                await self._server.room()
-            except asyncio.CancelledError:
-                accepted.close()
-                raise
-            with suppress(OSError):
-                # asyncio does so by itself only where the socket knows that it is TCP's, and an accepted one does not;
-                # the reply behind a pipelined one would wait 40 ms for an acknowledgement.
-                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                await loop.connect_accepted_socket(self._server, accepted)
-            except OSError:
-                accepted.close()
+            accepted, where = arrived
+            accepted.setblocking(False)
+            words = self._server.turns_away(host_of(where))
+            if words is None:
+                await self._let_in(accepted)
+                continue
+            _turn_away(accepted, words)
+            turned_away += 1
+            if turned_away % AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    async def _let_in(self, accepted: socket.socket) -> None:
+        try:
+            await self._server.room()
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
+        with suppress(OSError):
+            # asyncio does so by itself only where the socket knows that it is TCP's, and an accepted one does not; the
+            # reply behind a pipelined one would wait 40 ms for an acknowledgement.
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._server, accepted)
+        except OSError:
+            accepted.close()
+
+
+async def _next(listening: socket.socket, *, rest: bool) -> tuple[socket.socket, object] | None:
+    """The next connection and where it comes from; None after a rest in which none was there."""
+    try:
+        return listening.accept()
+    except BlockingIOError:
+        if rest:
+            # More will come that is turned away: all of it that comes meanwhile costs one turn of the loop.
+            await asyncio.sleep(REST)
+            return None
+    return await asyncio.get_running_loop().sock_accept(listening)
 
 
 async def no_more_of(listening: socket.socket) -> None:
