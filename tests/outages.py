@@ -253,12 +253,16 @@ class Killed:
 
     Args:
         ended: as every campaign.
-        unanswered: messages that listmonk had no answer for.
+        answered_lost: messages that were answered for, and not accepted by the service.
+        unheard: messages that listmonk has no answer for, and counts as failed, though they were kept and accepted.
+        nowhere: messages that listmonk has no answer for, and that were not kept when the companion was killed.
         in_flight: messages that were being sent when it was killed, by the outbox; all kills together.
     """
 
     ended: Ended
-    unanswered: int
+    answered_lost: int
+    unheard: int
+    nowhere: int
     in_flight: int
 
 
@@ -283,4 +287,7 @@ async def killed_often(play: Stage, outbox: Path, times: int, count: int) -> Kil
     while len(play.copies) != before or len(play.copies) < result.sent:
         before = len(play.copies)
         await asyncio.sleep(3.0)
-    return Killed(ended(play, result, count), count - result.sent, in_flight)
+    unheard = sum(subscriber.email in play.copies for subscriber in result.lost)
+    nowhere = len(result.lost) - unheard
+    found = ended(play, result, count)
+    return Killed(found, found.lost - nowhere, unheard, nowhere, in_flight)

@@ -99,6 +99,7 @@ HEAVY = (
 )
 
 
+@cache
 def modules() -> list[str]:
     """Every module of the package, by its name inside it."""
     paths = (path.relative_to(PACKAGE).with_suffix("") for path in sorted(PACKAGE.rglob("*.py")))
@@ -154,6 +155,7 @@ def imports(module: str) -> Iterator[str]:
             yield name
 
 
+@cache
 def own(module: str) -> set[str]:
     """Modules of the package that a module imports."""
     return {name.partition(".")[2] for name in imports(module) if name.partition(".")[0] == "seslimit"}

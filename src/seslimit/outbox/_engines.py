@@ -24,7 +24,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 from .._model.errors import ConfigurationError
 
@@ -94,7 +94,9 @@ class SQLite:
         self._writing = sa.create_engine(
             "sqlite://", creator=self._connect, poolclass=QueuePool, pool_size=1, max_overflow=0
         )
-        self._reading = sa.create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+        self._reading = sa.create_engine(
+            "sqlite://", creator=self._connect, poolclass=QueuePool, pool_size=READERS, max_overflow=0
+        )
         event.listen(self._writing, "connect", _writes)
         event.listen(self._writing, "begin", _begin_immediate)
         event.listen(self._reading, "connect", _reads)

@@ -58,11 +58,11 @@ def with_ids(
     Args:
         connection: to the database.
         statement: makes it for so many ids; a function that is always the same object.
-        ids: each once.
+        ids: the ids; some are named twice, to make up one of a few lengths.
         values: its other parameters.
     """
     results = []
-    for some in pieces(list(ids)):
+    for some in chunks(ids):
         ready = _ready(statement, len(some), tuple(values), connection.dialect)
         given = {f"id_{number}": id_ for number, id_ in enumerate(some)} | values
         results.append(connection.exec_driver_sql(ready.text, ready.values(given)))
@@ -81,15 +81,6 @@ def each(connection: sa.Connection, statement: Any, rows: Sequence[Fields]) -> N
     ready = _ready(statement, 1, tuple(rows[0]), connection.dialect)
     for begin in range(0, len(rows), MOST_AT_ONCE):
         connection.exec_driver_sql(ready.text, list(map(ready.values, rows[begin : begin + MOST_AT_ONCE])))
-
-
-def pieces(values: list[Any]) -> Iterable[list[Any]]:
-    """The values in lists whose length is a power of two: a few statements serve all."""
-    begin = 0
-    while left := len(values) - begin:
-        size = min(1 << (left.bit_length() - 1), MOST_AT_ONCE)
-        yield values[begin : begin + size]
-        begin += size
 
 
 @attrs.frozen

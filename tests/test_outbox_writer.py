@@ -1,0 +1,62 @@
+"""Group commit: what many write at about the same moment is one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from seslimit.outbox._writer import WINDOW, Writer
+from tests.virtual_time import on_virtual_time
+
+
+class _Disk:
+    """A database whose commits take no time."""
+
+    files = None
+    transactions = 0
+
+    async def write(self, work: Callable[[Any], Any]) -> Any:
+        self.transactions += 1
+        return work(None)
+
+
+def _written(connection: object, items: Sequence[int]) -> Sequence[int]:
+    return list(items)
+
+
+@pytest.mark.once
+@on_virtual_time
+async def test_on_a_fast_disk_a_transaction_waits_for_others() -> None:
+    """Where several write: 210 items in 40 ms are some twenty transactions, though each could have had one of its own.
+
+    Source: PostgreSQL documentation, commit_delay and commit_siblings.
+    """
+    disk: Any = _Disk()
+    writer = Writer(disk, 1.0, lambda: None)
+    writer.start()
+
+    async def write(number: int) -> int:
+        await asyncio.sleep(max(0, number - 10) * 0.0002)
+        return await writer.write(_written, number)
+
+    assert await asyncio.gather(*map(write, range(210))) == list(range(210))
+    assert disk.transactions <= 30
+    await writer.aclose()
+
+
+@pytest.mark.once
+@on_virtual_time
+async def test_who_writes_alone_does_not_wait() -> None:
+    """One after another, none waits for what will not come."""
+    disk: Any = _Disk()
+    writer = Writer(disk, 1.0, lambda: None)
+    writer.start()
+    began_at = asyncio.get_running_loop().time()
+    for number in range(10):
+        assert await writer.write(_written, number) == number
+    assert asyncio.get_running_loop().time() < began_at + WINDOW
+    assert disk.transactions == 10
+    await writer.aclose()
