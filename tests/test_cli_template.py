@@ -6,6 +6,7 @@ import asyncio
 import email
 import email.policy
 import json
+import re
 import subprocess
 import sys
 from email.message import EmailMessage
@@ -247,6 +248,18 @@ def test_the_man_page_has_every_command_and_option() -> None:
     macros = {line.split()[0] for line in made.splitlines() if line.startswith((".", "'"))}
     assert macros <= {".TH", ".SH", ".SS", ".B", ".I", ".PP", ".TP"}
     assert (ROOT / "man" / "seslimit.1").read_text().splitlines()[0] == made.splitlines()[0]
+
+
+@pytest.mark.parametrize("name", ["send", "report", "demo", "doctor", "relay", "listmonk", "work"])
+def test_the_page_shows_every_option_where_a_command_is_described(name: str) -> None:
+    """In the synopsis, which people read instead of `--help`."""
+    page = (ROOT / "docs" / "cli.md").read_text()
+    blocks = re.findall(r"```console\n(.*?)```", page, re.DOTALL)
+    commands = [command for block in blocks for command in re.split(r"\n(?=seslimit )", block)]
+    synopses = [command for command in commands if command.startswith(f"seslimit {name} ") and "[--json]" in command]
+    missing = {parameter.opts[0] for parameter in seslimit.commands[name].params if parameter.opts[0].startswith("-")}
+    (shown,) = synopses
+    assert missing - {*re.findall(r"--[a-z0-9-]+", shown.replace("--no-unsubscribe", "--unsubscribe"))} == set()
 
 
 FILES = {"bash": "seslimit.bash", "zsh": "_seslimit", "fish": "seslimit.fish"}

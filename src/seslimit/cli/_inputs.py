@@ -20,7 +20,7 @@ import attrs
 
 from .._composing.jsonline import key_in, record_of
 from .._composing.records import Records
-from .._model.errors import ConfigurationError, InvalidMessage, printable
+from .._model.errors import ConfigurationError, InvalidMessage, printable, words_of
 from .._model.message import Message
 from ._attached import AttachedFiles
 from ._mailfiles import BOM, in_eml, is_utf_16, mbox_messages, message_of
@@ -141,7 +141,7 @@ class Reading:
             return BadEntry(place, f"it cannot be read: {error.strerror or error}.")
         except Exception as error:  # noqa: BLE001
             # A fault of ours in one entry must not end a run that has sent others: they would be sent again.
-            shown = printable(f"{type(error).__name__}: {error}")
+            shown = printable(": ".join(dict.fromkeys((type(error).__name__, words_of(error)))))
             return BadEntry(place, f"it cannot be read ({shown}); this is a fault of seslimit: please report it.")
 
 

@@ -67,7 +67,7 @@ class Check:
         """Count one entry."""
         self.read += 1
         if self.keys is not None:
-            self.keys.append(hash(entry.key))
+            self.keys.append(hash(str(entry.key)))
         if isinstance(entry, Message) and not choice.takes(entry):
             return
         self.messages += 1
@@ -128,16 +128,16 @@ async def check(
     return found
 
 
-async def repeated(inputs: Sequence[Input], found: Check) -> list[object]:
-    """The keys that come more than once in what was checked, in their order."""
+async def repeated(inputs: Sequence[Input], found: Check) -> list[str]:
+    """The keys that come more than once in what was checked, in their order; to a reader 1 and "1" are one."""
     hashes = Counter(found.keys or ())
     often = {each for each in hashes if hashes[each] > 1}
     del hashes
-    counts: Counter[object] = Counter()
+    counts: Counter[str] = Counter()
     for each in inputs if often else ():
         entries = each.read(Reading(names_only=True)) if each.repeatable else None
         while entries and (entry := await taken(each, entries)):
-            counts[entry.key] += hash(entry.key) in often
+            counts[str(entry.key)] += hash(str(entry.key)) in often
             await asyncio.sleep(0)
     return [key for key, count in counts.items() if count > 1]
 
