@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from seslimit._law.closure import Closure
 from seslimit._law.elsewhere import Elsewhere
 from seslimit._law.evidence import Arrivals, Event
 from seslimit._law.search import Search
@@ -64,8 +65,8 @@ class TestElsewhere:
     def test_a_service_closed_for_longer_than_ones_own_messages_explain_excuses_the_limit(self) -> None:
         """50 recipients at 14/s leave it closed for three seconds, and 9/s came through since it was last closed."""
         elsewhere = Elsewhere()
-        elsewhere.empties(event(0.0), 14.0, 3)
-        elsewhere.empties(event(20.0, before=180.0), 14.0, 3)
+        elsewhere.empties(event(0.0), 14.0, 3, 0.0)
+        elsewhere.empties(event(20.0, before=180.0), 14.0, 3, 0.0)
         assert not elsewhere.goes_on(event(20.2, again=True))
         assert elsewhere.goes_on(event(21.5, again=True))
         assert (elsewhere.limit, elsewhere.strength) == (14.0, 3)
@@ -73,18 +74,61 @@ class TestElsewhere:
     def test_a_limit_that_is_too_high_is_not_excused(self) -> None:
         """Nearly the limit came through: its throttles are its own."""
         elsewhere = Elsewhere()
-        elsewhere.empties(event(0.0), 14.0, 3)
-        elsewhere.empties(event(20.0, before=275.0), 14.0, 3)
+        elsewhere.empties(event(0.0), 14.0, 3, 3.0)
+        assert not elsewhere.empties(event(20.0, before=275.0), 14.0, 3, 3.0)
         assert not elsewhere.goes_on(event(21.5, again=True))
 
-    def test_the_emptiness_after_is_excused_without_a_late_throttle_once(self) -> None:
-        """Its canary went when the service is usually open again, and came through."""
+    def test_where_it_was_closed_for_long_before_no_canary_has_to_show_it_again(self) -> None:
+        """It was closed for three seconds the last times: the canary goes after them, and comes through."""
         elsewhere = Elsewhere()
-        elsewhere.empties(event(0.0), 14.0, 3)
-        elsewhere.empties(event(20.0, before=180.0), 14.0, 3)
-        elsewhere.goes_on(event(21.5, again=True))
-        assert elsewhere.empties(event(40.0, before=180.0), 14.0, 3)
-        assert not elsewhere.empties(event(60.0, before=180.0), 14.0, 3)
+        elsewhere.empties(event(0.0), 14.0, 3, 0.0)
+        assert elsewhere.empties(event(20.0, before=180.0), 14.0, 3, closed=3.0)
+        assert not elsewhere.empties(event(40.0, before=180.0), 14.0, 3, closed=0.1)
+
+    @pytest.mark.parametrize(("seconds", "excused"), [(6.0, False), (20.0, True)])
+    def test_a_limit_that_nothing_has_confirmed_has_to_have_lasted(self, seconds: float, excused: bool) -> None:
+        """One that is a tenth too high empties a bucket of one second in ten."""
+        elsewhere = Elsewhere()
+        elsewhere.empties(event(0.0), 14.0, 0, 0.0)
+        assert elsewhere.empties(event(seconds, before=9.0 * seconds), 14.0, 0, closed=3.0) is excused
+
+
+class TestClosure:
+    """A service that takes nothing for a while."""
+
+    @staticmethod
+    def emptied(closure: Closure, at: float, debt: float) -> int:
+        """Live through an emptiness of so many seconds; the canaries that failed."""
+        closure.event(at)
+        canary, failed = at + closure.wait(at, 0.2), 0
+        while canary < at + debt:
+            closure.event(canary)
+            canary, failed = canary + closure.wait(canary, 0.1), failed + 1
+        closure.opened(canary, usual=True)
+        return failed
+
+    def test_a_debt_that_comes_again_costs_a_canary_now_and_then(self) -> None:
+        """Another sender's 50 recipients at 14/s are 3.6 s: found once, then looked for a little earlier at times."""
+        closure = Closure()
+        failed = [self.emptied(closure, 20.0 * number, 3.57) for number in range(40)]
+        assert failed[0] >= 4
+        assert sum(failed[1:]) <= 13
+        assert 3.57 <= closure.usual <= 1.35 * 3.57
+
+    def test_a_shorter_debt_is_found(self) -> None:
+        """Nobody waits for long after each emptiness since it once was long."""
+        closure = Closure()
+        for number, debt in enumerate([9.0] * 3 + [1.0] * 20):
+            self.emptied(closure, 20.0 * number, debt)
+        assert closure.usual < 2.0
+
+    def test_what_closed_it_while_no_limit_was_known_says_nothing_of_later(self) -> None:
+        """It was one's own overshoot."""
+        closure = Closure()
+        closure.event(0.0)
+        closure.wait(0.0, 5.0)
+        closure.opened(5.0, usual=False)
+        assert (closure.usual, closure.closed_for, closure.closed) == (0.0, 0.0, False)
 
 
 class TestAccount:

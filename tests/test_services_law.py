@@ -23,6 +23,8 @@ CELLS = [
     (Cell("chance-5%", 14.0, "unknown", "near"), 0.85, 0.015),
     # Who else sends.
     (Cell("rival-heavy-20s", 14.0, "told", "near"), 0.93, 0.015),
+    (Cell("rival-heavy-20s", 14.0, "told", "smtp"), 0.93, 0.015),
+    (Cell("bucket", 1.0, "told", "far"), 0.95, 0.015),
     (Cell("rival", 100.0, "told", "near"), 0.95, 0.015),
     (Cell("rival-heavy-60s", 14.0, "told", "near"), 0.93, 0.015),
     (Cell("rival-heavy-20s", 100.0, "told", "near"), 0.93, 0.015),

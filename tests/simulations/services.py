@@ -19,7 +19,7 @@ import attrs
 
 from seslimit._law.rate import AdaptiveRate
 from seslimit.testing import Schedule
-from seslimit.testing.services import SERVICES, ByChance, Counting, WithRival
+from seslimit.testing.services import SERVICES, ByChance, Counting, DebtBucket, WithRival
 
 SLICE = 0.025
 """Seconds for which the line keeps to a rate that may grow."""
@@ -85,6 +85,36 @@ class ConstantPace:
 
     def throttled(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None:
         pass
+
+
+@attrs.define
+class Forewarned:
+    """
+    The rate, by one who is told how deep the debt is as soon as a throttle is read: nobody is throttled less who sends
+    at the rate and cannot see another sender come.
+
+    Args:
+        pace: recipients/s.
+        bucket: what is counted by.
+    """
+
+    pace: float
+    bucket: DebtBucket
+    held_until: float = 0.0
+    spaced_until: float = 0.0
+
+    def rate(self, now: float) -> float:
+        return self.pace
+
+    def admitted(self, now: float, cost: float, *, waited: bool) -> None:
+        pass
+
+    def accepted(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None:
+        pass
+
+    def throttled(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None:
+        missing = self.bucket.least - self.bucket.level(now)
+        self.held_until = max(self.held_until, now + missing / self.pace)
 
 
 @attrs.define
@@ -293,8 +323,8 @@ class Row:
 
     @property
     def excess(self) -> float:
-        """Throttled beyond what no pace avoids."""
-        return self.refused - self.unavoidable
+        """Throttled beyond what no pace avoids; beside a rival, all that is throttled."""
+        return self.refused if self.cell.service.startswith("rival") else self.refused - self.unavoidable
 
     @property
     def badness(self) -> float:
@@ -306,9 +336,11 @@ class Row:
 def oracle(service: str, rate: float, door: str, seed: int) -> tuple[float, float]:
     """What the best constant pace uses, and the share of its attempts that no pace has taken."""
     cell = Cell(service, rate, "unknown", door)
-    if service.startswith("rival"):  # nobody knows when it comes; all that it leaves could be used
-        return 1.0, 0.0
     counting = cell.make(seed)
+    if isinstance(counting, WithRival):  # nobody knows when it comes; all that it leaves could be used
+        assert isinstance(counting.counting, DebtBucket)
+        forewarned = Forewarned(rate, counting.counting)
+        return 1.0, Simulation(forewarned, counting, door, seed, begin=cell.begin).run(cell.seconds).share
     idle = counting.share if isinstance(counting, ByChance) else 0.0
     for share in PACES:
         figures = _paced(cell, share, seed, cell.seconds)

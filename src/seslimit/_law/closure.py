@@ -14,12 +14,10 @@ import attrs
 
 BACKOFF = 0.5
 """Share of the time since the service closed to wait until the next canary: it is found open at most half later."""
-USUAL = 0.8
-"""Share of the time for which the service is usually closed to wait for the first canary."""
-FADING = 0.7
-"""What is left of the usual time where the first canary came through: it may have been open for long."""
-SMOOTHING = 0.5
-"""Weight of the newest time in the usual one."""
+PRECISE = 0.3
+"""Share of the usual time within which it is known well enough: to know it better costs more canaries than it saves."""
+SHORTER = 0.9
+"""Each time that the first canary comes through, the service may have been open before that much more of the time."""
 LONGEST_HOLD = 10.0
 """Seconds after which another canary goes, however many were throttled in a row."""
 PATIENCE = 4.0
@@ -39,13 +37,19 @@ class Closure:
     since: float = attrs.field(default=0.0, init=False)
     """When the service decided on the first throttle of the newest row."""
     usual: float = attrs.field(default=0.0, init=False)
-    """Seconds for which it is usually closed."""
+    """Seconds after which it is usually found open."""
+    closed_for: float = attrs.field(default=0.0, init=False)
+    """Seconds after which it is usually found closed still."""
+    _failed: float = attrs.field(default=0.0, init=False)
+    """Seconds after which it was found closed this time."""
 
     def event(self, decided_at: float) -> None:
         """One more event begins."""
         self.throttled += 1
         if self.throttled == 1:
-            self.since = decided_at
+            self.since, self._failed = decided_at, 0.0
+        elif self.closed:
+            self._failed = decided_at - self.since
 
     def wait(self, now: float, least: float) -> float:
         """
@@ -57,18 +61,24 @@ class Closure:
         """
         self.closed = True
         passed = now - self.since if self.throttled > 1 else 0.0
-        return min(LONGEST_HOLD, max(least, BACKOFF * passed, USUAL * self.usual - passed))
+        return min(LONGEST_HOLD, max(least, BACKOFF * passed, self._expected() - passed))
+
+    def _expected(self) -> float:
+        """Seconds after which it may be open: half-way between what is known, until that is known well enough."""
+        if self._failed > self.closed_for or self.usual - self.closed_for < PRECISE * self.usual:
+            return self.usual
+        return (self.closed_for + self.usual) / 2.0
 
     def canary(self, now: float, delay: float) -> float:
         """A canary goes; the moment until which nobody follows."""
         return now + max(LEAST_PATIENCE, PATIENCE * delay)
 
-    def opened(self, admitted_at: float) -> None:
-        """A canary that went at that moment came through."""
-        seconds = max(0.0, admitted_at - self.since)
-        if self.throttled == 1:
-            seconds *= FADING
-        self.usual += SMOOTHING * (seconds - self.usual)
+    def opened(self, admitted_at: float, *, usual: bool) -> None:
+        """A canary that went at that moment came through; `usual` where it says something of other times."""
+        if usual:
+            self.usual = max(0.0, admitted_at - self.since)
+            self.closed_for = self._failed or SHORTER * min(self.closed_for, self.usual)
+        self._failed = 0.0
         self.closed, self.throttled = False, 0
 
     def accepted(self) -> None:

@@ -21,6 +21,9 @@ LESS = 0.9
 of the steps in which a limit is left."""
 NEAR = 1.05
 """A pace up to this share of the limit is no probe of a higher one."""
+LASTING = 10.0
+"""Seconds from one emptiness to the next that speak for a limit which nothing has confirmed: one that is too high by
+the share looked for empties a bucket of a second sooner."""
 REPLIES = 2.0
 """Delays for which a service may seem to be closed for no other reason than that its replies are late."""
 
@@ -36,9 +39,9 @@ class Elsewhere:
     _since: float | None = attrs.field(default=None, init=False)
     _refused: float = attrs.field(default=0.0, init=False)
     _less: bool = attrs.field(default=False, init=False)
-    _again: bool = attrs.field(default=False, init=False)
+    _lasted: bool = attrs.field(default=False, init=False)
 
-    def empties(self, event: Event, limit: float, strength: int) -> bool:
+    def empties(self, event: Event, limit: float, strength: int, closed: float) -> bool:
         """
         A new emptiness begins; whether it is to be excused already.
 
@@ -46,18 +49,22 @@ class Elsewhere:
             event: what shows it.
             limit: recipients/s, as far as it is known.
             strength: how well that is.
+            closed: seconds after which the service was found closed still, the last times.
         """
         seconds = None if self._since is None else event.first - self._since
         self._less = seconds is not None and event.pace < NEAR * limit and event.before < LESS * limit * seconds
+        self._lasted = strength > 0 or (seconds is not None and seconds > LASTING)
         self.limit, self.strength, self._since, self._refused = limit, strength, event.first, event.refused
-        excused = self._again and self._less and event.throttles > 1 and not event.within()
-        self._again = False
-        return excused
+        seen = self._lasted and self._less and event.throttles > 1 and not event.within()
+        return seen and closed > self._own(event)
 
     def goes_on(self, event: Event) -> bool:
         """Whether one more throttle with nothing accepted since comes later than one's own messages explain."""
-        own = (self._refused + event.arrivals.quantum) / max(self.limit, event.pace) + REPLIES * event.arrivals.delay
+        own = self._own(event)
         self._refused += event.refused
-        excused = event.again and self._less and self._since is not None and event.first - self._since > own
-        self._again = self._again or excused
-        return excused
+        seen = event.again and self._lasted and self._less and self._since is not None
+        return seen and event.first - (self._since or 0.0) > own
+
+    def _own(self, event: Event) -> float:
+        """Seconds for which one's own messages may have closed the service."""
+        return (self._refused + event.arrivals.quantum) / max(self.limit, event.pace) + REPLIES * event.arrivals.delay

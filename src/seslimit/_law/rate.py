@@ -54,6 +54,10 @@ REST = 600.0
 """Seconds without a message after which the limit may be another, and is looked at soon."""
 AFTER_HOLD = 0.1
 """Seconds after a hold in which messages need not wait because of it."""
+OFTEN = 4.0
+"""Delays for which the service was closed before, where a first throttle may well be the first of many."""
+ALONE = 0.5
+"""Messages under way on average below which each goes alone, and the service sees the gaps between them."""
 HORIZON = 4.0
 """Seconds for which single decisions are remembered: longer than a reply takes to come."""
 
@@ -201,14 +205,14 @@ class AdaptiveRate:
             return
         self._heard_at = now
         self._accepted += 1
-        late = self._arrivals.decided(decided_at - admitted_at)
+        late = self._arrivals.decided(self._middle(decided_at, now) - admitted_at)
         self._trust.earned()
         if self._limit is None:
             self._search.attempted(throttled=False)
         self._spaced_until = max(self._spaced_until, admitted_at + late + cost / self.rate(now))
         canary = self._closure.closed and admitted_at > self._opened
         if canary:
-            self._closure.opened(admitted_at)
+            self._closure.opened(admitted_at, usual=self._trust.strength > 0)
             self._held_until = now
         self._remember(now, cost, decided_at)
         above = self._above()
@@ -421,6 +425,8 @@ class AdaptiveRate:
         if self._closure.closed and not event.barren:
             self._closure.denied()
             self._held_until = min(self._held_until, now)
+        elif event.throttles == 1 and not event.changed:
+            self._held_until = min(self._held_until, now)
 
     def _believe(self, event: Event) -> None:
         """Take the estimate that the event allows so far."""
@@ -438,10 +444,17 @@ class AdaptiveRate:
             wait = self._closure.wait(now, 1.0 / self._pace if event.again else owed)
         elif event.throttles > 1 and not event.within():
             wait = self._closure.wait(now, owed) if self._closure.usual > 2.0 * owed else owed
+        elif event.throttles == 1 and not event.again and self._often_closed():  # hear the next first
+            self._held_until = max(self._held_until, now + 1.0 / self._pace)
         if wait or event.changed:
             self._held_until = max(self._held_until, now + cushion + wait)
         if event.changed or event.throttles == 1:
             self._slow_until = max(now, self._held_until) + cushion / (1.0 - SLOWED)
+
+    def _often_closed(self) -> bool:
+        """Whether the rest of what is under way is worth waiting for: somebody else has emptied the bucket before."""
+        delay = self._arrivals.delay
+        return self._pace * delay >= 1.0 and self._closure.usual > OFTEN * delay
 
     def _close(self, event: Event) -> None:
         """A reply to a message admitted after the event: what was under way is answered, so plan the next."""
@@ -480,6 +493,10 @@ class AdaptiveRate:
     def _learn(self, event: Event) -> None:
         """Take what the event says of the limit, and plan when to look again."""
         before = self._limit
+        if before is not None and not event.aftermath and self._excused(event, before):
+            self._estimate = self._pace = before
+            self._look_later()
+            return
         self._limit = limit = self._pace if before is None else self._limited(event, before)
         if before is None:
             self._response.share = self._search.share(limit)
@@ -496,6 +513,10 @@ class AdaptiveRate:
         if not self._trust.strength and event.throttles == 1 and not event.aftermath:
             self._trust.look_soon(self._arrivals)
 
+    def _excused(self, event: Event, limit: float) -> bool:
+        """Whether somebody else has emptied the bucket, as before."""
+        return self._elsewhere.empties(event, limit, self._trust.strength, self._closure.closed_for)
+
     def _limited(self, event: Event, limit: float) -> float:
         """The limit after an event that was paced at below it, at it or above it."""
         estimate, measured = self._pace, event.measured()
@@ -504,8 +525,6 @@ class AdaptiveRate:
                 return limit
             self._trust.strength = max(self._trust.strength, self._elsewhere.strength)
             return max(limit, self._elsewhere.limit)
-        if self._elsewhere.empties(event, limit, self._trust.strength):
-            return limit
         if event.climbed and event.pace > limit:
             return max(estimate, (1.0 - STEP) * limit)
         if event.pace < (1.0 - CONFIRMED) * limit:
@@ -531,6 +550,11 @@ class AdaptiveRate:
         if trial.innocent and not trial.strong:
             self._trust.look_soon(self._arrivals)
         self._forget()
+
+    def _middle(self, decided_at: float, now: float) -> float:
+        """When the service decided, as nearly as can be said: between its having the message and its reply."""
+        alone = self._pace * self._arrivals.delay < ALONE
+        return (decided_at + now) / 2.0 if alone else decided_at
 
     def _remember(self, now: float, cost: float, decided_at: float) -> None:
         if self._anchor is not None and decided_at <= self._anchor:
