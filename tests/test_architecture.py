@@ -226,6 +226,14 @@ def test_sending_loads_nothing_of_what_is_not_asked_for() -> None:
     assert not unused & loaded_by(USE)
 
 
+def test_sending_a_list_loads_nothing_of_what_is_not_asked_for() -> None:
+    """The live page, sharing, outbox and feedback come with their options: the command starts anew for every list."""
+    unused = ("observe", "shared", "outbox", "feedback", "testing", "companion")
+    loaded = loaded_by("import seslimit.cli._commands, seslimit.cli._send")
+    assert not {name for name in loaded if name.startswith(tuple(f"seslimit.{each}" for each in unused))}
+    assert not {"aiohttp", "sqlalchemy", "redis", "jinja2"} & loaded
+
+
 @pytest.mark.parametrize("module", [module for module in modules() if module.startswith("companion")])
 def test_a_companion_uses_the_public_interface_alone(module: str) -> None:
     """As any embedder: what seslimit and its outbox give, and nothing behind them but what the simulator shares."""

@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 import click
 
-from ..shared import shared_from_url
-
 T = TypeVar("T")
 
 
@@ -28,6 +26,8 @@ def sharing(command: Callable[..., T]) -> Callable[..., T]:
             if account is not None:
                 raise click.UsageError("--account names a rate that is shared: give --shared URL as well.")
             return command(**options)
+        from ..shared import shared_from_url
+
         named = {} if account is None else {"account": account}
         return command(shared=shared_from_url(shared, **named), **options)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from ..observe import HasState, Observer, serve
+if TYPE_CHECKING:
+    from ..observe import HasState, Observer
 
 WEB = click.option(
     "--web",
@@ -19,7 +21,11 @@ WEB = click.option(
 
 def observer(web: str | None, title: str) -> list[Observer]:
     """The hooks that `--web` asks for: one observer of what is done, or none, which then costs nothing."""
-    return [] if web is None else [Observer(title)]
+    if web is None:
+        return []
+    from ..observe import Observer
+
+    return [Observer(title)]
 
 
 @asynccontextmanager
@@ -41,6 +47,8 @@ async def shown_live(
     if web is None:
         yield
         return
+    from ..observe import serve
+
     (observer,) = observers
     if source is not None:
         observer.watch(source)
