@@ -15,13 +15,9 @@ import logging
 from collections import deque
 from types import TracebackType
 
-from .._law.retry import RetryPolicy
-from .._model.endings import SendingStopped
-from .._model.meaning import Meaning
 from .._model.options import number
 from .._model.outcome import Outcome
-from .gate import Admission
-from .lanes import Places
+from .gate import Admission, Gate
 
 UNSETTLED = 1000
 """Admissions by `acquire` that are remembered for `accepted` and `throttled`: more than any loop has in flight."""
@@ -38,7 +34,7 @@ DEAREST = 1e6
 logger = logging.getLogger("seslimit")
 
 
-class ByHand(abc.ABC):
+class ByHand(Gate, abc.ABC):
     """What `Limiter` has in common with `aiolimiter.AsyncLimiter`, and what tells it how an attempt ended."""
 
     def __init__(self) -> None:
@@ -90,23 +86,8 @@ class ByHand(abc.ABC):
         self.settle(self._oldest(recipients), Outcome.THROTTLED, retry_after=retry_after)
 
     @abc.abstractmethod
-    async def enter(
-        self,
-        admission: Admission,
-        *,
-        front: bool = False,
-        patience: RetryPolicy | None = None,
-        places: Places | None = None,
-    ) -> None:
-        """Wait for an admission's turn."""
-
-    @abc.abstractmethod
     def settle(self, admission: Admission, outcome: Outcome | None, *, retry_after: float = 0.0) -> None:
         """Tell what became of an admission."""
-
-    @abc.abstractmethod
-    def conclude(self, admission: Admission, exc: BaseException | None) -> Meaning | None:
-        """Tell what became of an admission by what the attempt raised."""
 
     @abc.abstractmethod
     def _let_go(self) -> None:
@@ -132,14 +113,6 @@ class ByHand(abc.ABC):
         admission = Admission(self, told or 1)
         admission.admitted_at = now
         return admission
-
-    @abc.abstractmethod
-    def give_back(self, admission: Admission) -> None:
-        """Tell that no attempt was made with an admission."""
-
-    @abc.abstractmethod
-    def stopped_by(self, outcome: Outcome) -> SendingStopped:
-        """The error for sending that has to stop because of such an outcome, in the service's words."""
 
     def _look_suspicious(self, estimate: float | None, rate: float) -> None:
         """Say once that nobody seems to tell what becomes of messages, while the rate is not known."""

@@ -3,7 +3,7 @@ The limiter: what a program waits on before it sends, and tells what became of i
 
 Turns admissions and exceptions into what the account's pure state understands, on the running event loop. The waiting
 is in `line`, the deciding in `_law.account`; `by_hand` is aiolimiter's face, `wrapping` a decorator, and `member` keeps
-in touch with other processes.
+in touch with other processes; what happened is said by `telling`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .._law.rate import AdaptiveRate
 from .._law.retry import RetryPolicy
 from .._meaning.classify import meaning
 from .._model.endings import SendingStopped
-from .._model.errors import ConfigurationError, printable, words_of
-from .._model.events import Attempted, Learnt, State
+from .._model.errors import ConfigurationError
+from .._model.events import State
 from .._model.meaning import Meaning
 from .._model.message import MAX_RECIPIENTS
 from .._model.options import having, number, shown, whole
@@ -27,10 +27,11 @@ from .._model.outcome import Outcome
 from .._model.quota import SendQuota
 from .by_hand import ByHand
 from .gate import AROUND, Admission
-from .hooks import EventHook, Hearing, event_hooks, tell
+from .hooks import EventHook, Hearing, event_hooks
 from .lanes import Lane, Places
 from .line import Line
 from .stops import Stops
+from .telling import Telling
 from .wrapping import Wrapper, wrapper
 
 if TYPE_CHECKING:
@@ -113,8 +114,7 @@ class Limiter(ByHand):
         self._account = Account(law, headroom)
         self._line = Line(self._account, ask=self._wake)
         self._stops = Stops(self._account)
-        self._hooks = event_hooks(hooks)
-        self._listeners = self._hooks
+        self._telling = Telling(self._stops, event_hooks(hooks))
         self._in_flight = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._told: float | None = None
@@ -249,7 +249,7 @@ class Limiter(ByHand):
         before = self.estimate
         self._account.figures(now := _now(), quota)
         self._line.changed.set()
-        self._tell_change(now, before, "quota")
+        self._telling.change(now, before, self.estimate, "quota")
 
     async def may_ask_quota(self) -> float:
         """Seconds until it is for this process to ask the service for its figures: 0 for now, also of one alone."""
@@ -290,13 +290,13 @@ class Limiter(ByHand):
         """
         self._account.hold(now := _now(), reason)
         self._line.changed.set()
-        self._tell_change(now, self.estimate, reason)
+        self._telling.change(now, self.estimate, self.estimate, reason)
 
     def release(self, reason: str) -> None:
         """End a hold by its reason; nothing happens where there is none."""
         self._account.release(now := _now(), reason)
         self._line.changed.set()
-        self._tell_change(now, self.estimate, reason)
+        self._telling.change(now, self.estimate, self.estimate, reason)
 
     def settle(
         self,
@@ -343,7 +343,7 @@ class Limiter(ByHand):
             return ACCEPTED
         if not isinstance(exc, Exception):
             self._learn(admission, None)
-            self._tell_attempt(admission, INTERRUPTED, exc)
+            self._telling.attempt(admission, INTERRUPTED, exc)
             return None
         meant = meaning(exc)
         self._stops.heard(meant, exc, admission.identity)
@@ -376,18 +376,12 @@ class Limiter(ByHand):
         Returns:
             ends it.
         """
-        added = tuple(hook for hook in hooks if hook not in self._listeners)
-        self._listeners += added
-
-        def end() -> None:
-            self._listeners = tuple(hook for hook in self._listeners if hook not in added)
-
-        return end
+        return self._telling.listen(hooks)
 
     def _learn(self, admission: Admission, meant: Meaning | None, exc: Exception | None = None) -> None:
-        now = _now()
+        now, telling = _now(), self._telling
         self._in_flight -= 1
-        before = self.estimate if self._listeners else None
+        before = self.estimate if telling.listeners else None
         self._account.settle(
             now,
             meant,
@@ -399,33 +393,10 @@ class Limiter(ByHand):
         self._line.changed.set()
         if self._member is not None:
             self._member.wake()
-        if meant is not None and (admission.hooks or self._hooks):
-            self._tell_attempt(admission, meant, exc)
-        if self._listeners or self._account.paused is not None or self._stops.told is not None:
-            self._tell_change(now, before, meant.outcome if meant else "")
-
-    def _tell_attempt(self, admission: Admission, meant: Meaning, exc: BaseException | None) -> None:
-        attempted = Attempted(
-            key=admission.key,
-            cost=admission.cost,
-            outcome=meant.outcome,
-            scope=meant.scope,
-            admitted_at=admission.admitted_at,
-            handed_over_at=meant.handed_over_at or admission.handed_over_at,
-            settled_at=_now(),
-            waited=admission.admitted_at - admission.asked_at,
-            reply="" if exc is None else printable(words_of(exc)),
-            transport=admission.transport,
-        )
-        tell(self._hooks, attempted)
-        tell((hook for hook in admission.hooks if hook not in self._hooks), attempted)
-
-    def _tell_change(self, now: float, before: float | None, cause: str) -> None:
-        """Say what has changed, to the log and to those who listen."""
-        for event in self._stops.changes(now):
-            tell(self._listeners, event)
-        if self._listeners and self.estimate != before:
-            tell(self._listeners, Learnt(self.estimate, cause))
+        if meant is not None and (admission.hooks or telling.hooks):
+            telling.attempt(admission, meant, exc)
+        if telling.listeners or self._account.paused is not None or self._stops.told is not None:
+            telling.change(now, before, self.estimate, meant.outcome if meant else "")
 
     def _let_go(self) -> None:
         self._in_flight -= 1
@@ -476,7 +447,7 @@ class Limiter(ByHand):
         before, self._told = self._told, self.estimate
         self._line.changed.set()
         if self._told != before:
-            self._tell_change(_now(), before, "shared")
+            self._telling.change(_now(), before, self._told, "shared")
 
     def places(self, count: int) -> Places:
         """Room for so many attempts at the same time, to be given to `enter`."""
