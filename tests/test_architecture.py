@@ -29,6 +29,7 @@ LAYERS = (
         "edge",
         (
             "_inbox",
+            "_opened",
             "_portal",
             "_sqs",
             "_pacing",
@@ -75,6 +76,7 @@ PURE = (0, 1, 2)
 IMPURE_MODULES = {"asyncio", "time", "datetime", "logging", "os", "socket", "ssl", "threading", "selectors"}
 SHARED_WITH_COMPANIONS = {
     "_inbox",
+    "_opened",
     "_dialogue.content",
     "_dialogue.login",
     "_composing.header",

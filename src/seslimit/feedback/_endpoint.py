@@ -13,13 +13,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
-from types import TracebackType
 
 import aiohttp
 from aiohttp import web
 from aiolimiter import AsyncLimiter
 
 from .._model.errors import ConfigurationError, printable
+from .._opened import Opened
 from ..companion._address import Address
 from ..companion._http import Bodies, HTTPServer, Unreadable, said
 from ._envelope import CONFIRMATIONS, Envelope, check_topic
@@ -55,7 +55,7 @@ ANSWER_TIME = 15.0
 """Seconds for the last answers at the end: SNS waits as long."""
 
 
-class SNSEndpoint:
+class SNSEndpoint(Opened):
     """
     Takes what SNS posts to `/sns`.
 
@@ -93,15 +93,6 @@ class SNSEndpoint:
         self._fetch_one = fetch or self._fetch
         self._verifier = Verifier(self._rationed)
         self._ration = AsyncLimiter(FETCHES_A_MINUTE, 60.0)
-
-    async def __aenter__(self) -> SNSEndpoint:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def open(self) -> None:
         """

@@ -17,7 +17,6 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from types import TracebackType
 from typing import Any
 
 import attrs
@@ -26,6 +25,7 @@ from .._model.history import History
 from .._model.journal import LeaseLost, Queued
 from .._model.message import Message
 from .._model.report import Report
+from .._opened import Opened
 from . import _forms
 from ._taking import moment, prepared
 from ._values import ENDS, WAITING, Count, Feedback, Filter, Prepared, Row, State, Status, Suppressed
@@ -97,7 +97,7 @@ class _Suppression:
             yield self._addresses[address]
 
 
-class MemoryOutbox:
+class MemoryOutbox(Opened):
     """
     An outbox in memory: what `Outbox` does, until the process ends.
 
@@ -119,14 +119,6 @@ class MemoryOutbox:
         self._owner = f"memory-{next(self._memory.numbers)}"
         self.suppression = _Suppression(self._memory.suppressed)
         """Addresses that nothing is sent to."""
-
-    async def __aenter__(self) -> MemoryOutbox:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def open(self) -> None:
         """Nothing: it is open."""

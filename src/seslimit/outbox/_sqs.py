@@ -21,7 +21,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from types import TracebackType
 from typing import Any
 
 import attrs
@@ -34,6 +33,7 @@ from .._model.journal import JournalError, JournalUnavailable, LeaseLost, Queued
 from .._model.message import Message
 from .._model.outcome import Outcome
 from .._model.report import Report
+from .._opened import Opened
 from .._sqs import AT_ONCE, LONGEST, REQUESTS, Batches, EntryFailed, SQSOptions, opened
 
 logger = logging.getLogger("seslimit")
@@ -64,7 +64,7 @@ class _Lease:
     history: History | None = None
 
 
-class SQSQueue:
+class SQSQueue(Opened):
     """
     Messages of a queue, one JSON object each, as a line of a `.jsonl` that `seslimit send` takes.
 
@@ -87,15 +87,6 @@ class SQSQueue:
         self._histories: OrderedDict[str, History] = OrderedDict()
         self._polling: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> SQSQueue:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def open(self) -> None:
         """

@@ -12,12 +12,12 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
 import attrs
 
+from .._opened import Opened
 from .._portal import Portal
 from ._account import SimulatedAccount
 from ._api_door import APIDoor
@@ -36,7 +36,7 @@ from .services import Counting
 LOOPBACK = "127.0.0.1"
 
 
-class Simulator:
+class Simulator(Opened):
     """
     A stand-in for Amazon SES: an SMTP door and an API door on one hidden token bucket.
 
@@ -131,15 +131,6 @@ class Simulator:
         if found.max_24_hour_send is not None:
             figures["max_24_hour_send"] = found.max_24_hour_send
         return cls(**(figures | options))
-
-    async def __aenter__(self) -> Simulator:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def open(self) -> None:
         """Open both doors."""

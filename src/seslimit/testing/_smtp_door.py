@@ -139,7 +139,7 @@ class _Session(asyncio.Protocol):
         self._inbox.end()
         return not self._dialogue.secure  # over TLS nothing can be said any more
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._inbox.end()
         self._writable.set()
         self._forget()

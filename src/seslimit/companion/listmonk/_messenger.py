@@ -13,10 +13,10 @@ import math
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from email.utils import formatdate
-from types import TracebackType
 
 from seslimit import Guards, Limiter, Report, Sender, State, Suppresses, Transport
 
+from ..._opened import Opened
 from .._kept import PATIENT, Kept, Outbox, told
 from .._listener import Listener
 from ._advice import Adviser
@@ -52,7 +52,7 @@ IN_THREAD = 64_000
 """Bytes of a request from which it is read in a thread, so that the other requests are not kept waiting."""
 
 
-class ListmonkMessenger:
+class ListmonkMessenger(Opened):
     """
     Takes listmonk's messages over HTTP, holds each until the service accepted it, and answers then.
 
@@ -111,15 +111,6 @@ class ListmonkMessenger:
         self._turning_away = False
         """Whether nothing is sent any more that comes now."""
         self._over = asyncio.Event()
-
-    async def __aenter__(self) -> ListmonkMessenger:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     @property
     def port(self) -> int:

@@ -12,10 +12,10 @@ import asyncio
 import socket
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from types import TracebackType
 
 from seslimit import Limiter, RetryPolicy, Sender, State, Transport
 
+from ..._opened import Opened
 from .._accepting import Acceptor
 from .._kept import PATIENT, Kept, Outbox, told
 from .._listener import Listener
@@ -44,7 +44,7 @@ GOODBYE = 2.0
 """Seconds for the last replies to be written when the relay stops."""
 
 
-class Relay:
+class Relay(Opened):
     """
     An SMTP server that answers a message when SES has accepted it.
 
@@ -98,15 +98,6 @@ class Relay:
         self._asking: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._closed = False
-
-    async def __aenter__(self) -> Relay:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     @property
     def port(self) -> int:
