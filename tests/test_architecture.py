@@ -29,7 +29,7 @@ LAYERS = (
         "edge",
         (
             "_inbox",
-            "_opened",
+            "_with_block",
             "_portal",
             "_sqs",
             "_pacing",
@@ -76,7 +76,7 @@ PURE = (0, 1, 2)
 IMPURE_MODULES = {"asyncio", "time", "datetime", "logging", "os", "socket", "ssl", "threading", "selectors"}
 SHARED_WITH_COMPANIONS = {
     "_inbox",
-    "_opened",
+    "_with_block",
     "_dialogue.content",
     "_dialogue.login",
     "_composing.header",

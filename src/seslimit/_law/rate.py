@@ -205,7 +205,9 @@ class AdaptiveRate:
             return
         self._heard_at = now
         self._accepted += 1
-        late = self._arrivals.decided(self._middle(decided_at, now) - admitted_at)
+        # One that is alone was decided, as nearly as can be said, between the service's having it and its reply.
+        alone = self._pace * self._arrivals.delay < ALONE
+        late = self._arrivals.decided(((decided_at + now) / 2.0 if alone else decided_at) - admitted_at)
         self._trust.earned()
         if self._limit is None:
             self._search.attempted(throttled=False)
@@ -550,11 +552,6 @@ class AdaptiveRate:
         if trial.innocent and not trial.strong:
             self._trust.look_soon(self._arrivals)
         self._forget()
-
-    def _middle(self, decided_at: float, now: float) -> float:
-        """When the service decided, as nearly as can be said: between its having the message and its reply."""
-        alone = self._pace * self._arrivals.delay < ALONE
-        return (decided_at + now) / 2.0 if alone else decided_at
 
     def _remember(self, now: float, cost: float, decided_at: float) -> None:
         if self._anchor is not None and decided_at <= self._anchor:

@@ -19,7 +19,7 @@ from aiohttp import web
 from aiolimiter import AsyncLimiter
 
 from .._model.errors import ConfigurationError, printable
-from .._opened import Opened
+from .._with_block import WithBlock
 from ..companion._address import Address
 from ..companion._http import Bodies, HTTPServer, Unreadable, said
 from ._envelope import CONFIRMATIONS, Envelope, check_topic
@@ -55,7 +55,7 @@ ANSWER_TIME = 15.0
 """Seconds for the last answers at the end: SNS waits as long."""
 
 
-class SNSEndpoint(Opened):
+class SNSEndpoint(WithBlock):
     """
     Takes what SNS posts to `/sns`.
 

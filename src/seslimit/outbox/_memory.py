@@ -25,7 +25,7 @@ from .._model.history import History
 from .._model.journal import LeaseLost, Queued
 from .._model.message import Message
 from .._model.report import Report
-from .._opened import Opened
+from .._with_block import WithBlock
 from . import _forms
 from ._taking import moment, prepared
 from ._values import ENDS, WAITING, Count, Feedback, Filter, Prepared, Row, State, Status, Suppressed
@@ -97,7 +97,7 @@ class _Suppression:
             yield self._addresses[address]
 
 
-class MemoryOutbox(Opened):
+class MemoryOutbox(WithBlock):
     """
     An outbox in memory: what `Outbox` does, until the process ends.
 

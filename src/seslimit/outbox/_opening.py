@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from .._model.errors import ConfigurationError
 from .._model.options import number
+from .._with_block import WithBlock
 from ._database import Database
 from ._leases import Leases
 from ._schema import MIGRATIONS, migrate, version_of
@@ -39,7 +39,7 @@ PATIENCE = 1.0
 """Seconds for which a locked or absent database is tried again before that is told."""
 
 
-class Opened:
+class Opened(WithBlock):
     """A database that an outbox is in, and who has leased what of it; its options are those of `Outbox`."""
 
     def __init__(
@@ -64,15 +64,6 @@ class Opened:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._database.shown!r})"
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def open(self) -> None:
         """

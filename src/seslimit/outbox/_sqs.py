@@ -33,8 +33,8 @@ from .._model.journal import JournalError, JournalUnavailable, LeaseLost, Queued
 from .._model.message import Message
 from .._model.outcome import Outcome
 from .._model.report import Report
-from .._opened import Opened
 from .._sqs import AT_ONCE, LONGEST, REQUESTS, Batches, EntryFailed, SQSOptions, opened
+from .._with_block import WithBlock
 
 logger = logging.getLogger("seslimit")
 
@@ -64,7 +64,7 @@ class _Lease:
     history: History | None = None
 
 
-class SQSQueue(Opened):
+class SQSQueue(WithBlock):
     """
     Messages of a queue, one JSON object each, as a line of a `.jsonl` that `seslimit send` takes.
 

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 import attrs
 
-from .._opened import Opened
 from .._portal import Portal
+from .._with_block import WithBlock
 from ._account import SimulatedAccount
 from ._api_door import APIDoor
 from ._counting import CountingSpec, counting_of
@@ -36,7 +36,7 @@ from .services import Counting
 LOOPBACK = "127.0.0.1"
 
 
-class Simulator(Opened):
+class Simulator(WithBlock):
     """
     A stand-in for Amazon SES: an SMTP door and an API door on one hidden token bucket.
 

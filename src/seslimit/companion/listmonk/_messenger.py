@@ -16,7 +16,7 @@ from email.utils import formatdate
 
 from seslimit import Guards, Limiter, Report, Sender, State, Suppresses, Transport
 
-from ..._opened import Opened
+from ..._with_block import WithBlock
 from .._kept import PATIENT, Kept, Outbox, told
 from .._listener import Listener
 from ._advice import Adviser
@@ -52,7 +52,7 @@ IN_THREAD = 64_000
 """Bytes of a request from which it is read in a thread, so that the other requests are not kept waiting."""
 
 
-class ListmonkMessenger(Opened):
+class ListmonkMessenger(WithBlock):
     """
     Takes listmonk's messages over HTTP, holds each until the service accepted it, and answers then.
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from seslimit import Limiter, RetryPolicy, Sender, State, Transport
 
-from ..._opened import Opened
+from ..._with_block import WithBlock
 from .._accepting import Acceptor
 from .._kept import PATIENT, Kept, Outbox, told
 from .._listener import Listener
@@ -44,7 +44,7 @@ GOODBYE = 2.0
 """Seconds for the last replies to be written when the relay stops."""
 
 
-class Relay(Opened):
+class Relay(WithBlock):
     """
     An SMTP server that answers a message when SES has accepted it.
 

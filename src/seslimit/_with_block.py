@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 
-class Opened(abc.ABC):
+class WithBlock(abc.ABC):
     """Opened on entry of an `async with` block, and closed at its end."""
 
     async def __aenter__(self) -> Self:
