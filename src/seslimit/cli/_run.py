@@ -1,7 +1,7 @@
 """
 One run: everything that the inputs hold goes through one sender, and each message's end is written down.
 
-The steps: check what can be checked, send, name what remains. What the end is called is in `_ending`.
+The steps: check what can be checked, send, name what remains. What the end is called is in `_verdict`.
 
 Invariant: when a run that began to send ends, other than by a kill, every message of the input that was to be sent is
 on the report exactly once; but for a report that could not be written. Then sending stops, and what has come to an end
@@ -28,7 +28,7 @@ from .._pacing.limiter import Limiter
 from .._sending.sender import DRAIN, Sender
 from ..transports import Transport
 from ._box import Box
-from ._ending import Status, ended_by
+from ._ending import Status
 from ._inputs import BadEntry, Entry, Input, Kept
 from ._past import EVERYTHING, Choice, State
 from ._recorded import RecordedTransport
@@ -36,6 +36,7 @@ from ._reporting import ReportFile
 from ._summary import Summary
 from ._supply import NAMED, InputBroken, InputUnexpected, Supply, check, repeated
 from ._tally import Tally
+from ._verdict import Verdict
 from ._view import duration, seconds_for
 from ._watch import Watch
 
@@ -360,52 +361,20 @@ class Run:
         self._report.remaining(entries, reason)
 
     def _status(self, stopped_by: SESLimitError | None) -> Status:
-        status, self._error = self._ending(stopped_by)
-        if self._box is not None and self._box.was_taken_away:
-            self._error = (
-                f"the file of the outbox was removed or replaced while messages were sent from it, and knows nothing "
-                f"of the {self.tally.accepted:,} that were accepted: the same command would send them again"
-                + (f"; the report {self._report.name} names them." if self._report.path is not None else ".")
-            )
-            return Status.WRONG_USAGE
-        if (failure := self._report.failure) is not None:
-            self._error = f"{failure}; {self._error or 'every message came to its end.'}"
-            return status or Status.WRONG_USAGE
+        status, self._error = Verdict(
+            tally=self.tally,
+            before=self._before,
+            url=self._url,
+            report=self._report,
+            has_outbox=self._box is not None,
+            was_taken_away=self._box is not None and self._box.was_taken_away,
+            others=self._others,
+            cancelled=self._cancelled,
+            is_stopping=self._stopping,
+            is_cut_off=self._supply.cut_off,
+            first_failure=self._first_failure or "",
+        ).on(stopped_by)
         return status
-
-    def _ending(self, stopped_by: SESLimitError | None) -> tuple[Status, str | None]:
-        tally, before = self.tally, self._before
-        if isinstance(stopped_by, InputUnexpected) and not tally.messages:
-            return Status.WRONG_USAGE, f"nothing was sent, for {stopped_by}"
-        if isinstance(stopped_by, InputUnexpected) and self._box is not None:
-            return Status.WRONG_USAGE, f"{str(stopped_by).rstrip('.')}: nothing after it was read; {self._remaining()}."
-        if stopped_by is not None:
-            return ended_by(stopped_by, self._url, self._remaining())
-        if self._box is not None and self._others and not self._stopping:
-            return Status.REMAINING, (
-                f"another process is sending {self._others:,} of what is in the outbox, and has not ended: wait for "
-                f"it; {self._remaining()}."
-            )
-        if tally.remaining or self._supply.cut_off:
-            return Status.REMAINING, f"sending was stopped; {self._remaining()}."
-        if self._box is not None and (cancelled := self._cancelled):
-            return Status.SOME_FAILED, (
-                f"{cancelled:,} {'message was' if cancelled == 1 else 'messages were'} cancelled in the outbox while "
-                "this run sent: 'seslimit outbox retry' puts them back."
-            )
-        if others := tally.failed + tally.unknown + tally.in_part:
-            more = f" ({others - 1:,} more did not get through)" if others > 1 else ""
-            return Status.SOME_FAILED, f"{(self._first_failure or '').rstrip('.')}{more}."
-        if others := sum(count for state, count in before.items() if state is not State.ACCEPTED):
-            return Status.SOME_FAILED, (
-                f"{others:,} of the input did not get through in a run before, or may have been accepted: "
-                + (
-                    "'seslimit outbox list' names them."
-                    if self._box
-                    else f"'seslimit report {self._report.name}' names them."
-                )
-            )
-        return Status.ALL_ACCEPTED, None
 
     @property
     def _can_be_read_twice(self) -> bool:
@@ -415,15 +384,3 @@ class Run:
     def _before(self) -> dict[State, int]:
         """Messages of the input that a run before had brought to their end."""
         return self._choice.before if self._box is None else self._box.before
-
-    def _remaining(self) -> str:
-        count = self.tally.remaining
-        where = '"not_sent" on the report'
-        if self._box is not None:
-            where = "the same command again sends them"
-        elif self._report.path is None:
-            where = "--report FILE names them"
-        elif self._report.failure:
-            where = "without a line on the report"
-        unread = ", and what standard input still holds" if self._supply.cut_off else ""
-        return f"{count:,} {'message remains' if count == 1 else 'messages remain'} ({where}){unread}"
