@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from random import Random
 
 import pytest
 
@@ -12,7 +13,7 @@ from seslimit import Limiter, Message, Sender, SendQuota
 
 from .fleet import Fleet, VirtualStore, account, within
 from .service_model import WithQuota
-from .virtual_time import run
+from .virtual_time import block, run
 
 pytestmark = pytest.mark.once
 
@@ -35,6 +36,36 @@ def test_four_use_a_known_rate_together(rate: float, depth: float) -> None:
     assert four.peak(2, 10) <= max(1.05 * rate, rate + 1)
     assert min(four.shares(2, 10)) >= SHARE
     assert within(four.store.calls, 2, 10) / 8 <= 60  # type: ignore[union-attr]
+    assert four.lost == 0
+
+
+@pytest.mark.parametrize(("stall", "answer", "most"), [(0.06, 0.0, 1.05), (0.0, 0.15, 1.06)], ids=["machine", "ledger"])
+def test_what_stands_still_makes_nobody_fast(stall: float, answer: float, most: float) -> None:
+    """
+    A machine that stands still now and then, or a ledger that answers late, costs slots: no second has more for it.
+
+    What is asked of a second is 1.05 of the rate; slots that are used too late would come on top of those that follow.
+    """
+    four = fleet(500, cap=500)
+    chance, store = Random(1), four.store
+
+    async def stands_still() -> None:
+        while True:
+            await asyncio.sleep(chance.uniform(0.2, 0.6))
+            block(chance.uniform(0.3, 1.0) * stall)
+            store.slow = chance.uniform(0.3, 1.0) * answer  # type: ignore[union-attr]
+            await asyncio.sleep(0.05)
+            store.slow = 0.0  # type: ignore[union-attr]
+
+    async def main() -> None:
+        standing = asyncio.create_task(stands_still())
+        await four.run(8)
+        standing.cancel()
+
+    run(main())
+    assert four.peak(2, 8) <= most * 500
+    assert four.refused(0, 8) <= 0.001
+    assert four.used(2, 8) >= 0.94
     assert four.lost == 0
 
 

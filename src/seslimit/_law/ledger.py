@@ -28,7 +28,7 @@ LEASE = 0.02 * SECOND
 """Length of the slots that are given away at once: some fifty requests a second, whatever the rate and however many
 processes; so much of the account is lost in a crash at most."""
 
-BURST = 0.04 * SECOND
+BURST = 0.02 * SECOND
 """Slots that are so far in the past may still be used at once."""
 
 AHEAD = 0.1 * SECOND

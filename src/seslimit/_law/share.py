@@ -72,8 +72,9 @@ SOON = 0.01
 ALL = 10**6
 """Recipients to want where it is not known how many wait behind the one that does: as many as are given at once."""
 
-LATE = 0.05
-"""Seconds after its end until which a slot may be used."""
+LATE = 0.03
+"""Seconds after its end until which a slot may be used: with the burst that the ledger gives, no sliding second has
+more than 1.05 of the rate, however late a process wakes."""
 
 CRUMB = 1e-9
 """Recipients that are none."""
@@ -87,6 +88,7 @@ class Lease:
     Args:
         start, ends: when the first begins and the last is over.
         left: recipients that may still go.
+        slot: seconds from one to the next.
         rate: the pace of all when it was granted.
         busy: whether others wait for slots too.
     """
@@ -94,8 +96,13 @@ class Lease:
     start: float
     ends: float
     left: float
+    slot: float
     rate: float
     busy: bool
+
+    def lose(self, now: float) -> None:
+        """Lose the slots whose time has passed, so that who wakes late does not use them beside those that follow."""
+        self.left = min(self.left, float(math.ceil((self.ends + LATE - now) / self.slot - CRUMB)))
 
 
 @attrs.frozen
@@ -199,6 +206,8 @@ class Share:
         while leases and (leases[0].left <= CRUMB or now > leases[0].ends + LATE):
             if leases.popleft().left > CRUMB:
                 self._hungry = False
+        if leases:
+            leases[0].lose(now)
         return leases[0].start if leases else math.inf
 
     def wanted(self, now: float) -> None:
@@ -395,15 +404,18 @@ class Share:
         for lease in self._leases:
             if lease.start > now:
                 lease.start, lease.ends = now + (lease.start - now) * shift, now + (lease.ends - now) * shift
-                lease.rate = rate
+                lease.slot, lease.rate = lease.slot * shift, rate
         if self._ask_at > now:
             self._ask_at = now + (self._ask_at - now) * shift
 
     def _lease(self, now: float, middle: float, grant: Grant) -> None:
-        # An answer that was long on its way is as good as one that was not: its slots are nobody else's.
-        start = max(middle + grant.lead / SECOND, now - LATE)
-        length = grant.slots * grant.slot / SECOND
-        self._leases.append(Lease(start, start + length, grant.slots, grant.rate, grant.busy))
+        # On a way that is as long as usual the slots are used as they come. Where an answer is later than others, those
+        # that are past are lost: used together with the next, they would be more than the rate.
+        slot, begins = grant.slot / SECOND, middle + grant.lead / SECOND
+        start = max(begins, now - LATE)
+        slots = max(1.0, grant.slots - max(0.0, start - begins - self._way / 2.0) // slot)
+        self._leases.append(Lease(start, start + slots * slot, slots, slot, grant.rate, grant.busy))
+        length = grant.slots * slot
         self._hungry_others = max(1, grant.hungry)
         # Asked so that its slots begin as the answer comes: the later, the less is reserved in vain.
         turns = self._hungry_others if self._hungry and grant.lead / SECOND > -LAG else 1

@@ -1,7 +1,7 @@
 -- `Ledger.lease` of seslimit/_law/ledger.py, for Redis 6 or newer and Valkey; what it decides, and why, is told there.
 -- KEYS: the ledger (hash), its log (list), its members and the hungry among them
 -- (sorted sets). ARGV: the request as JSON, how long it is all kept.
-local SECOND, LEASE, BURST, AHEAD, LATE = 1e6, 0.02e6, 0.04e6, 0.1e6, 0.2e6
+local SECOND, LEASE, BURST, AHEAD, LATE = 1e6, 0.02e6, 0.02e6, 0.1e6, 0.2e6
 local ALIVE, HUNGRY, LEADS, SINGLE, FIGURES, ASKING = 3e6, 1e6, 0.3e6, 1e6, 280e6, 12e6
 local ENTRIES, ROUNDING = 1000, 1e-9
 
