@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seslimit import ConfigurationError, Limiter, Message, Outcome, Sender, SendQuota, TransportError
+from seslimit import Attempted, ConfigurationError, Limiter, Message, Outcome, Paused, Sender, SendQuota, TransportError
 from seslimit.cli._commands import run
 from seslimit.cli._ending import shown
 from seslimit.cli._reputation import remembered
 from seslimit.feedback import Plan, StateFile, WarmUp, event_of
 from seslimit.feedback._warm_up_plan import DAY, Day, Progress, Step
-from seslimit.testing import FakeTransport
+from seslimit.outbox import Outbox
+from seslimit.testing import FakeTransport, Simulator
 
-from .command_line import lines_of, written_list
+from .command_line import FAST, ended, lines_of, started, until, written_list
 from .simulations.warm_up import played
 from .sns_authority import document
 from .virtual_time import on_virtual_time
@@ -161,6 +164,24 @@ async def test_a_message_to_many_counts_as_many_and_waits_for_its_day() -> None:
 
 
 @on_virtual_time
+async def test_what_waits_for_tomorrow_is_no_attempt_at_the_service() -> None:
+    """
+    Who counts attempts hears of those that the service saw.
+
+    "Quotas are based on the number of recipients" that the service accepts (SES guide, "Managing your sending quotas"):
+    what never left counts for neither.
+    """
+    heard: list[object] = []
+    limiter = Limiter(100.0, hooks=[heard.append])
+    warm_up = WarmUp(Plan([Step(1, 5.0), Step(1, 5.0)]), limiter, clock=clock)
+    async with Sender(warm_up.transport(FakeTransport()), limiter=limiter) as sender:
+        await sender.send(message())
+        await sender.send(message())
+    assert [event.outcome for event in heard if isinstance(event, Attempted)] == [Outcome.ACCEPTED] * 2
+    assert [event.reason for event in heard if isinstance(event, Paused)][:1] == ["quota exceeded"]
+
+
+@on_virtual_time
 async def test_what_was_certainly_not_sent_is_given_back() -> None:
     """A throttle costs nothing of the day; what may have been accepted does."""
     answers: list[Outcome] = [Outcome.THROTTLED, Outcome.PERMANENT, Outcome.UNKNOWN]
@@ -288,6 +309,33 @@ def test_send_stops_at_the_days_cap_and_goes_on_tomorrow(tmp_path: Path, capsys:
     assert lines[1].split()[:4] == ["1", "5", "100", "5"]
     assert lines[2].split()[:4] == ["2", "10", "100", "7"]
     assert lines[2].endswith("<- today")
+
+
+def test_a_worker_warms_up_and_is_guarded_as_a_send_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ses_simulator: Callable[..., Simulator]
+) -> None:
+    """It rests at the day's cap, which is remembered, and says what its options need."""
+    box, state, plan = tmp_path / "mail.db", tmp_path / "state.json", tmp_path / "plan.csv"
+    plan.write_text("recipients,rate\n5,100\n10,100\n")
+
+    async def put() -> None:
+        async with Outbox(box) as outbox:
+            await outbox.add(message(f"r{number}@example.net") for number in range(12))
+
+    asyncio.run(put())
+    service = ses_simulator(FAST)
+    work = ["work", "--outbox", str(box), "--to", service.smtp_url, "--warm-up", str(plan), "--json"]
+    assert run(work) == 2
+    assert "--warm-up needs --state FILE" in capsys.readouterr().err
+    assert run([*work, "--state", str(state), "--guard"]) == 2
+    assert "needs --to ses://REGION" in capsys.readouterr().err
+    worker = started(*work, "--state", state)
+    until(lambda: len(service.accepted) == 5)
+    worker.send_signal(signal.SIGTERM)
+    status, out, _ = ended(worker)
+    figures = json.loads(out.splitlines()[-1])
+    assert (status, figures["accepted"], figures["attempts"]) == (0, 5, 5)
+    assert json.loads(state.read_text())["warm_up"]["progress"]["sent"] == 5
 
 
 def test_warm_up_show_prints_a_plan(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,8 @@ class Door(enum.StrEnum):
 class Stage(enum.StrEnum):
     """How far an attempt had come when the reply was read."""
 
+    BEFORE = "before"
+    """Nothing was asked of the service: a bound on this side let it not go, and it counts as no attempt."""
     CONNECT = "connect"
     EHLO = "ehlo"
     STARTTLS = "starttls"

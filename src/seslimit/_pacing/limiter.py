@@ -23,7 +23,7 @@ from .._model.events import State
 from .._model.meaning import Meaning
 from .._model.message import MAX_RECIPIENTS
 from .._model.options import having, number, shown, whole
-from .._model.outcome import Outcome
+from .._model.outcome import Outcome, Stage
 from .._model.quota import SendQuota
 from .by_hand import ByHand
 from .gate import AROUND, Admission
@@ -393,7 +393,7 @@ class Limiter(ByHand):
         self._line.changed.set()
         if self._member is not None:
             self._member.wake()
-        if meant is not None and (admission.hooks or telling.hooks):
+        if meant is not None and meant.stage is not Stage.BEFORE and (admission.hooks or telling.hooks):
             telling.attempt(admission, meant, exc)
         if telling.listeners or self._account.paused is not None or self._stops.told is not None:
             telling.change(now, before, self.estimate, meant.outcome if meant else "")

@@ -474,6 +474,18 @@ def listmonk(**options: Any) -> int:
     "--keep-daily", type=click.IntRange(min=0), metavar="N", help="Leave N recipients of the daily quota to others."
 )
 @click.option("--suppress", metavar="LIST", help="Do not send to the addresses of a list: a file, or ses://REGION.")
+@click.option(
+    "--warm-up",
+    metavar="PLAN",
+    help="Raise the volume day by day: 14d, 14d:200-50000, or a table; seslimit warm-up show shows it.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Remember the rate that was found, and the warm-up, for the next run.",
+)
+@click.option("--guard", is_flag=True, help="Slow down, and hold, before SES pauses the account (ses:// only).")
 @sharing
 @click.option("--web", metavar="HOST:PORT", help="Serve a live page, /metrics and /health there.")
 @_JSON

@@ -1,5 +1,5 @@
 """
-What `seslimit send` does for an account's reputation: a warm-up, a guard, and a rate that is remembered.
+What `send` and `work` do for an account's reputation: a warm-up, a guard, and a rate that is remembered.
 
 Puts together what `seslimit.feedback` has; decides only which of it an option asks for.
 """

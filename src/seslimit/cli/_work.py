@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Literal
 
 import attrs
@@ -25,6 +26,7 @@ from ._ending import Status, ended_by, shown
 from ._forecast import DAY, forecast
 from ._opened import existing
 from ._output import complain
+from ._reputation import CareOptions, careful
 from ._serving import print_line, serve
 from ._signals import stop_signals
 from ._suppression import suppressing
@@ -51,6 +53,9 @@ class WorkOptions:
         on_unknown: "resend" or "hold" what may have been accepted.
         keep_daily: recipients of the daily quota that are left to others.
         suppress: a list of addresses that are not sent to; None for none.
+        warm_up: a plan, or the file of one; None for none.
+        state: the file that remembers the warm-up and the rate; None for nothing.
+        guard: whether SES's own figures of the account slow and hold.
         web: where the live page, the metrics and the health are served; None for nowhere.
         as_json: whether the last line is one object, and nothing else is printed.
     """
@@ -64,8 +69,22 @@ class WorkOptions:
     on_unknown: Literal["resend", "hold"] = "resend"
     keep_daily: int = 0
     suppress: str | None = None
+    warm_up: str | None = None
+    state: Path | None = None
+    guard: bool = False
     web: str | None = None
     as_json: bool = False
+
+    def care(self) -> CareOptions:
+        """What concerns the rate and the account's reputation."""
+        return CareOptions(
+            rate=self.rate,
+            max_rate=self.max_rate,
+            shared=self.shared,
+            warm_up=self.warm_up,
+            state=self.state,
+            guard=self.guard,
+        )
 
 
 @attrs.define
@@ -104,7 +123,6 @@ async def work(options: WorkOptions, console: Console) -> int:
     if (options.outbox is None) == (options.queue is None):
         raise ConfigurationError("there is not one thing to work on: give --outbox FILE|URL, or --queue sqs://NAME.")
     tally, began_at, stopped = Work(), time.monotonic(), asyncio.Event()
-    limiter = Limiter(options.rate, max_rate=options.max_rate, shared=options.shared)
     source = options.queue or options.outbox or ""
     title = f"{_shown(source)} to {shown(options.to)}"
     observers = observer(options.web, f"work: {title}")
@@ -113,26 +131,29 @@ async def work(options: WorkOptions, console: Console) -> int:
     error: str | None = None
     status = Status.ALL_ACCEPTED
 
-    def tell(line: str) -> None:
-        paused = f", paused: {limiter.paused}" if limiter.paused else ""
-        print_line(console, f"{line}; rate {per_second(limiter.rate)}{paused}{left[0]}")
-
     def say(line: str) -> None:
         print_line(console, line)
 
     async with AsyncExitStack() as stack:
         suppression = await stack.enter_async_context(suppressing(options.suppress))
+        care = await stack.enter_async_context(careful(transport, options.to, options.care()))
+        limiter = care.limiter
         stack.push_async_callback(limiter.aclose)
         box = await stack.enter_async_context(_source(options))
         sender = Sender(
-            transport,
+            care.transport,
             limiter=limiter,
             retry=RetryPolicy(on_unknown=options.on_unknown),
-            hooks=[tally, *observers],
+            hooks=[tally, *observers, *care.hooks],
+            guard=care.guard,
             outbox=box,
             suppression=suppression,
             keep_daily=options.keep_daily,
         )
+
+        def tell(line: str) -> None:
+            paused = f", paused: {limiter.paused}" if limiter.paused else ""
+            print_line(console, f"{line}; rate {per_second(limiter.rate)}{paused}{left[0]}")
 
         def stop() -> None:
             tally.stopping = True

@@ -205,13 +205,13 @@ class _Capped:
             wait = self._warm_up.take(message.cost)
         except OSError as error:
             words = f"the state file cannot be written ({error.strerror}), and without it the day's cap may be exceeded"
-            raise TransportError(Outcome.NOT_SENT, words, blocks_endpoint=True) from error
+            raise TransportError(Outcome.NOT_SENT, words, blocks_endpoint=True, stage=Stage.BEFORE) from error
         if wait:
             raise TransportError(
                 Outcome.QUOTA_EXCEEDED,
                 f"the warm-up lets nothing more go today; the next day begins in {wait / 3600:.1f} h",
                 retry_after=wait,
-                stage=Stage.CONNECT,
+                stage=Stage.BEFORE,
             )
         day = self._warm_up.day
         try:
