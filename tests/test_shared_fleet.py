@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
 import pytest
 
-from seslimit import Limiter, Message, Sender, SendQuota
+from seslimit import Limiter, Message, Outcome, Reason, Sender, SendQuota, TransportError
+from seslimit._model.outcome import Stage
+from seslimit.testing._account import Schedule, SimulatedAccount, Verdict
 
 from .fleet import Fleet, VirtualStore, account, within
 from .service_model import WithQuota
@@ -285,3 +288,93 @@ async def test_what_nobody_needs_any_more_is_not_asked() -> None:
         pass
     await limiter.aclose()
     assert len(asyncio.all_tasks()) == 1
+
+
+# Why the account rests.
+
+
+def test_one_hears_that_the_day_is_used_up_and_all_rest() -> None:
+    """
+    Of four processes whose account has a day of 300 recipients, the first that is refused tells the others.
+
+    Each would be refused by itself otherwise, and again with every probe: what is under way at that moment is refused,
+    and then one probe at a time.
+    """
+    service = SimulatedAccount(Schedule.constant(100.0), depth=1.0, max_24_hour_send=300)
+    four = Fleet(service, store=VirtualStore(), told=100)
+    run(four.run(60))
+    decisions = [decision for each in four.services for decision in each.decisions]
+    over = [decision.at for decision in decisions if decision.verdict is Verdict.QUOTA_EXCEEDED]
+    assert len(four.times()) == 300
+    assert {limiter.paused for limiter in four.limiters} == {Reason.QUOTA_EXCEEDED}
+    assert sum(at > min(over) + 0.5 for at in over) <= 4
+
+
+def test_a_hold_holds_all_until_it_is_released_or_its_process_is_gone() -> None:
+    """A guard of the reputation holds the account, and not one of its processes."""
+    held_at: list[float] = []
+
+    def plan(four: Fleet) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_at(5.0, four.limiters[0].hold, "too many bounces")
+        loop.call_at(5.5, lambda: held_at.append(sum(each.paused == "too many bounces" for each in four.limiters)))
+        loop.call_at(15.0, four.limiters[0].release, "too many bounces")
+
+    four = Fleet(account(100, 0.2), store=VirtualStore(), cap=100)
+    run(four.run(25, plan))
+    assert held_at == [4]
+    assert within(four.times(), 5.3, 15.0) == 0
+    assert four.used(17.0, 25.0) >= 0.98
+
+
+def test_a_hold_ends_with_its_process() -> None:
+    """What a process told is forgotten when it is not heard of for three seconds; then the grace is over too."""
+
+    async def main() -> tuple[float, float]:
+        store, loop = VirtualStore(), asyncio.get_running_loop()
+        one, other = (Limiter(100, max_rate=100, shared=store) for _ in range(2))
+        for limiter in (one, other):
+            async with limiter.admit():
+                pass
+        one.hold("a guard")
+        await asyncio.sleep(0.5)
+        held = asyncio.create_task(_passes(other))
+        await asyncio.sleep(10.0)
+        assert not held.done()
+        killed_at = loop.time()
+        assert one._member is not None
+        assert one._member._task is not None
+        one._member._task.cancel()
+        await held
+        ended = loop.time() - killed_at
+        await other.aclose()
+        return killed_at, ended
+
+    _, ended = run(main())
+    assert 2.0 <= ended <= 5.0
+
+
+async def _passes(limiter: Limiter) -> None:
+    async with limiter.admit():
+        pass
+
+
+def test_what_a_warm_up_keeps_back_is_nothing_to_others() -> None:
+    """Its cap is this process's; the account has a day that is not used up."""
+
+    async def main() -> str | None:
+        store = VirtualStore()
+        one, other = (Limiter(100, max_rate=100, shared=store) for _ in range(2))
+        with suppress(TransportError):
+            async with one.admit():
+                raise TransportError(Outcome.QUOTA_EXCEEDED, "tomorrow", retry_after=9e3, stage=Stage.BEFORE)
+        assert one.paused == Reason.QUOTA_EXCEEDED
+        for _ in range(3):
+            await asyncio.sleep(1.0)
+            await _passes(other)
+        paused = other.paused
+        for limiter in (one, other):
+            await limiter.aclose()
+        return paused
+
+    assert run(main()) is None

@@ -250,6 +250,7 @@ async def test_redis_decides_as_the_ledger_does(redis_url: str, seed: int) -> No
                 quota=rng.choice(["", "", "{}"]),
                 quota_at=rng.choice([0.0, 1e18]),
                 asks=rng.random() < 0.2,
+                rests=rng.choice(["", "", '{"held: a guard": null}']),
             )
         grant = await store.lease(request)
         expected = ledger.lease(grant.now, request)

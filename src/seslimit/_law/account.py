@@ -10,6 +10,7 @@ Invariants: while it rests, the control law is frozen; one refusal never counts 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import attrs
@@ -17,7 +18,7 @@ import attrs
 from .._model.allowance import Allowance
 from .._model.events import Reason
 from .._model.meaning import Meaning, Scope
-from .._model.outcome import Outcome
+from .._model.outcome import Outcome, Stage
 from .._model.quota import SendQuota
 from .day import RollingDay
 from .pause import Pause
@@ -45,6 +46,14 @@ IDENTITIES = 1000
 FIRST_ALONE = 60.0
 """Seconds that the very first message is waited for: longer than an attempt takes, and an end for one that its caller
 forgets."""
+
+HELD = "held: "
+"""What others are told before the reason of a hold."""
+
+GRACE = 3.0
+"""Seconds that a rest is waited for which another process told of: its probe goes first, and then it tells again."""
+
+NOTHING: Mapping[str, float] = {}
 
 FIRST_FAILURES = 3
 """Failures to connect, before any success, after which it is the configuration that is wrong; a service that answers
@@ -84,6 +93,10 @@ class Account:
     _ceiling: float = attrs.field(default=math.inf, init=False)
     _ceilings: dict[str, float] = attrs.field(factory=dict, init=False)
     _held: dict[str, None] = attrs.field(factory=dict, init=False)
+    _of_service: set[str] = attrs.field(factory=set, init=False)
+    """Reasons to rest that the service itself has given, to this process."""
+    _elsewhere: Mapping[str, float] = attrs.field(factory=dict, init=False)
+    """The same that other processes tell of, and holds of theirs, each with the moment until which it lasts."""
     paused: str | None = attrs.field(default=None, init=False)
     """Why it rests, None when it does not: kept, because every message asks for it."""
     _reached: bool = attrs.field(default=False, init=False)
@@ -128,21 +141,44 @@ class Account:
             del self._held[reason]
             self._resume(now)
 
+    def rests(self) -> Mapping[str, float]:
+        """Why the whole account rests, as this process has found or was told, and until when: what others may hear."""
+        if self.paused is None:
+            return NOTHING
+        known = {HELD + reason: math.inf for reason in self._held}
+        known |= {why: pause.opens_at() for why, pause in self._shared.items() if why in self._of_service}
+        return known
+
+    def others_rest(self, now: float, rests: Mapping[str, float]) -> None:
+        """Other processes rest, for these reasons and until then, or do so no more."""
+        if not rests and not self._elsewhere:
+            return
+        self._elsewhere = {why: until + GRACE for why, until in rests.items() if until + GRACE > now}
+        for why, pause in self._shared.items():
+            if why in self._elsewhere:
+                pause.hear(now)
+        self.paused = self._why()
+        if self.paused is None:
+            self.law.thaw(now)
+        else:
+            self.law.freeze(now)
+
     def opens_at(self) -> float:
         """The moment from which the next message may go; late while a probe, or the very first message, is out."""
         if self._held:
             return math.inf
+        elsewhere = max(self._elsewhere.values()) if self._elsewhere else 0.0
         first = 0.0 if self._first is None or self._reached else self._first + FIRST_ALONE
         rest = 0.0 if self.paused is None else max(pause.opens_at() for pause in self._pauses)
-        return max(self.law.held_until, first, rest)
+        return max(self.law.held_until, first, rest, elsewhere)
 
     def blocked(self, now: float) -> bool:
         """Whether the account is blocked, and it is too early to look whether it still is."""
-        return self.block_pause.closed(now)
+        return self.block_pause.closed(now) or self._elsewhere.get(Reason.ACCOUNT_BLOCKED, 0.0) > now
 
     def out_of_quota(self, now: float) -> bool:
         """Whether nothing is left of the day, and it is too early to look whether there is again."""
-        return self.quota_pause.closed(now)
+        return self.quota_pause.closed(now) or self._elsewhere.get(Reason.QUOTA_EXCEEDED, 0.0) > now
 
     def quota_back_in(self, now: float) -> float:
         """Seconds until there is quota again for sure; until the next probe where that is not known."""
@@ -242,6 +278,10 @@ class Account:
                 pause.look_now(now)
 
     @property
+    def _shared(self) -> Mapping[str, Pause]:
+        return {Reason.ACCOUNT_BLOCKED: self.block_pause, Reason.QUOTA_EXCEEDED: self.quota_pause}
+
+    @property
     def _pauses(self) -> tuple[Pause, ...]:
         return (self.quota_pause, self.endpoint_pause, self.block_pause, self.unknown_pause)
 
@@ -264,6 +304,7 @@ class Account:
         self, now: float, meaning: Meaning, cost: float, admitted_at: float, decided_at: float, identity: str
     ) -> None:
         wait = meaning.retry_after
+        self._note_for_others(meaning, identity)
         match meaning.outcome:
             case Outcome.THROTTLED:
                 self.law.throttled(now, cost, admitted_at=admitted_at, decided_at=decided_at, pause=wait)
@@ -291,6 +332,15 @@ class Account:
         if ended:
             self._resume(now)
 
+    def _note_for_others(self, meaning: Meaning, identity: str) -> None:
+        """Keep that it was the service that said so; what is kept back on this side is nothing to others."""
+        if meaning.stage is Stage.BEFORE:
+            return
+        if meaning.outcome is Outcome.QUOTA_EXCEEDED:
+            self._of_service.add(Reason.QUOTA_EXCEEDED)
+        elif meaning.outcome is Outcome.ACCOUNT_BLOCKED and not (identity and meaning.scope is Scope.IDENTITY):
+            self._of_service.add(Reason.ACCOUNT_BLOCKED)
+
     def _block(self, now: float, admitted_at: float, identity: str) -> None:
         if identity not in self.identities and len(self.identities) >= IDENTITIES:
             del self.identities[next(iter(self.identities))]
@@ -311,6 +361,7 @@ class Account:
 
     def _resume(self, now: float) -> None:
         """Go on, unless there is another reason to rest."""
+        self._of_service &= {why for why, pause in self._shared.items() if pause.active}
         self.paused = self._why()
         if self.paused is None:
             self.law.thaw(now)
@@ -324,4 +375,6 @@ class Account:
             return Reason.QUOTA_EXCEEDED
         if self.endpoint_pause.active:
             return Reason.ENDPOINT_UNREACHABLE
+        if self._elsewhere:
+            return next(iter(self._elsewhere)).removeprefix(HELD)
         return Reason.OUTCOMES_UNKNOWN if self.unknown_pause.active else None

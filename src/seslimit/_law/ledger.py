@@ -82,6 +82,7 @@ class Ledger:
         hungry: when each of those that want more last asked.
         log: what the leader has not read yet.
         asking_until: until when somebody asks the service.
+        rests: why the account rests, as each process that knows tells it; gone with that process.
     """
 
     timeline: float = 0.0
@@ -103,6 +104,7 @@ class Ledger:
     quota: str = ""
     quota_at: float = 0.0
     asking_until: float = 0.0
+    rests: dict[str, str] = attrs.field(factory=dict)
 
     def lease(self, now: float, request: Request) -> Grant:
         """Hear a report, and give slots away; see `Store.lease`."""
@@ -143,6 +145,7 @@ class Ledger:
             quota=self.quota if news else "",
             quota_at=self.quota_at,
             ask_in=self._ask_in(now) if request.asks else -1.0,
+            rests="\n".join(self.rests[name] for name in sorted(self.rests) if name != request.member),
         )
 
     def congested(self, now: float, epoch: int, log: str) -> int:
@@ -163,7 +166,7 @@ class Ledger:
             self.leads_until -= back
             self.asking_until -= back
             self.quota_at -= back
-            self.members, self.hungry = {}, {}
+            self.members, self.hungry, self.rests = {}, {}, {}
         self.seen = now
         self.members[request.member] = now
         if request.hungry:
@@ -172,6 +175,9 @@ class Ledger:
             self.hungry.pop(request.member, None)
         self.members = {name: at for name, at in self.members.items() if at > now - ALIVE}
         self.hungry = {name: at for name, at in self.hungry.items() if at > now - HUNGRY}
+        if request.rests or self.rests:
+            told = {**self.rests, request.member: request.rests}
+            self.rests = {name: text for name, text in told.items() if text and name in self.members}
 
     def _led(self, now: float, request: Request) -> int:
         """Hear the leader, or make one of whoever asks where there is none; its term, or 0 for another."""

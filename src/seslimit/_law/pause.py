@@ -78,6 +78,12 @@ class Pause:
         self._probe = None
         self._opens_at = now + max(next(self._waits), at_least)
 
+    def hear(self, now: float) -> None:
+        """Somebody else rests for it: when that is over, one message goes first here too."""
+        if self.began_at is None:
+            self.began_at = self._fresh_from = self._opens_at = now
+            self._waits = waits(self.first, self.longest)
+
     def probe(self, admitted_at: float) -> None:
         """One message is let through to find out; nobody else until it is settled, or for the longest wait."""
         self._probe = admitted_at

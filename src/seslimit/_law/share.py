@@ -13,8 +13,10 @@ again, nothing goes faster than the share until the others have found back too.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
+from collections.abc import Mapping
 from random import Random
 
 import attrs
@@ -76,6 +78,9 @@ LATE = 0.03
 """Seconds after its end until which a slot may be used: with the burst that the ledger gives, no sliding second has
 more than 1.05 of the rate, however late a process wakes."""
 
+RENEW = 1.0
+"""Seconds between two requests of who rests, or hears that others do: the ledger forgets what is not said again."""
+
 CRUMB = 1e-9
 """Recipients that are none."""
 
@@ -114,11 +119,13 @@ class Demand:
         waiting: messages that wait for a turn.
         urgent: whether the next goes before what waits elsewhere.
         most: recipients/s that it goes at most; infinity for no bound.
+        rests: why the whole account rests as it knows, and until when; infinity until somebody says so.
     """
 
     waiting: int = 0
     urgent: bool = False
     most: float = math.inf
+    rests: Mapping[str, float] = attrs.field(factory=dict)
 
 
 class Share:
@@ -160,6 +167,10 @@ class Share:
         self._opened = -math.inf
         self._kept_back: list[tuple[float, float, str, float, float]] = []
         """Outcomes that the law is told of when all have told of what went before the last throttle."""
+
+        self.elsewhere: Mapping[str, float] = {}
+        """Why the whole account rests as others know, and until when on this process's clock."""
+        self._rests_told: Mapping[str, float] = {}
 
         self._joined = False
         self._alone: AdaptiveRate | None = None
@@ -285,6 +296,7 @@ class Share:
         self._owed, self._ask_at, self._retry_at, self._offset = 0.0, 0.0, 0.0, None
         self._taken_log()
         self._congested, self._law = False, None
+        self.elsewhere, self._rests_told = {}, {}
 
     # The requests: when, with what, and what the answers mean.
 
@@ -295,11 +307,14 @@ class Share:
 
     def due(self, now: float, demand: Demand) -> float:
         """When the next request is due; infinity where there is nothing to ask and nothing to tell."""
-        if not (demand.waiting or self._log or self._owed or self._leads_at(now) < math.inf):
+        rests = demand.rests or self._rests_told or self.elsewhere
+        if not (demand.waiting or self._log or self._owed or rests or self._leads_at(now) < math.inf):
             return math.inf
         if self._alone is not None or now < self._retry_at:
             return self._retry_at
         due = min(self._leads_at(now), self._logged_at + REPORT)
+        if rests:
+            due = min(due, now if demand.rests != self._rests_told else self._called_at + RENEW)
         if self._congested or self._owed > CRUMB or self._publish:
             due = now
         elif self._wants(demand):
@@ -332,7 +347,10 @@ class Share:
             single=law is not None and law.closed,
             cap=self._cap_news,
             asks=asks,
+            rests="" if self._offset is None else self._written(demand.rests),
         )
+        if self._offset is not None:
+            self._rests_told = demand.rests
         self._owed, self._cap_news, self._called_at, self._publish = 0.0, 0.0, now, False
         return request
 
@@ -362,6 +380,7 @@ class Share:
         self._find_back(now)
         if grant.fresh:
             self._cap_news = self._cap
+        self._hear_rests(grant.rests)
         self.heard_epoch(now, grant.epoch)
         self._move(now, grant.rate)
         self._rate, self._limit, self._estimate = grant.rate, grant.limit, grant.estimate
@@ -378,6 +397,7 @@ class Share:
         if self._alone is not None:
             return
         self._leases.clear()
+        self.elsewhere, self._rests_told = {}, {}
         self._owed, self._log, self._congested, self._law = 0.0, [], False, None
         self._logged_at = math.inf
         if self._joined:
@@ -388,6 +408,17 @@ class Share:
             self._alone = AdaptiveRate(None, self._max_rate)
         if self._frozen:
             self._alone.freeze(now)
+
+    def _written(self, rests: Mapping[str, float]) -> str:
+        theirs = {why: None if math.isinf(until) else self._theirs(until) for why, until in rests.items()}
+        return json.dumps(theirs) if theirs else ""
+
+    def _hear_rests(self, told: str) -> None:
+        heard: dict[str, float] = {}
+        for line in told.splitlines():
+            for why, until in json.loads(line).items():
+                heard[why] = max(heard.get(why, 0.0), math.inf if until is None else self._ours(until))
+        self.elsewhere = heard
 
     def _find_back(self, now: float) -> None:
         if self._alone is not None and self._joined:

@@ -100,6 +100,7 @@ class Request:
         quota: the service's own figures, as text; empty where this process has no news of them.
         quota_at: when the figures that it knows were told.
         asks: whether it would ask the service for figures.
+        rests: why the whole account rests as this process knows, as text; empty where it does not.
     """
 
     member: str
@@ -122,6 +123,7 @@ class Request:
     quota: str = ""
     quota_at: float = 0.0
     asks: bool = False
+    rests: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -146,6 +148,7 @@ class Grant:
         log: for the leader, what the others told.
         quota, quota_at: figures that are news to this process, and when they were told.
         ask_in: seconds until it may ask the service for figures; negative where it did not ask to.
+        rests: what the others told of why the account rests, one a line.
     """
 
     now: float
@@ -167,6 +170,7 @@ class Grant:
     quota: str = ""
     quota_at: float = 0.0
     ask_in: float = -1.0
+    rests: str = ""
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Grant:

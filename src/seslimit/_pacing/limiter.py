@@ -9,7 +9,7 @@ in touch with other processes; what happened is said by `telling`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Never
 
@@ -108,7 +108,13 @@ class Limiter(ByHand):
             from .member import Member  # with all that sharing needs, which few do
 
             self._member = Member(
-                shared, rate, max_rate, demand=self._demand, changed=self._news, figures=self._others_figures
+                shared,
+                rate,
+                max_rate,
+                demand=self._demand,
+                changed=self._news,
+                figures=self._others_figures,
+                others_rest=self._others_rest,
             )
         law = AdaptiveRate(rate, max_rate) if self._member is None else self._member.share
         self._account = Account(law, headroom)
@@ -285,18 +291,25 @@ class Limiter(ByHand):
         """
         Admit nothing until `release` with the same reason; everybody waits.
 
+        Where the rate is shared, the others wait too, for as long as this process holds or until it is gone.
+
         Args:
             reason: why, in words for the log, for hooks and for `paused`.
         """
         self._account.hold(now := _now(), reason)
-        self._line.changed.set()
+        self._rest_changed()
         self._telling.change(now, self.estimate, self.estimate, reason)
 
     def release(self, reason: str) -> None:
         """End a hold by its reason; nothing happens where there is none."""
         self._account.release(now := _now(), reason)
-        self._line.changed.set()
+        self._rest_changed()
         self._telling.change(now, self.estimate, self.estimate, reason)
+
+    def _rest_changed(self) -> None:
+        self._line.changed.set()
+        if self._member is not None:
+            self._member.wake()
 
     def settle(
         self,
@@ -433,10 +446,15 @@ class Limiter(ByHand):
     def _demand(self) -> Demand:
         from .._law.share import Demand
 
+        rests = self._account.rests()
         if self._account.opens_at() > _now():
-            return Demand()
+            return Demand(rests=rests)
         waiting, urgent = self._line.demand()
-        return Demand(waiting, urgent, self._account.ceiling)
+        return Demand(waiting, urgent, self._account.ceiling, rests)
+
+    def _others_rest(self, rests: Mapping[str, float]) -> None:
+        self._account.others_rest(now := _now(), rests)
+        self._telling.change(now, self.estimate, self.estimate, "shared")
 
     def _wake(self) -> None:
         if self._member is not None:

@@ -14,7 +14,7 @@ import json
 import logging
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 import attrs
@@ -44,6 +44,7 @@ class Member:
         demand: tells what the limiter has to send.
         changed: called with what has happened where more or less may go than before.
         figures: takes the service's figures that another process has asked for.
+        others_rest: called with why the whole account rests as others know, and until when.
     """
 
     def __init__(
@@ -55,10 +56,11 @@ class Member:
         demand: Callable[[], Demand],
         changed: Callable[[], None],
         figures: Callable[[SendQuota], None],
+        others_rest: Callable[[Mapping[str, float]], None],
     ) -> None:
         self.share = Share(secrets.token_hex(8), start, max_rate, Random())  # noqa: S311  # no secret: when to ask again
         self._store = store
-        self._demand, self._changed, self._figures = demand, changed, figures
+        self._demand, self._changed, self._figures, self._others_rest = demand, changed, figures, others_rest
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -127,6 +129,7 @@ class Member:
             except OSError as error:
                 self._lost(loop.time(), error)
                 grant = None
+        self._others_rest(self.share.elsewhere)
         self._changed()
         return grant
 

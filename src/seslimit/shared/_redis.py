@@ -69,7 +69,7 @@ class RedisRate:
     def __init__(self, server: str | Redis, *, account: str = ACCOUNT) -> None:
         if not NAME.fullmatch(account):
             raise ConfigurationError(f"account is {shown(account)}: it stands in keys, without braces and spaces.")
-        self._keys = [f"seslimit:{{{account}}}:{name}" for name in ("ledger", "log", "members", "hungry")]
+        self._keys = [f"seslimit:{{{account}}}:{name}" for name in ("ledger", "log", "members", "hungry", "rests")]
         self._server = server
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Redis] = WeakKeyDictionary()
         self._connecting: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Any]] = WeakKeyDictionary()

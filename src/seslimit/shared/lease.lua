@@ -1,6 +1,6 @@
 -- `Ledger.lease` of seslimit/_law/ledger.py, for Redis 6 or newer and Valkey; what it decides, and why, is told there.
 -- KEYS: the ledger (hash), its log (list), its members and the hungry among them
--- (sorted sets). ARGV: the request as JSON, how long it is all kept.
+-- (sorted sets), and why each of them rests (hash). ARGV: the request as JSON, how long it is all kept.
 local SECOND, LEASE, BURST, AHEAD, LATE = 1e6, 0.02e6, 0.02e6, 0.1e6, 0.2e6
 local ALIVE, HUNGRY, LEADS, SINGLE, FIGURES, ASKING = 3e6, 1e6, 0.3e6, 1e6, 280e6, 12e6
 local ENTRIES, ROUNDING = 1000, 1e-9
@@ -33,7 +33,7 @@ if now < ledger.seen then -- the clock was set back
   for _, name in ipairs({'timeline', 'urgent', 'hold', 'leads_until', 'asking_until', 'quota_at'}) do
     ledger[name] = ledger[name] - back
   end
-  redis.call('DEL', KEYS[3], KEYS[4])
+  redis.call('DEL', KEYS[3], KEYS[4], KEYS[5])
 end
 ledger.seen = now
 redis.call('ZADD', KEYS[3], text(now), request.member)
@@ -44,6 +44,23 @@ elseif request.want > 0 then
   redis.call('ZREM', KEYS[4], request.member)
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', text(now - HUNGRY))
+
+if request.rests ~= '' then
+  redis.call('HSET', KEYS[5], request.member, request.rests)
+else
+  redis.call('HDEL', KEYS[5], request.member)
+end
+local rests, names, resting = redis.call('HGETALL', KEYS[5]), {}, {}
+for i = 1, #rests, 2 do
+  if not redis.call('ZSCORE', KEYS[3], rests[i]) then
+    redis.call('HDEL', KEYS[5], rests[i])
+  elseif rests[i] ~= request.member then
+    names[#names + 1] = rests[i]
+    resting[rests[i]] = rests[i + 1]
+  end
+end
+table.sort(names)
+for i, name in ipairs(names) do names[i] = resting[name] end
 
 local term = 0
 if ledger.leader == request.member or ledger.leads_until <= now then
@@ -120,6 +137,7 @@ local answer = {
   now = text(now), fresh = fresh, slots = slots, lead = start - now, slot = slot, busy = busy, rate = ledger.rate,
   limit = ledger.limit, estimate = ledger.estimate, cap = ledger.cap, epoch = ledger.epoch, term = term,
   alive = redis.call('ZCARD', KEYS[3]), hungry = redis.call('ZCARD', KEYS[4]), log = told, quota_at = text(ledger.quota_at), ask_in = ask_in,
+  rests = table.concat(names, '\n'),
 }
 if ledger.quota_at > request.quota_at then answer.quota = ledger.quota end
 return cjson.encode(answer)
