@@ -28,6 +28,7 @@ LAYERS = (
     (
         "edge",
         (
+            "_bridging",
             "_inbox",
             "_with_block",
             "_portal",

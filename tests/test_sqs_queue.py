@@ -29,6 +29,7 @@ from seslimit import (
 )
 from seslimit._sqs import Batches, EntryFailed, SQSOptions
 from seslimit.outbox import SQSQueue
+from seslimit.outbox._sqs_words import done
 from seslimit.testing import FakeTransport, Simulator
 
 from .sqs_server import AWS, sqs_server
@@ -421,7 +422,7 @@ async def test_a_queue_that_goes_away_holds_the_sender_and_ends_nothing(
 
         with monkeypatch.context() as gone:
             gone.setattr(queue, "_receive", away)
-            gone.setattr(queue, "_attributes", lambda *_: queue._done(away()))
+            gone.setattr(queue, "_attributes", lambda *_: done(away()))
             running = asyncio.create_task(sender.run())
 
             async def held() -> bool:

@@ -16,26 +16,20 @@ import asyncio
 import inspect
 import threading
 from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
     Callable,
-    Coroutine,
-    Generator,
     Iterable,
-    Iterator,
 )
 from contextvars import copy_context
 from functools import partial, wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Never, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
+from ._bridging import Bridge, Value, awaited, done, reported, streamed
 from ._law.retry import RetryPolicy
 from ._model.allowance import Store
 from ._model.clearance import Guards, Suppresses
 from ._model.errors import ConfigurationError
 from ._model.journal import Journal
-from ._model.message import Message
 from ._model.options import shown
 from ._pacing import limiter as _pacing
 from ._pacing.gate import Admission as _Admission
@@ -65,128 +59,21 @@ class Wrapper(Protocol):
         ...
 
 
-class _Bridge(Generic[A_co]):
-    """What stands in synchronous code for an asynchronous object."""
-
-    def _behind(self) -> A_co:
-        """The asynchronous object; called in the loop."""
-        raise NotImplementedError
+def _of_limiter(read: Callable[[_pacing.Limiter], T]) -> Value[_pacing.Limiter, T]:
+    return Value(read)
 
 
-class _Value(Generic[A, T]):
-    """An attribute of the asynchronous object, read in the loop."""
-
-    def __init__(self, read: Callable[[A], T]) -> None:
-        self._read = read
-
-    @overload
-    def __get__(self, bridge: None, owner: type) -> _Value[A, T]: ...
-    @overload
-    def __get__(self, bridge: _Bridge[A], owner: type) -> T: ...
-    def __get__(self, bridge: _Bridge[A] | None, owner: type) -> _Value[A, T] | T:
-        if bridge is None:
-            return self
-        return PORTAL.do(lambda: self._read(bridge._behind()))  # noqa: SLF001
-
-    def __set__(self, bridge: _Bridge[A], value: Never) -> None:
-        raise AttributeError("it is read, and not set")
-
-
-def _of_limiter(read: Callable[[_pacing.Limiter], T]) -> _Value[_pacing.Limiter, T]:
-    return _Value(read)
-
-
-def _of_sender(read: Callable[[_sending.Sender], T]) -> _Value[_sending.Sender, T]:
-    return _Value(read)
-
-
-def _awaited(method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[_Bridge[A], P], T]:
-    """A method that is awaited in the loop."""
-
-    @wraps(method)
-    def called(bridge: _Bridge[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async def run() -> T:
-            return await method(bridge._behind(), *args, **kwargs)  # noqa: SLF001
-
-        return PORTAL.call(run)
-
-    return called
-
-
-def _done(method: Callable[Concatenate[A, P], T]) -> Callable[Concatenate[_Bridge[A], P], T]:
-    """A method that is called in the loop."""
-
-    @wraps(method)
-    def called(bridge: _Bridge[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return PORTAL.do(lambda: method(bridge._behind(), *args, **kwargs))  # noqa: SLF001
-
-    return called
-
-
-def _streamed(
-    method: Callable[[A, Iterable[Message] | AsyncIterable[Message]], AsyncGenerator[T, None]],
-) -> Callable[[_Bridge[A], Iterable[Message]], Generator[T, None, None]]:
-    """A method that takes messages and gives reports; both in the thread that asks for the reports."""
-
-    @wraps(method)
-    def called(bridge: _Bridge[A], messages: Iterable[Message]) -> Generator[T, None, None]:
-        caller = Caller(PORTAL)
-        pulled = messages if isinstance(messages, AsyncIterable) else _pulled(messages, caller)
-        return _given(caller, lambda: method(bridge._behind(), pulled))  # noqa: SLF001
-
-    return called
-
-
-def _reported(
-    method: Callable[[A], AsyncGenerator[T, None]],
-) -> Callable[[_Bridge[A]], Generator[T, None, None]]:
-    """A method that gives reports."""
-
-    @wraps(method)
-    def called(bridge: _Bridge[A]) -> Generator[T, None, None]:
-        return _given(Caller(PORTAL), lambda: method(bridge._behind()))  # noqa: SLF001
-
-    return called
-
-
-def _given(caller: Caller, begin: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, None]:
-    """What an asynchronous generator gives, to the thread that waits for it."""
-    stream, loop = PORTAL.do(begin), PORTAL.loop
-
-    async def step() -> T | None:
-        return await anext(stream, None)
-
-    try:
-        while loop is PORTAL.loop:
-            if (given := caller.call(step)) is None:
-                return
-            yield given
-        raise RuntimeError("these reports belong to the process that this one was forked from: ask for them there.")
-    finally:
-        if loop is PORTAL.loop:  # otherwise it is in the process that this one was forked from
-            PORTAL.call(stream.aclose)
-
-
-async def _pulled(messages: Iterable[Message], caller: Caller) -> AsyncIterator[Message]:
-    """Messages of an iterable, each taken in the thread that waits for reports."""
-    iterator: Iterator[Message] | None = None
-
-    def take() -> Message | None:
-        nonlocal iterator
-        iterator = iterator or iter(messages)
-        return next(iterator, None)
-
-    while (message := await caller.ask(take)) is not None:
-        yield message
+def _of_sender(read: Callable[[_sending.Sender], T]) -> Value[_sending.Sender, T]:
+    return Value(read)
 
 
 def _admitted(
     method: Callable[Concatenate[A, P], _Admission],
-) -> Callable[Concatenate[_Bridge[A], P], Admission]:
+) -> Callable[Concatenate[Bridge[A], P], Admission]:
     """A method that lets a message through."""
 
     @wraps(method)
-    def called(bridge: _Bridge[A], /, *args: P.args, **kwargs: P.kwargs) -> Admission:
+    def called(bridge: Bridge[A], /, *args: P.args, **kwargs: P.kwargs) -> Admission:
         return Admission(method(bridge._behind(), *args, **kwargs))  # noqa: SLF001  # it only looks the lane up
 
     return called
@@ -194,11 +81,11 @@ def _admitted(
 
 def _wrapped(
     method: Callable[Concatenate[A, P], _Wrapper],
-) -> Callable[Concatenate[_Bridge[A], P], Wrapper]:
+) -> Callable[Concatenate[Bridge[A], P], Wrapper]:
     """A method that decorates functions; an ordinary function is run in the thread that calls it."""
 
     @wraps(method)
-    def called(bridge: _Bridge[A], /, *args: P.args, **kwargs: P.kwargs) -> Wrapper:
+    def called(bridge: Bridge[A], /, *args: P.args, **kwargs: P.kwargs) -> Wrapper:
         around = method(bridge._behind(), *args, **kwargs)  # noqa: SLF001
 
         def decorate(function: Callable[Q, T]) -> Callable[Q, T]:
@@ -254,7 +141,7 @@ class Admission:
             PORTAL.call(self._admission.__aexit__, exc_type, exc, traceback)
 
 
-class Limiter(_Bridge[_pacing.Limiter]):
+class Limiter(Bridge[_pacing.Limiter]):
     """
     `seslimit.Limiter` for synchronous code: any number of threads share one.
 
@@ -296,17 +183,17 @@ class Limiter(_Bridge[_pacing.Limiter]):
     waiting = _of_limiter(lambda limiter: limiter.waiting)
     unreachable_for = _of_limiter(lambda limiter: limiter.unreachable_for)
 
-    lane = _done(_pacing.Limiter.lane)
-    acquire = _awaited(_pacing.Limiter.acquire)
-    has_capacity = _done(_pacing.Limiter.has_capacity)
-    accepted = _done(_pacing.Limiter.accepted)
-    throttled = _done(_pacing.Limiter.throttled)
-    quota_figures = _done(_pacing.Limiter.quota_figures)
-    ceiling = _done(_pacing.Limiter.ceiling)
-    hold = _done(_pacing.Limiter.hold)
-    release = _done(_pacing.Limiter.release)
-    state = _done(_pacing.Limiter.state)
-    close = _awaited(_pacing.Limiter.aclose)
+    lane = done(_pacing.Limiter.lane)
+    acquire = awaited(_pacing.Limiter.acquire)
+    has_capacity = done(_pacing.Limiter.has_capacity)
+    accepted = done(_pacing.Limiter.accepted)
+    throttled = done(_pacing.Limiter.throttled)
+    quota_figures = done(_pacing.Limiter.quota_figures)
+    ceiling = done(_pacing.Limiter.ceiling)
+    hold = done(_pacing.Limiter.hold)
+    release = done(_pacing.Limiter.release)
+    state = done(_pacing.Limiter.state)
+    close = awaited(_pacing.Limiter.aclose)
     admit = _admitted(_pacing.Limiter.admit)
     wrap = _wrapped(_pacing.Limiter.wrap)
 
@@ -328,7 +215,7 @@ class Limiter(_Bridge[_pacing.Limiter]):
         return admissions
 
 
-class Sender(_Bridge[_sending.Sender]):
+class Sender(Bridge[_sending.Sender]):
     """
     `seslimit.Sender` for synchronous code: any number of threads share one.
 
@@ -385,14 +272,14 @@ class Sender(_Bridge[_sending.Sender]):
     transport = _of_sender(lambda sender: sender.transport)
     unfinished = _of_sender(lambda sender: sender.unfinished)
 
-    ask_quota = _awaited(_sending.Sender.ask_quota)
-    send = _awaited(_sending.Sender.send)
-    send_many = _streamed(_sending.Sender.send_many)
-    drain = _reported(_sending.Sender.drain)
-    run = _awaited(_sending.Sender.run)
-    withdraw = _done(_sending.Sender.withdraw)
-    stop = _done(_sending.Sender.stop)
-    state = _done(_sending.Sender.state)
+    ask_quota = awaited(_sending.Sender.ask_quota)
+    send = awaited(_sending.Sender.send)
+    send_many = streamed(_sending.Sender.send_many)
+    drain = reported(_sending.Sender.drain)
+    run = awaited(_sending.Sender.run)
+    withdraw = done(_sending.Sender.withdraw)
+    stop = done(_sending.Sender.stop)
+    state = done(_sending.Sender.state)
 
     def close(self, deadline: float = _sending.DRAIN) -> None:
         """

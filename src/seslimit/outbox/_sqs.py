@@ -12,9 +12,6 @@ up, it does not send again when SQS gives it twice.
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import json
 import logging
 import math
 import time
@@ -24,32 +21,23 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import attrs
-from botocore.exceptions import BotoCoreError, ClientError
 
 from .._composing.records import Records
 from .._model.errors import InvalidMessage, printable
 from .._model.history import History
-from .._model.journal import JournalError, JournalUnavailable, LeaseLost, Queued
+from .._model.journal import JournalError, LeaseLost, Queued
 from .._model.message import Message
 from .._model.outcome import Outcome
 from .._model.report import Report
-from .._sqs import AT_ONCE, LONGEST, REQUESTS, Batches, EntryFailed, SQSOptions, opened
+from .._sqs import AT_ONCE, LONGEST, REQUESTS, Batches, SQSOptions, opened
 from .._with_block import WithBlock
+from ._sqs_forms import entry, no_file
+from ._sqs_words import BROKEN, done, entry_done
 
 logger = logging.getLogger("seslimit")
 
 REMEMBERED = 100_000
 """Messages whose end this worker remembers: SQS may give one again minutes later."""
-
-LARGEST = 1_048_576
-"""Bytes of one message, and of one request. Source: Amazon SQS, "message quotas", read 2026-11."""
-
-BROKEN = (BotoCoreError, ClientError, OSError)
-
-FOR_GOOD = frozenset(
-    {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "AccessDenied", "AccessDeniedException"}
-)
-"""SQS's words for what is not better the next time."""
 
 
 @attrs.define(eq=False)
@@ -79,7 +67,7 @@ class SQSQueue(WithBlock):
     def __init__(self, options: SQSOptions | str, *, session: Any = None) -> None:
         self._options = SQSOptions.from_url(options) if isinstance(options, str) else options
         self._session = session
-        self._records = Records(_no_file)
+        self._records = Records(no_file)
         self._leases: dict[str, _Lease] = {}
         self._ready: list[Queued] = []
         self._ended: OrderedDict[str, bool] = OrderedDict()
@@ -129,7 +117,8 @@ class SQSQueue(WithBlock):
         Raises:
             JournalError: one is too large for SQS, or was refused.
         """
-        await self._done(asyncio.gather(*(self._adding.one(**self._entry(message)) for message in messages)))
+        fifo = self._options.queue.endswith(".fifo")
+        await done(asyncio.gather(*(self._adding.one(**entry(message, fifo=fifo)) for message in messages)))
         return len(messages)
 
     async def take(self, message: Message) -> Queued | Report:
@@ -147,7 +136,7 @@ class SQSQueue(WithBlock):
             requests = min(REQUESTS, math.ceil(missing / AT_ONCE))
             before = len(self._ready)
             sizes = [min(AT_ONCE, missing - AT_ONCE * number) for number in range(requests)]
-            await self._done(asyncio.gather(*(self._receive(size, 0) for size in sizes)))
+            await done(asyncio.gather(*(self._receive(size, 0) for size in sizes)))
             if len(self._ready) == before:
                 break
         claimed, self._ready = self._ready[:most], self._ready[most:]
@@ -156,7 +145,7 @@ class SQSQueue(WithBlock):
     async def wait(self, timeout: float) -> None:
         """Return when the queue gives something, and after `timeout` seconds at most."""
         if self._polling is None:
-            self._polling = asyncio.create_task(self._done(self._receive(AT_ONCE, self._options.wait)))
+            self._polling = asyncio.create_task(done(self._receive(AT_ONCE, self._options.wait)))
         # It is not cancelled at the time-out: what it is given then would be nobody's for a while.
         await asyncio.wait([self._polling], timeout=timeout)
 
@@ -176,7 +165,7 @@ class SQSQueue(WithBlock):
             raise LeaseLost("it was given to another worker.")
         accepted = report.outcome is Outcome.ACCEPTED
         self._remember(lease.message_id, accepted=accepted)
-        await self._done(self._over(lease, accepted=accepted))
+        await done(self._over(lease, accepted=accepted))
         self._leases.pop(str(queued.id), None)
 
     async def postpones(self, queued: Queued, history: History, not_before: float, *, keep: bool = False) -> None:
@@ -203,7 +192,7 @@ class SQSQueue(WithBlock):
     # What SQS is asked
 
     async def _attributes(self, *names: str) -> Mapping[str, str]:
-        answer = await self._done(self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(names)))
+        answer = await done(self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(names)))
         attributes: Mapping[str, str] = answer.get("Attributes", {})
         return attributes
 
@@ -245,44 +234,26 @@ class SQSQueue(WithBlock):
         history = self._histories.pop(lease.message_id, None) or History(sent_at)
         return Queued(message, history, lease.message_id)
 
-    def _entry(self, message: Message) -> dict[str, Any]:
-        record: dict[str, Any] = {
-            "from": message.mail_from,
-            "to": list(message.recipients),
-            "raw": base64.b64encode(message.as_bytes()).decode("ascii"),
-        }
-        if isinstance(message.key, str | int):
-            record["key"] = message.key
-        body = json.dumps(record)
-        if len(body) > LARGEST:
-            raise JournalError(
-                f"a message of {len(body):,} bytes is more than SQS takes ({LARGEST:,}): send it otherwise."
-            )
-        if not self._options.queue.endswith(".fifo"):
-            return {"MessageBody": body}
-        digest = hashlib.sha256(body.encode()).hexdigest()
-        return {"MessageBody": body, "MessageGroupId": message.lane or "seslimit", "MessageDeduplicationId": digest}
-
     async def _leave(self, lease: _Lease) -> None:
         """Finish with a message that has come to its end before, or never was one."""
         with suppress(JournalError):  # it comes again
-            await self._done(self._over(lease, accepted=self._ended[lease.message_id]))
+            await done(self._over(lease, accepted=self._ended[lease.message_id]))
 
     async def _over(self, lease: _Lease, *, accepted: bool) -> None:
         with suppress(LeaseLost):  # an accepted one is remembered; for the others it makes no difference
             if accepted:
-                await self._entry_done(self._deleting.one(ReceiptHandle=lease.handle))
+                await entry_done(self._deleting.one(ReceiptHandle=lease.handle))
             else:
                 await self._hide(lease, 0 if self._has_dead_letters else LONGEST)
 
     async def _let_go(self, lease: _Lease, seconds: float) -> None:
         self._leases.pop(lease.message_id, None)
-        await self._done(self._hide(lease, seconds))
+        await done(self._hide(lease, seconds))
 
     async def _hide(self, lease: _Lease, seconds: float) -> None:
         held = asyncio.get_running_loop().time() - lease.given_at
         hidden = min(math.ceil(seconds), LONGEST - math.ceil(held) - 1)
-        await self._entry_done(self._moving.one(ReceiptHandle=lease.handle, VisibilityTimeout=max(hidden, 0)))
+        await entry_done(self._moving.one(ReceiptHandle=lease.handle, VisibilityTimeout=max(hidden, 0)))
 
     async def _keep(self) -> None:
         """Extend the leases, as long as there are any."""
@@ -314,28 +285,3 @@ class SQSQueue(WithBlock):
         self._ended[message_id] = accepted
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
-
-    async def _entry_done(self, one: Any) -> None:
-        try:
-            await one
-        except EntryFailed as failed:
-            if failed.ours:
-                raise LeaseLost(failed.words or failed.code) from failed
-            raise OSError(f"{failed.code}: {failed.words}") from failed
-
-    async def _done(self, asked: Any) -> Any:
-        """What was asked of SQS, with its errors as a journal's."""
-        try:
-            return await asked
-        except EntryFailed as failed:
-            raise JournalError(f"SQS did not take a message: {failed.code} {failed.words}") from failed
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            kind = JournalError if code in FOR_GOOD else JournalUnavailable
-            raise kind(f"the queue cannot be used: {printable(str(error))}") from error
-        except BROKEN as error:
-            raise JournalUnavailable(f"the queue does not answer: {printable(str(error))}") from error
-
-
-def _no_file(path: str) -> bytes:
-    raise InvalidMessage("is of another machine: give its content (base64).")
