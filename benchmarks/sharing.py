@@ -89,9 +89,15 @@ def virtual() -> None:
     fleet = Fleet(account(100), count=10, store=VirtualStore(), starts=1.0)
     run(fleet.run(60))
     figures("10 cold processes in a second, 100/s hidden", fleet, 15, 60, used=0.98, refused=0.01, first=0)
-    fleet = Fleet(account(100))
-    run(fleet.run(60))
-    figures("100/s hidden, 4 processes that share nothing", fleet, 15, 60, used=0.98, refused=0.008)
+    apart = [Fleet(account(100), seed=seed) for seed in range(3)]
+    for fleet in apart:
+        run(fleet.run(60))
+    name = "100/s hidden, 4 processes that share nothing, 3 runs"
+    least = min(fleet.used(15, 60) for fleet in apart)
+    row(name, f"used {least:.2%}", "≥ 98%", least >= 0.98)
+    refused = [fleet.refused(15, 60) for fleet in apart]
+    mean = sum(refused) / len(refused)
+    row(name, f"refused {mean:.2%} (worst {max(refused):.2%})", "≤ 0.8%", mean <= 0.008)
     for count in (1, 4):
         waits, campaign = run(lanes(count))
         name = f"lanes at 50/s, {count} process{'es' if count > 1 else ''}"
@@ -138,7 +144,7 @@ class Service(asyncio.DatagramProtocol):
 
     bucket: DebtBucket
     times: list[tuple[float, str]] = attrs.field(factory=list)
-    """When a message of a process was accepted."""
+    """When a message of a process that was accepted had been sent."""
     refused: int = 0
     began: float = attrs.field(factory=time.monotonic)
     _transport: asyncio.DatagramTransport | None = None
@@ -149,11 +155,11 @@ class Service(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, address: object) -> None:
         """Decide on a message."""
-        now = time.monotonic() - self.began
-        number, worker = data.decode().split()
-        taken = self.bucket.take(now, 1)
+        number, worker, sent = data.decode().split()
+        taken = self.bucket.take(time.monotonic() - self.began, 1)
         if taken:
-            self.times.append((now, worker))
+            # When it was sent: on a busy machine this process reads late what came in time, all at once.
+            self.times.append((float(sent) - self.began, worker))
         else:
             self.refused += 1
         assert self._transport is not None
@@ -178,6 +184,14 @@ async def worker(name: str, address: str, rate: float, port: int, seconds: float
     transport, client = await loop.create_datagram_endpoint(Client, remote_addr=("127.0.0.1", port))
     limiter = Limiter(rate, max_rate=rate, shared=shared_from_url(address))
     ends, number, gaps, before, lost, accepted = loop.time() + seconds, 0, [0.0], 0.0, 0, 0
+    late = 0.0
+
+    async def look() -> None:
+        nonlocal late
+        while True:
+            due = loop.time() + 0.01
+            await asyncio.sleep(0.01)
+            late = max(late, loop.time() - due)
 
     async def attempts() -> None:
         nonlocal number, before, lost, accepted
@@ -189,18 +203,20 @@ async def worker(name: str, address: str, rate: float, port: int, seconds: float
                         gaps.append(now - before)
                     before, number = now, number + 1
                     answer = client.answers[str(number)] = loop.create_future()
-                    transport.sendto(f"{number} {name}".encode())
+                    transport.sendto(f"{number} {name} {time.monotonic()}".encode())
                     if not await asyncio.wait_for(answer, 5.0):
                         raise TransportError(
                             Outcome.THROTTLED, "454 Throttling failure: Maximum sending rate exceeded."
                         )
                     accepted += 1
 
+    looking = asyncio.create_task(look())
     results = await asyncio.gather(*(attempts() for _ in range(20)), return_exceptions=True)
+    looking.cancel()
     lost += sum(isinstance(result, BaseException) for result in results)
     await limiter.aclose()
     transport.close()
-    print(json.dumps({"gap": max(gaps), "lost": lost, "accepted": accepted}))
+    print(json.dumps({"gap": max(gaps), "late": late, "lost": lost, "accepted": accepted}))
 
 
 async def real(name: str, address: str, rate: float, seconds: float, chaos: Callable[[], None] | None = None) -> None:
@@ -220,7 +236,7 @@ async def real(name: str, address: str, rate: float, seconds: float, chaos: Call
         await faults
     transport.close()
     begin, end = service.times[0][0] + WARM_UP, service.times[0][0] + seconds - 1.0
-    times = [(at, worker) for at, worker in service.times if begin <= at < end]
+    times = sorted((at, worker) for at, worker in service.times if begin <= at < end)
     moments = [at for at, _ in times]
     used = len(times) / rate / (end - begin)
     peak = max(bisect_right(moments, at + 1.0) - index for index, at in enumerate(moments)) / rate
@@ -232,7 +248,9 @@ async def real(name: str, address: str, rate: float, seconds: float, chaos: Call
     else:
         row(name, f"used {used:.2%}", "", True)
         gap = max(one["gap"] for one in told)
-        row(name, f"longest wait {gap * 1000:.0f} ms", "≤ 300 ms", gap <= 0.3)
+        stood = max(one["late"] for one in told)
+        words = f"longest wait {gap * 1000:.0f} ms (the machine stood still for {stood * 1000:.0f} ms)"
+        row(name, words, "≤ 300 ms", gap <= 0.3)
     row(name, f"busiest second {peak:.3f} R", "≤ 1.05 R", peak <= 1.05)
     row(name, f"refused {refused:.3%}", "≤ 0.1 %", refused <= 0.001)
     lost = sum(one["lost"] for one in told) + abs(sum(one["accepted"] for one in told) - len(service.times))

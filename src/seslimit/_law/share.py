@@ -22,6 +22,7 @@ from random import Random
 import attrs
 
 from .._model.allowance import Grant, Request
+from .leading import Leadership
 from .ledger import SECOND
 from .rate import AdaptiveRate
 
@@ -39,9 +40,6 @@ REPORT = 0.1
 
 LEAD = 0.1
 """Seconds between the requests of the leader, at most."""
-
-SETTLES = 0.15
-"""Seconds in which all have told what became of messages that went before a throttle."""
 
 QUIET = 1.0
 """Seconds without a message anywhere after which the leader stops to ask."""
@@ -161,12 +159,7 @@ class Share:
         self._epoch, self._epoch_since, self._congested = 0, 0.0, False
         self._frozen = False
 
-        self._term = 0
-        self._law: AdaptiveRate | None = None
-        self._law_cap = 0.0
-        self._opened = -math.inf
-        self._kept_back: list[tuple[float, float, str, float, float]] = []
-        """Outcomes that the law is told of when all have told of what went before the last throttle."""
+        self._leading: Leadership | None = None
 
         self.elsewhere: Mapping[str, float] = {}
         """Why the whole account rests as others know, and until when on this process's clock."""
@@ -207,7 +200,7 @@ class Share:
     @property
     def leads(self) -> bool:
         """Whether this process sets the pace of all."""
-        return self._law is not None
+        return self._leading is not None
 
     def turn_at(self, now: float) -> float:
         """See `Allowance`."""
@@ -295,7 +288,7 @@ class Share:
         self._leases.clear()
         self._owed, self._ask_at, self._retry_at, self._offset = 0.0, 0.0, 0.0, None
         self._taken_log()
-        self._congested, self._law = False, None
+        self._congested, self._leading = False, None
         self.elsewhere, self._rests_told = {}, {}
 
     # The requests: when, with what, and what the answers mean.
@@ -327,7 +320,8 @@ class Share:
     def request(self, now: float, demand: Demand, *, asks: bool = False) -> Request:
         """What to ask and tell now."""
         wants = self._wants(demand) and (now >= self._ask_at or (demand.urgent and not self._leases))
-        law = self._law
+        leading = self._leading
+        law = None if leading is None else leading.law
         request = Request(
             member=self.member,
             sent=0.0 if self._offset is None else self._theirs(now),
@@ -338,7 +332,7 @@ class Share:
             hungry=self._hungry,
             span=AMPLE * self._way / self._hungry_others * SECOND,
             log=self._taken_log(),
-            term=self._term if law is not None else 0,
+            term=0 if leading is None else leading.term,
             epoch=self._epoch,
             rate=self._rate if law is None else law.rate(now),
             limit=self._limit if law is None else law.limit or 0.0,
@@ -363,7 +357,7 @@ class Share:
         """The ledger's epoch, as a report of a throttle was answered."""
         if epoch != self._epoch:
             self._epoch, self._epoch_since = epoch, now
-            self._publish = self._law is not None
+            self._publish = self.leads
 
     def granted(self, sent_at: float, now: float, grant: Grant) -> None:
         """
@@ -398,7 +392,7 @@ class Share:
             return
         self._leases.clear()
         self.elsewhere, self._rests_told = {}, {}
-        self._owed, self._log, self._congested, self._law = 0.0, [], False, None
+        self._owed, self._log, self._congested, self._leading = 0.0, [], False, None
         self._logged_at = math.inf
         if self._joined:
             known = [rate for rate in (self._rate, self._estimate, self._cap) if rate]
@@ -460,52 +454,22 @@ class Share:
     # Leading: one law, and everybody's evidence.
 
     def _leads_at(self, now: float) -> float:
-        if self._law is None or now > self._active_at + QUIET:
+        if self._leading is None or now > self._active_at + QUIET:
             return math.inf
         return self._called_at + LEAD
 
     def _lead(self, now: float, grant: Grant) -> None:
         if not grant.term:
-            self._law = None
+            self._leading = None
             return
-        if self._law is None or grant.term != self._term:
+        if self._leading is None or grant.term != self._leading.term:
             known = grant.limit or grant.estimate
-            self._law, self._term, self._law_cap = AdaptiveRate(known or self._start, self._max_rate), grant.term, 0.0
-            self._opened, self._kept_back = -math.inf, []
+            self._leading = Leadership(grant.term, AdaptiveRate(known or self._start, self._max_rate))
             self._active_at, self._publish = now, True
-        if self._cap != self._law_cap:
-            self._law_cap = self._cap
-            self._law.cap(now, self._cap)
-            self._publish = True
+        self._publish = self._leading.allowed(now, self._cap) or self._publish
         if grant.log:
             self._active_at = now
-        if grant.log or self._kept_back:
-            self._publish = self._feed(self._law, now, grant.log) or self._publish
-
-    def _feed(self, law: AdaptiveRate, now: float, log: str) -> bool:
-        """Tell the law what became of everybody's messages; whether there was a throttle among it."""
-        outcomes, self._kept_back = self._kept_back, []
-        for entry in log.replace("\n", ";").split(";") if log else ():
-            kind, cost, *rest = entry.split()
-            if kind == "a":
-                law.admitted(now, float(cost), waited=rest[0] == "1")
-            else:
-                admitted_at, decided_at = (min(now, self._ours(float(moment))) for moment in rest[:2])
-                pause = float(rest[2]) if kind == "-" else 0.0
-                outcomes.append((decided_at, admitted_at, kind, float(cost), pause))
-        throttled = False
-        for outcome in sorted(outcomes):
-            decided_at, admitted_at, kind, paid, pause = outcome
-            if admitted_at > self._opened and now < self._opened + SETTLES:
-                self._kept_back.append(outcome)
-            elif kind == "+":
-                law.accepted(now, paid, admitted_at=admitted_at, decided_at=decided_at)
-            else:
-                throttled = True
-                if admitted_at > self._opened:
-                    self._opened = now
-                law.throttled(now, paid, admitted_at=admitted_at, decided_at=decided_at, pause=pause)
-        return throttled
+        self._publish = self._leading.hear(now, grant.log, self._ours) or self._publish
 
     def _tell(self, now: float, entry: str) -> None:
         self._active_at = now
