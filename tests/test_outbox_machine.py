@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from seslimit import Message, Outcome, Receipt, Report
-from seslimit.outbox import Filter, MemoryOutbox, Outbox, Queued, Row, State, Status
+from seslimit.outbox import Filter, JournalUnavailable, MemoryOutbox, Outbox, Queued, Row, State, Status
 from seslimit.outbox._memory import Memory
 from tests.outbox_engines import BEGIN, LEASE, accepted, failed
 from tests.postgres_instance import PostgresServer
@@ -84,7 +84,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def alike_each(self, *calls: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[Any, Any]:
         """Make a call of each; they return or raise alike."""
         one, two = (self.runner.run(_result(call)) for call in calls)
-        assert _plain(one) == _plain(two)
+        assert _plain(one) == _plain(two), (one, two)
         return one, two
 
     @rule(who=WHO, messages=st.lists(MESSAGES, max_size=4), later=st.sampled_from([None, 5, 40]), high=st.booleans())
@@ -236,10 +236,14 @@ class OutboxMachine(RuleBasedStateMachine):
 
 
 async def _result(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    try:
-        return await call()
-    except Exception as error:  # noqa: BLE001  # compared
-        return error
+    for _ in range(50):
+        try:
+            return await call()
+        except JournalUnavailable:  # on a machine that is busy: whoever calls again does nothing twice
+            await asyncio.sleep(0.1)
+        except Exception as error:  # noqa: BLE001  # compared
+            return error
+    raise AssertionError("the database does not answer")
 
 
 def _plain(result: Any) -> Any:
