@@ -98,7 +98,8 @@ def _ready(statement: Any, size: int, columns: tuple[str, ...], dialect: sa.Dial
     key = (statement, size, columns, type(dialect))
     if (made := _MADE.get(key)) is None:
         if callable(statement):
-            compiled = statement(size).compile(dialect=dialect)
+            sized: Any = statement(size)
+            compiled = sized.compile(dialect=dialect)
         else:
             compiled = statement.compile(dialect=dialect, column_keys=columns)
         order = compiled.positiontup
