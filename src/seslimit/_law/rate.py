@@ -13,7 +13,6 @@ not what messages wait for.
 from __future__ import annotations
 
 import math
-from collections import deque
 
 import attrs
 
@@ -21,12 +20,12 @@ from .closure import Closure
 from .elsewhere import Elsewhere
 from .evidence import START_RATE, STEP, Arrivals, Event
 from .growth import CLIMB_GROWTH, CLIMB_REFUSALS, RETURN_GROWTH, START_GROWTH, START_REFUSALS, grown
+from .probe import SHARE, probe
 from .response import Response, Trial
 from .search import Search
-from .trust import CONFIRMED, FIRST_PLAN, Trust
+from .taken import Taken
+from .trust import CONFIRMED, FIRST_PLAN, Trust, step_from
 
-ASSUMED_DEPTH = 1.0
-"""Seconds of the rate that a full bucket is taken to hold: more costs throttles, less a little of the rate."""
 FLOOR = 0.1
 """The lowest estimate, recipients/s: an attempt every ten seconds finds out whether the service is back."""
 GROWTH_SECONDS = 1.0
@@ -34,21 +33,10 @@ GROWTH_SECONDS = 1.0
 UNHEARD = 4.0
 """Delays for which it grows without a reply: a pace of which nothing is heard proves nothing either."""
 
-PROBE_REFUSALS = 0.5
-"""Throttles that a probe may cost besides the one it looks for: it paces so many per delay above the limit."""
-FULL_REFUSALS = 2.0
-"""The same where the bucket may be full, and a whole second of the rate has to be drawn down first."""
-PROBE_SHARE = 0.3
-"""A probe paces at most this share above the limit: it binds where few messages are under way."""
-
 STRAY = 8.0
 """Messages accepted after a lone throttle out of the blue that show it to be none of the rate's."""
 SLOWED = 0.5
 """Share of the estimate to pace at while the bucket gains its cushion."""
-APPROACH = 0.5
-"""Share of its distance to a failed return that the limit gives up, where that was too short to measure the rate."""
-CLOSE = 0.1
-"""Share by which a long measurement may be off the limit and still measure it."""
 
 REST = 600.0
 """Seconds without a message after which the limit may be another, and is looked at soon."""
@@ -58,8 +46,6 @@ OFTEN = 4.0
 """Delays for which the service was closed before, where a first throttle may well be the first of many."""
 ALONE = 0.5
 """Messages under way on average below which each goes alone, and the service sees the gaps between them."""
-HORIZON = 4.0
-"""Seconds for which single decisions are remembered: longer than a reply takes to come."""
 
 
 @attrs.frozen
@@ -117,9 +103,7 @@ class AdaptiveRate:
         self._ignored = False
         self._accepted = 0
 
-        self._anchor: float | None = None
-        self._settled = 0.0
-        self._recent: deque[tuple[float, float]] = deque()
+        self._taken = Taken()
         self._arrivals = Arrivals()
 
     @property
@@ -183,7 +167,7 @@ class AdaptiveRate:
         elif waited or 0.0 < self.held_until > now - AFTER_HOLD:
             self._advance(now, cost)
         else:
-            self._forget()
+            self._taken.forget()
             if self._limit is not None and now > self._paced_at + REST:
                 self._since = 0.0
                 self._trust.rested(self._limit, self._arrivals)
@@ -216,7 +200,7 @@ class AdaptiveRate:
         if canary:
             self._closure.opened(admitted_at, usual=self._trust.strength > 0)
             self._held_until = now
-        self._remember(now, cost, decided_at)
+        self._taken.add(now, cost, decided_at)
         above = self._above()
         self._closure.accepted()
         if trial := self._response.attempted(admitted_at, cost, throttled=False, above=above):
@@ -224,9 +208,8 @@ class AdaptiveRate:
         event = self._event
         if event is not None and admitted_at > event.opened:
             self._close(event)
-            if canary and self._anchor is not None:
-                # Somebody's debt is paid by now; when it was is not known, so that the middle is right in the mean.
-                self._anchor = (self._anchor + decided_at) / 2.0
+            if canary:
+                self._taken.opened(decided_at)
         elif event is not None:
             self._add(now, event, cost, decided_at)
 
@@ -298,7 +281,7 @@ class AdaptiveRate:
         self._event = None
         self._closure.denied()
         self._opened = self._paced_at = now
-        self._forget()
+        self._taken.forget()
 
     # The pace: what it grows by, and when it is raised above the limit to see whether that is still the limit.
 
@@ -347,9 +330,8 @@ class AdaptiveRate:
         elif self._wary and now > self._overdue_at and self._since >= self._next_stair:
             self._begin_probe(now)
         before, self._since = self._since, self._since + cost
-        if self._estimate is None and self._anchor is None:
-            # A full bucket now is an empty one a depth ago, if nothing had been sent since.
-            self._anchor = now - ASSUMED_DEPTH
+        if self._estimate is None and self._taken.since is None:
+            self._taken.begin(now)
         elif self._estimate is None or self._response.trial is not None:
             return
         elif before < self._trust.due <= self._since and self._reached():
@@ -366,26 +348,17 @@ class AdaptiveRate:
 
     def _begin_probe(self, now: float) -> None:
         self._next_stair = self._since + self._trust.shortest(self._pace, self._arrivals)
-        excess, seconds = self._probe()
+        excess, seconds = probe(self._pace, self._arrivals, full=self._taken.since is None)
         self._pace, self._overdue_at = self._pace + excess, now + seconds
 
-    def _probe(self) -> tuple[float, float]:
-        """How far above the limit to pace, recipients/s, and after how many seconds a throttle is overdue."""
-        level, refusals = 2.0 * (self._arrivals.quantum + self._arrivals.cushion(self._pace)), PROBE_REFUSALS
-        if self._anchor is None:
-            level, refusals = max(level, ASSUMED_DEPTH * self._pace), FULL_REFUSALS
-        excess = min(PROBE_SHARE * self._pace, refusals / self._arrivals.delay)
-        return excess, level / excess
-
     def _look_later(self) -> None:
-        _, overdue = self._probe()
+        _, overdue = probe(self._pace, self._arrivals, full=self._taken.since is None)
         self._trust.look_later(self._pace, self._arrivals, overdue)
 
     # Events: what the throttles of one cohort say.
 
     def _open(self, now: float, decided_at: float) -> Event:
         """The first throttle of an event."""
-        anchor = -math.inf if self._anchor is None else self._anchor
         self._opened = now
         self._closure.event(decided_at)
         self._event = Event(
@@ -395,24 +368,15 @@ class AdaptiveRate:
             pace=self._pace,
             prior=self._estimate,
             strong=self._trust.strength > 0 and self._estimate == self._limit,
-            seconds=None if self._anchor is None else max(0.0, decided_at - anchor),
-            before=self._settled + sum(cost for at, cost in self._recent if anchor < at <= decided_at),
-            drawn=self._drawn(decided_at),
-            after=[entry for entry in self._recent if entry[0] > decided_at],
+            seconds=self._taken.seconds(decided_at),
+            before=self._taken.before(decided_at),
+            drawn=self._taken.drawn(decided_at),
+            after=self._taken.after(decided_at),
             arrivals=self._arrivals,
             share=self._response.share,
             again=self._closure.throttled > 1,
         )
         return self._event
-
-    def _drawn(self, at: float) -> float:
-        """The lowest rate at which a bucket of the assumed depth had not been empty before."""
-        total = lowest = 0.0
-        for decided_at, cost in reversed(self._recent):
-            if decided_at <= at:
-                total += cost
-                lowest = max(lowest, total / (at - decided_at + ASSUMED_DEPTH))
-        return lowest
 
     def _add(self, now: float, event: Event, cost: float, decided_at: float) -> None:
         """One more of the event's cohort was accepted."""
@@ -477,8 +441,7 @@ class AdaptiveRate:
         self._learn(event)
         self._since = 0.0
         if event.throttles > 1 or event.seconds is None or event.again or event.before >= FIRST_PLAN:
-            self._anchor, self._settled = event.last, 0.0
-            self._recent = deque(entry for entry in self._recent if entry[0] > event.last)
+            self._taken.empty(event.last)
 
     def _stray(self, event: Event) -> bool:
         """Whether this is one throttle out of the blue, the bucket being far from empty."""
@@ -489,7 +452,7 @@ class AdaptiveRate:
             return False
         if sum(cost for _, cost in event.after) < STRAY * self._arrivals.quantum:
             return False
-        climbing = event.pace > (1.0 + PROBE_SHARE) * event.prior
+        climbing = event.pace > (1.0 + SHARE) * event.prior
         return climbing or (self._since < self._trust.due and not ignored)
 
     def _learn(self, event: Event) -> None:
@@ -521,23 +484,12 @@ class AdaptiveRate:
 
     def _limited(self, event: Event, limit: float) -> float:
         """The limit after an event that was paced at below it, at it or above it."""
-        estimate, measured = self._pace, event.measured()
         if event.aftermath:
             if not self._elsewhere.goes_on(event):
                 return limit
             self._trust.strength = max(self._trust.strength, self._elsewhere.strength)
             return max(limit, self._elsewhere.limit)
-        if event.climbed and event.pace > limit:
-            return max(estimate, (1.0 - STEP) * limit)
-        if event.pace < (1.0 - CONFIRMED) * limit:
-            found = max(estimate, min(limit, measured or 0.0))
-            return found if event.before >= FIRST_PLAN else limit - APPROACH * (limit - found)
-        if not event.changed:
-            return estimate
-        long = measured if measured is not None and event.before >= FIRST_PLAN else 0.0
-        if abs(long - limit) < CLOSE * limit:
-            return max(estimate, long)
-        return max(estimate, (1.0 - STEP) * limit if self._trust.strength else min(limit, long))
+        return step_from(limit, event, self._pace, confirmed=self._trust.strength > 0)
 
     def _conclude(self, now: float, trial: Trial) -> None:
         """A trial is over: where throttles went on at a lower pace, back to where they began."""
@@ -551,15 +503,4 @@ class AdaptiveRate:
         self._look_later()
         if trial.innocent and not trial.strong:
             self._trust.look_soon(self._arrivals)
-        self._forget()
-
-    def _remember(self, now: float, cost: float, decided_at: float) -> None:
-        if self._anchor is not None and decided_at <= self._anchor:
-            return
-        self._recent.append((decided_at, cost))
-        while self._recent and self._recent[0][0] < now - HORIZON:
-            self._settled += self._recent.popleft()[1]
-
-    def _forget(self) -> None:
-        """From here on the bucket may be anything up to full."""
-        self._anchor, self._settled = None, 0.0
+        self._taken.forget()

@@ -38,6 +38,38 @@ HOPEFUL = 0.3
 """Share that a throttle counts where the limit had been higher and may be again."""
 OTHER = (0.8, 1.25)
 """A limit that moved beyond these shares of itself is another one."""
+APPROACH = 0.5
+"""Share of its distance to a failed return that the limit gives up, where that was too short to measure the rate."""
+CLOSE = 0.1
+"""Share by which a long measurement may be off the limit and still measure it."""
+
+
+def step_from(limit: float, event: Event, estimate: float, *, confirmed: bool) -> float:
+    """
+    The limit after an event, recipients/s: the less is known of it, the more what was measured counts.
+
+    A climb that ended says nothing of what was known below it; a return that failed moves the limit towards what it
+    found, the further the longer it went on; what a confirmed limit loses at once is a step, and one that nothing has
+    confirmed is what was measured.
+
+    Args:
+        limit: the limit of before, recipients/s.
+        event: what closed, and was nobody else's.
+        estimate: the rate that it allows to believe in, recipients/s.
+        confirmed: whether anything has confirmed the limit.
+    """
+    measured = event.measured()
+    if event.climbed and event.pace > limit:
+        return max(estimate, (1.0 - STEP) * limit)
+    if event.pace < (1.0 - CONFIRMED) * limit:
+        found = max(estimate, min(limit, measured or 0.0))
+        return found if event.before >= FIRST_PLAN else limit - APPROACH * (limit - found)
+    if not event.changed:
+        return estimate
+    long = measured if measured is not None and event.before >= FIRST_PLAN else 0.0
+    if abs(long - limit) < CLOSE * limit:
+        return max(estimate, long)
+    return max(estimate, (1.0 - STEP) * limit if confirmed else min(limit, long))
 
 
 @attrs.define
