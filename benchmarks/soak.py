@@ -76,7 +76,7 @@ class Result:
     lost: int
     """Reported as accepted, and not in the ledger."""
     unsaid: int
-    """In the ledger, and reported as neither accepted nor unknown."""
+    """In the ledger, and reported as not accepted, with no attempt in its history whose outcome is unknown."""
     doubled: int
 
     def row(self) -> str:
@@ -116,7 +116,8 @@ def run(door: str, minutes: float) -> Result:
         url = simulator.smtp_url if door == "smtp" else simulator.ses_url
         said = bytearray(count)
         begun = time.monotonic()
-        looks = asyncio.run(_send(url, said, count))
+        doubtful: set[int] = set()
+        looks = asyncio.run(_send(url, said, doubtful, count))
         seconds = time.monotonic() - begun
         taken = {int(to.removeprefix("reader").partition("@")[0]) for to, _ in simulator.arrivals()}
         doubled = simulator.doubled()
@@ -127,8 +128,11 @@ def run(door: str, minutes: float) -> Result:
     return Result(door, seconds, looks, dict(outcomes), len(accepted - taken), len(taken - accepted - unknown), doubled)
 
 
-async def _send(url: str, said: bytearray, count: int) -> list[Look]:
-    """The looks; `said` gets the outcome of each message, by its place in the enumeration."""
+async def _send(url: str, said: bytearray, doubtful: set[int], count: int) -> list[Look]:
+    """
+    The looks; `said` gets the outcome of each message, by its place in the enumeration, and `doubtful` the messages
+    that had an attempt whose outcome is unknown.
+    """
     numbers = {outcome: place for place, outcome in enumerate(Outcome, 1)}
     looks: list[Look] = []
 
@@ -145,6 +149,8 @@ async def _send(url: str, said: bytearray, count: int) -> list[Look]:
         async for report in sender.send_many(messages(count)):
             assert isinstance(report.message.key, int)
             said[report.message.key] = numbers[report.outcome]
+            if any(attempt.outcome is Outcome.UNKNOWN for attempt in report.history):
+                doubtful.add(report.message.key)
         watching.cancel()
     return looks
 
