@@ -60,10 +60,10 @@ async def test_the_aws_cli_sends_what_the_service_composes(simulator: Simulator)
 
 
 @needs_aws
-async def test_the_aws_cli_reads_the_account(simulator: Simulator) -> None:
-    """`aws sesv2 get-account`, and `aws ses get-send-quota` of the older API."""
-    account = await aws(simulator.api_url, "sesv2", "get-account")
-    quota = await aws(simulator.api_url, "ses", "get-send-quota")
+async def test_the_aws_cli_reads_the_account(ses_simulator: Callable[..., Simulator]) -> None:
+    """`aws sesv2 get-account`, and `aws ses get-send-quota` of the older API; both are answered once a second."""
+    account = await aws(ses_simulator(500).api_url, "sesv2", "get-account")
+    quota = await aws(ses_simulator(500).api_url, "ses", "get-send-quota")
     assert account["SendQuota"]["MaxSendRate"] == quota["MaxSendRate"] == 500
 
 

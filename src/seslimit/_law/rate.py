@@ -192,17 +192,18 @@ class AdaptiveRate:
         # One that is alone was decided, as nearly as can be said, between the service's having it and its reply.
         alone = self._pace * self._arrivals.delay < ALONE
         late = self._arrivals.decided(((decided_at + now) / 2.0 if alone else decided_at) - admitted_at)
+        self._spaced_until = max(self._spaced_until, admitted_at + late + cost / self.rate(now))
+        above = self._above()
         self._trust.earned()
+        self._taken.add(now, cost, decided_at)
         if self._limit is None:
             self._search.attempted(throttled=False)
-        self._spaced_until = max(self._spaced_until, admitted_at + late + cost / self.rate(now))
         canary = self._closure.closed and admitted_at > self._opened
         if canary:
             self._closure.opened(admitted_at, usual=self._trust.strength > 0)
             self._held_until = now
-        self._taken.add(now, cost, decided_at)
-        above = self._above()
-        self._closure.accepted()
+        if self._closure.throttled:
+            self._closure.accepted()
         if trial := self._response.attempted(admitted_at, cost, throttled=False, above=above):
             self._conclude(now, trial)
         event = self._event
