@@ -148,11 +148,21 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Known vulnerabilities among what is installed with every extra, and a list of it all; asks a service for them."""
+    """Known vulnerabilities among what is installed with every extra; asks PyPI for them."""
     _install(session, f".[{EXTRAS}]")
     session.install("pip-audit")
     session.run("pip-audit", "--strict", "--skip-editable", "--progress-spinner", "off")
-    session.run("pip-audit", "--format", "cyclonedx-json", "--output", "sbom.json", "--progress-spinner", "off")
+
+
+@nox.session(requires=["wheel"])
+def sbom(session: nox.Session) -> None:
+    """What is installed with every extra, as a CycloneDX document: `sbom.json`. Asks nobody."""
+    _install(session, _built(session, EXTRAS))
+    tool = Path(session.create_tmp()).resolve() / "cyclonedx"
+    session.run("python", "-m", "venv", str(tool))
+    session.run(str(tool / "bin" / "pip"), "install", "--quiet", "cyclonedx-bom>=7", external=True)
+    command = (str(tool / "bin" / "cyclonedx-py"), "environment", "--output-reproducible", "--output-file", "sbom.json")
+    session.run(*command, str(Path(session.bin) / "python"), external=True)
 
 
 @nox.session
