@@ -159,11 +159,13 @@ def _checked(
     if not isinstance(given, dict):
         raise InvalidMessage(f"{place} is not an object: {_WAYS}")
     for name, value in given.items():
-        kind, where = fields.get(name), f"{place}.{name}" if place else name
+        kind = fields.get(name)
+        if kind is not None and isinstance(value, kind):
+            continue
+        where = f"{place}.{name}" if place else name
         if kind is None:
             raise InvalidMessage(f"unknown field '{printable(where)}': use {', '.join(fields)}.")
-        if not isinstance(value, kind):
-            raise InvalidMessage(f"{where} is not {_WORDS[kind]}: correct it.")
+        raise InvalidMessage(f"{where} is not {_WORDS[kind]}: correct it.")
     for name in needed:
         if name not in given:
             raise InvalidMessage(f"the field {name} is missing: add {_WORDS[fields[name]]}.")
@@ -188,7 +190,11 @@ def _headers(record: Mapping[str, Any], mailboxes: Mapping[str, list[tuple[str, 
         if known in own:
             raise InvalidMessage(f"header {printable(name)} is there twice, as {own[known]} too: write it once.")
         own[known] = name
-    lines = [mailbox_line(name, mailboxes[field]) for name, field in SHOWN.items() if name.lower() not in own]
+    lines = [
+        mailbox_line(name, mailboxes[field])
+        for name, field in SHOWN.items()
+        if mailboxes[field] and name.lower() not in own
+    ]
     if "subject" in record and "subject" not in own:
         lines.append(header_line("Subject", record["subject"]))
     return lines + [header_line(name, record["headers"][name]) for name in own.values()]
