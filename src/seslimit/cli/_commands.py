@@ -34,6 +34,30 @@ RATE = click.FloatRange(min=0, min_open=True)
 _COLOURS = {"ok": "", "warning": "yellow", "wrong": "red"}
 _JSON = click.option("--json", "as_json", is_flag=True, help="The last line of standard output is one JSON object.")
 
+_TO = click.option(
+    "--to", required=True, metavar="URL", help="ses://REGION, smtp://USER:PASSWORD@HOST:587, smtps://, sim://"
+)
+_RATE = click.option("--rate", type=RATE, help="Recipients/s to start with; found out when left out.")
+_MAX_RATE = click.option("--max-rate", type=RATE, help="Recipients/s that are never exceeded.")
+_WARM_UP = click.option(
+    "--warm-up",
+    metavar="PLAN",
+    help="Raise the volume day by day: 14d, 14d:200-50000, or a table; seslimit warm-up show shows it.",
+)
+_STATE = click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Remember the rate that was found, and the warm-up, for the next run.",
+)
+_GUARD = click.option("--guard", is_flag=True, help="Slow down, and hold, before SES pauses the account (ses:// only).")
+_KEEP_DAILY = click.option(
+    "--keep-daily", type=click.IntRange(min=0), metavar="N", help="Leave N recipients of the daily quota to others."
+)
+_SUPPRESS = click.option(
+    "--suppress", metavar="LIST", help="Do not send to the addresses of a list: a file, or ses://REGION."
+)
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
@@ -74,11 +98,9 @@ def seslimit(context: click.Context) -> None:
 
 @seslimit.command()
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
-@click.option(
-    "--to", required=True, metavar="URL", help="ses://REGION, smtp://USER:PASSWORD@HOST:587, smtps://, sim://"
-)
-@click.option("--rate", type=RATE, help="Recipients/s to start with; found out when left out.")
-@click.option("--max-rate", type=RATE, help="Recipients/s that are never exceeded.")
+@_TO
+@_RATE
+@_MAX_RATE
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
@@ -96,18 +118,9 @@ def seslimit(context: click.Context) -> None:
     type=click.Choice(["wait", "stop"]),
     help="Wait when nothing is left of the daily quota, or stop.  [default: wait]",
 )
-@click.option(
-    "--warm-up",
-    metavar="PLAN",
-    help="Raise the volume day by day: 14d, 14d:200-50000, or a table; seslimit warm-up show shows it.",
-)
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Remember the rate that was found, and the warm-up, for the next run.",
-)
-@click.option("--guard", is_flag=True, help="Slow down, and hold, before SES pauses the account (ses:// only).")
+@_WARM_UP
+@_STATE
+@_GUARD
 @click.option(
     "--template",
     type=click.Path(path_type=Path),
@@ -122,10 +135,8 @@ def seslimit(context: click.Context) -> None:
     metavar="FILE|URL",
     help="Put the input there first and send from there: the same command again goes on, also after a kill.",
 )
-@click.option(
-    "--keep-daily", type=click.IntRange(min=0), metavar="N", help="Leave N recipients of the daily quota to others."
-)
-@click.option("--suppress", metavar="LIST", help="Do not send to the addresses of a list: a file, or ses://REGION.")
+@_KEEP_DAILY
+@_SUPPRESS
 @sharing
 @WEB
 @_JSON
@@ -345,11 +356,9 @@ _TAKEOVER = click.option(
 
 @seslimit.command()
 @click.option("--listen", required=True, metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
-@click.option(
-    "--to", required=True, metavar="URL", help="ses://REGION, smtp://USER:PASSWORD@HOST:587, smtps://, sim://"
-)
-@click.option("--rate", type=RATE, help="Recipients/s to start with; found out when left out.")
-@click.option("--max-rate", type=RATE, help="Recipients/s that are never exceeded.")
+@_TO
+@_RATE
+@_MAX_RATE
 @click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="Certificate (PEM) for TLS.")
 @click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="Its key, if not in the same file.")
 @click.option("--tls-implicit", is_flag=True, help="TLS from the first byte, as on port 465, not by STARTTLS.")
@@ -403,12 +412,10 @@ def relay(**options: Any) -> int:
 
 @seslimit.command()
 @click.option("--listen", required=True, metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
-@click.option(
-    "--to", required=True, metavar="URL", help="ses://REGION, smtp://USER:PASSWORD@HOST:587, smtps://, sim://"
-)
+@_TO
 @click.option("--root-url", required=True, metavar="URL", help="listmonk's own root URL, for List-Unsubscribe.")
-@click.option("--rate", type=RATE, help="Recipients/s to start with; found out when left out.")
-@click.option("--max-rate", type=RATE, help="Recipients/s that are never exceeded.")
+@_RATE
+@_MAX_RATE
 @click.option("--concurrency", type=click.IntRange(min=1), help="listmonk's Concurrency.  [default: 10, as listmonk]")
 @click.option("--message-rate", type=click.IntRange(min=1), help="listmonk's Message rate.  [default: 10, as listmonk]")
 @click.option(
@@ -460,32 +467,19 @@ def listmonk(**options: Any) -> int:
 @seslimit.command()
 @click.option("--outbox", metavar="FILE|URL", help="A SQLite file, or postgresql://USER@HOST/DATABASE.")
 @click.option("--queue", metavar="URL", help="sqs://NAME?region=REGION, instead of --outbox: messages as JSON lines.")
-@click.option(
-    "--to", required=True, metavar="URL", help="ses://REGION, smtp://USER:PASSWORD@HOST:587, smtps://, sim://"
-)
-@click.option("--rate", type=RATE, help="Recipients/s to start with; found out when left out.")
-@click.option("--max-rate", type=RATE, help="Recipients/s that are never exceeded.")
+@_TO
+@_RATE
+@_MAX_RATE
 @click.option(
     "--on-unknown",
     type=click.Choice(["resend", "hold"]),
     help="Send what may have been accepted again, or never twice.  [default: again]",
 )
-@click.option(
-    "--keep-daily", type=click.IntRange(min=0), metavar="N", help="Leave N recipients of the daily quota to others."
-)
-@click.option("--suppress", metavar="LIST", help="Do not send to the addresses of a list: a file, or ses://REGION.")
-@click.option(
-    "--warm-up",
-    metavar="PLAN",
-    help="Raise the volume day by day: 14d, 14d:200-50000, or a table; seslimit warm-up show shows it.",
-)
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Remember the rate that was found, and the warm-up, for the next run.",
-)
-@click.option("--guard", is_flag=True, help="Slow down, and hold, before SES pauses the account (ses:// only).")
+@_KEEP_DAILY
+@_SUPPRESS
+@_WARM_UP
+@_STATE
+@_GUARD
 @sharing
 @click.option("--web", metavar="HOST:PORT", help="Serve a live page, /metrics and /health there.")
 @_JSON

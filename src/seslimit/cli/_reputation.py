@@ -35,14 +35,14 @@ SAVED_EVERY = 60.0
 @attrs.frozen(kw_only=True)
 class CareOptions:
     """
-    What is asked for.
+    What a command that sends is asked for, as far as the rate and the account's reputation are concerned.
 
     Args:
-        rate, max_rate: recipients/s to start with, and that are never exceeded.
+        rate, max_rate: recipients/s to start with, None when unknown; and that are never exceeded, None for no bound.
         shared: keeps the rate for other processes too; None for this one's alone.
         warm_up: a plan, or the file of one; None for none.
         state: remembers the warm-up and the rate; None for nothing.
-        guard: whether SES's own figures of the account are watched.
+        guard: whether SES's own figures of the account slow and hold.
     """
 
     rate: float | None = None

@@ -13,7 +13,6 @@ import attrs
 from rich.console import Console
 
 from .._law.retry import RetryPolicy
-from .._model.allowance import Store
 from .._model.errors import ConfigurationError
 from ..transports import transport_from_url
 from ._box import Box
@@ -33,25 +32,19 @@ from ._web import observer, shown_live
 
 
 @attrs.frozen(kw_only=True)
-class SendOptions:
+class SendOptions(CareOptions):
     """
-    What `seslimit send` is asked to do.
+    What `seslimit send` is asked to do, beside what concerns the rate and the account's reputation.
 
     Args:
         inputs: files, folders, or "-".
         to: the transport's URL.
-        rate: recipients/s to start with; None when unknown.
-        max_rate: recipients/s that are never exceeded; None for no bound.
-        shared: keeps the rate for other processes too; None for this one's alone.
         report: the report's file, "-" for standard output; None for none.
         resume: whether to send only what the report does not name as ended.
         on_unknown: "resend" or "hold" what may have been accepted; None to repeat it in this run, and to hold what a
             run before has left.
         on_quota: "wait" or "stop" when nothing is left of the daily quota.
         suppress: a list of addresses that are not sent to; None for none.
-        warm_up: a plan, or the file of one; None for none.
-        state: the file that remembers the warm-up and the rate.
-        guard: whether SES's own figures of the account slow and hold.
         web: where the live page is; None for none.
         template: makes a message of each row of a CSV; None where the inputs are messages.
         limit: so many messages at most; None for all.
@@ -63,17 +56,11 @@ class SendOptions:
 
     inputs: tuple[str, ...]
     to: str = attrs.field(repr=False)
-    rate: float | None = None
-    max_rate: float | None = None
-    shared: Store | None = attrs.field(default=None, repr=False)
     report: Path | None = None
     resume: bool = False
     on_unknown: Literal["resend", "hold"] | None = None
     on_quota: Literal["wait", "stop"] = "wait"
     suppress: str | None = None
-    warm_up: str | None = None
-    state: Path | None = None
-    guard: bool = False
     web: str | None = None
     template: Path | None = None
     limit: int | None = None
@@ -85,17 +72,6 @@ class SendOptions:
     def retry(self) -> RetryPolicy:
         """The retry policy."""
         return RetryPolicy(on_unknown=self.on_unknown or "resend", on_quota_exceeded=self.on_quota)
-
-    def care(self) -> CareOptions:
-        """What concerns the rate and the account's reputation."""
-        return CareOptions(
-            rate=self.rate,
-            max_rate=self.max_rate,
-            shared=self.shared,
-            warm_up=self.warm_up,
-            state=self.state,
-            guard=self.guard,
-        )
 
     def choice(self, report: ReportFile) -> Choice:
         """Which messages are to be sent; with an outbox it is the outbox that knows."""
@@ -159,7 +135,7 @@ async def send(options: SendOptions, console: Console) -> tuple[Status, Summary]
     with Notes() as notes:
         async with AsyncExitStack() as stack:
             suppression = await stack.enter_async_context(suppressing(options.suppress))
-            care = await stack.enter_async_context(careful(transport, options.to, options.care()))
+            care = await stack.enter_async_context(careful(transport, options.to, options))
             stack.enter_context(report)
             _check_that_it_is_no_input(report, options.inputs)
             choice, retry = options.choice(report), options.retry()

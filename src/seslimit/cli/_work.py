@@ -6,14 +6,12 @@ import asyncio
 import json
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 from rich.console import Console
 
 from .._law.retry import RetryPolicy
-from .._model.allowance import Store
 from .._model.endings import SendingStopped
 from .._model.errors import ConfigurationError, printable
 from .._model.events import Event
@@ -39,23 +37,17 @@ RECKONED = 30.0
 
 
 @attrs.frozen(kw_only=True)
-class WorkOptions:
+class WorkOptions(CareOptions):
     """
-    What `seslimit work` is asked to do.
+    What `seslimit work` is asked to do, beside what concerns the rate and the account's reputation.
 
     Args:
         to: the transport's URL.
         outbox: the outbox: a file, or a database's URL; None for a queue.
         queue: sqs:// URL of a queue; None for an outbox.
-        rate: recipients/s to start with; None when unknown.
-        max_rate: recipients/s that are never exceeded; None for no bound.
-        shared: keeps the rate for other processes too; None for this one's alone.
         on_unknown: "resend" or "hold" what may have been accepted.
         keep_daily: recipients of the daily quota that are left to others.
         suppress: a list of addresses that are not sent to; None for none.
-        warm_up: a plan, or the file of one; None for none.
-        state: the file that remembers the warm-up and the rate; None for nothing.
-        guard: whether SES's own figures of the account slow and hold.
         web: where the live page, the metrics and the health are served; None for nowhere.
         as_json: whether the last line is one object, and nothing else is printed.
     """
@@ -63,28 +55,11 @@ class WorkOptions:
     to: str = attrs.field(repr=False)
     outbox: str | None = None
     queue: str | None = None
-    rate: float | None = None
-    max_rate: float | None = None
-    shared: Store | None = attrs.field(default=None, repr=False)
     on_unknown: Literal["resend", "hold"] = "resend"
     keep_daily: int = 0
     suppress: str | None = None
-    warm_up: str | None = None
-    state: Path | None = None
-    guard: bool = False
     web: str | None = None
     as_json: bool = False
-
-    def care(self) -> CareOptions:
-        """What concerns the rate and the account's reputation."""
-        return CareOptions(
-            rate=self.rate,
-            max_rate=self.max_rate,
-            shared=self.shared,
-            warm_up=self.warm_up,
-            state=self.state,
-            guard=self.guard,
-        )
 
 
 @attrs.define
@@ -136,7 +111,7 @@ async def work(options: WorkOptions, console: Console) -> int:
 
     async with AsyncExitStack() as stack:
         suppression = await stack.enter_async_context(suppressing(options.suppress))
-        care = await stack.enter_async_context(careful(transport, options.to, options.care()))
+        care = await stack.enter_async_context(careful(transport, options.to, options))
         limiter = care.limiter
         stack.push_async_callback(limiter.aclose)
         box = await stack.enter_async_context(_source(options))
