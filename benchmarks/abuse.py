@@ -26,7 +26,7 @@ from tests.companion_process import Companion, companion
 from tests.faults.companion_clients import cpu, spawned
 from tests.listmonk_double import Postback, Session, Subscriber, as_go, campaign_payload, mail, subscribers
 
-from .companions import Finding, Promise, account
+from .companions import Finding, Promise, account, tabulated
 from .guesser import guess
 
 LOGIN: Final = ("somebody", "s3kr1t")
@@ -291,19 +291,7 @@ def main() -> int:
     parser.add_argument("--guesses", type=float, default=GUESSES, help="wrong logins a second")
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    broken = []
-    print("| scenario | figures | promises |\n|---|---|---|", flush=True)
-    for name, scenario in scenarios(given.guesses).items():
-        if given.only in name:
-            finding = asyncio.run(_awaited(scenario()))
-            print(finding.row(name), flush=True)
-            broken += [] if finding.kept else [name]
-    print(f"\nBroken promises: {', '.join(broken) or 'none'}.")
-    return int(bool(broken))
-
-
-async def _awaited(scenario: Awaitable[Finding]) -> Finding:
-    return await scenario
+    return tabulated(scenarios(given.guesses), given.only)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import statistics
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final, Literal
@@ -482,13 +482,20 @@ def main() -> int:
     parser.add_argument("--only", default="", help=f"scenarios whose names hold this: {', '.join(SCENARIOS)}")
     only = parser.parse_args().only
     logging.disable(logging.CRITICAL)
+    return tabulated(SCENARIOS, only, with_json=True)
+
+
+def tabulated(
+    scenarios: Mapping[str, Callable[[], Awaitable[Finding]]], only: str = "", *, with_json: bool = False
+) -> int:
+    """Run those whose names hold `only`, and print a row of each; returns the exit status."""
     broken = []
     print("| scenario | figures | promises |\n|---|---|---|", flush=True)
-    for name, scenario in SCENARIOS.items():
+    for name, scenario in scenarios.items():
         if only not in name:
             continue
         finding = asyncio.run(_awaited(scenario()))
-        print(finding.row(name), finding.as_json(name), sep="\n", flush=True)
+        print(finding.row(name), *[finding.as_json(name)] * with_json, sep="\n", flush=True)
         if not finding.kept:
             broken.append(name)
     print(f"\nBroken promises: {', '.join(broken) or 'none'}.")

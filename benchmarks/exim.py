@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from tests.companion_process import companion
@@ -21,7 +22,7 @@ from tests.relaying import readers
 
 from seslimit.testing import Simulator
 
-from .companions import Finding, Promise
+from .companions import Finding, Promise, tabulated
 
 RATE: Final = 2.0
 MAIL_FROM: Final = "bounces@news.example.org"
@@ -76,13 +77,7 @@ def main() -> int:
     if MISSING is not None:
         print(MISSING, file=sys.stderr)
         return 2
-    print("| scenario | figures | promises |\n|---|---|---|", flush=True)
-    kept = True
-    for name, messages in SCENARIOS.items():
-        finding = asyncio.run(run(messages))
-        print(finding.row(name), flush=True)
-        kept = kept and finding.kept
-    return int(not kept)
+    return tabulated({name: partial(run, messages) for name, messages in SCENARIOS.items()})
 
 
 if __name__ == "__main__":

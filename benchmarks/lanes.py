@@ -14,6 +14,7 @@ import asyncio
 import statistics
 import sys
 import time
+from functools import partial
 from typing import Any, Final
 
 from tests.companion_process import companion
@@ -21,7 +22,7 @@ from tests.listmonk_double import Session, mail, subscribers
 
 from seslimit import Message
 
-from .companions import Finding, Promise, account
+from .companions import Finding, Promise, account, tabulated
 
 RATE: Final = 50.0
 LOGIN: Final = ("somebody", "s3kr1t")
@@ -105,14 +106,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help=f"ways whose names hold this: {', '.join(WAYS)}")
     given = parser.parse_args()
-    kept = True
-    print("| lane by | figures | promises |\n|---|---|---|", flush=True)
-    for way in WAYS:
-        if given.only in way:
-            finding = asyncio.run(run(way))
-            print(finding.row(way), flush=True)
-            kept = kept and finding.kept
-    return int(not kept)
+    return tabulated({way: partial(run, way) for way in WAYS}, given.only)
 
 
 if __name__ == "__main__":

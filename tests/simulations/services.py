@@ -66,7 +66,7 @@ class Law(Protocol):
     def throttled(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None: ...
 
 
-@attrs.frozen
+@attrs.define
 class ConstantPace:
     """A law that never changes its mind."""
 
@@ -88,29 +88,16 @@ class ConstantPace:
 
 
 @attrs.define
-class Forewarned:
+class Forewarned(ConstantPace):
     """
     The rate, by one who is told how deep the debt is as soon as a throttle is read: nobody is throttled less who sends
     at the rate and cannot see another sender come.
 
     Args:
-        pace: recipients/s.
         bucket: what is counted by.
     """
 
-    pace: float
-    bucket: DebtBucket
-    held_until: float = 0.0
-    spaced_until: float = 0.0
-
-    def rate(self, now: float) -> float:
-        return self.pace
-
-    def admitted(self, now: float, cost: float, *, waited: bool) -> None:
-        pass
-
-    def accepted(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None:
-        pass
+    bucket: DebtBucket = attrs.field(kw_only=True)
 
     def throttled(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None:
         missing = self.bucket.least - self.bucket.level(now)
@@ -339,7 +326,7 @@ def oracle(service: str, rate: float, door: str, seed: int) -> tuple[float, floa
     counting = cell.make(seed)
     if isinstance(counting, WithRival):  # nobody knows when it comes; all that it leaves could be used
         assert isinstance(counting.counting, DebtBucket)
-        forewarned = Forewarned(rate, counting.counting)
+        forewarned = Forewarned(rate, bucket=counting.counting)
         return 1.0, Simulation(forewarned, counting, door, seed, begin=cell.begin).run(cell.seconds).share
     idle = counting.share if isinstance(counting, ByChance) else 0.0
     for share in PACES:
