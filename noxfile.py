@@ -117,10 +117,11 @@ def disorder(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff: style, docstrings, security rules, format."""
+    """Ruff: style, docstrings, security rules, format; zizmor: what a workflow may do, and to what it is pinned."""
     _install(session, *_group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    session.run("zizmor", "--offline", "--no-progress", "--quiet", ".github")
 
 
 @nox.session

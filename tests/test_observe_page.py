@@ -123,3 +123,20 @@ async def test_the_page_says_when_nobody_answers_and_goes_on_when_somebody_does(
         async with serve(address, Observer("the next one")):
             await tab.until("document.getElementById('accepted').textContent === '0'")
             assert await texts(tab, "title", "status") == ["the next one", "idle"]
+
+
+async def test_the_page_asks_once_a_second_however_long_an_answer_takes() -> None:
+    """An answer that takes 0.6 s is not waited for on top of the second."""
+    slow = """(() => {
+        const real = window.fetch; window.asked = [];
+        window.fetch = async (...what) => {
+            asked.push(performance.now());
+            await new Promise(done => setTimeout(done, 600));
+            return real(...what);
+        };
+    })()"""
+    async with watched() as (server, _, _), opened(server.url) as tab:
+        await tab.until("document.getElementById('accepted').textContent === '29'")
+        await tab.value(slow)
+        await tab.until("asked.length > 4")
+        assert await tab.value("Math.min(...asked.slice(1).map((at, i) => at - asked[i]))") < 1_400
