@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2025.5.1"
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "uv|venv"  # uv makes in seconds what pip makes in a minute
 nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["lint", "types", "tests", "docs", "build"]
 
@@ -24,8 +26,8 @@ def _runs(version: str) -> bool:
     return path is not None and subprocess.run([path, "--version"], capture_output=True).returncode == 0
 
 
-PARALLEL = ("-n", "logical", "--dist", "worksteal")
-"""Tests are independent of one another: one process for each processor."""
+PARALLEL = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal")
+"""Tests are independent of one another, and wait as long as they compute: two processes for each processor."""
 
 AGAIN = ("--reruns", "3", "--reruns-delay", "2")
 """What fails is run again, and counted as rerun: some tests meet real sockets and other processes on a machine that
@@ -34,12 +36,30 @@ may stand still. What is broken fails each time; a rerun is a fault of the test,
 CLIENTS: dict[str, str | None] = {}
 """Where `clients` put what it installed, for the environment of the tests."""
 
-PRESENT = [version for version in SUPPORTED if _runs(version)]
+COMPLETE = os.environ.get("SESLIMIT_NO_SKIPS") == "1"
+"""Whether everything has to be here, as in CI: a Python that is missing fails its session then, and is not left out."""
+
+PRESENT = [version for version in SUPPORTED if COMPLETE or _runs(version)]
 
 
 def _install(session: nox.Session, *requirements: str) -> None:
     """Install in the versions that the project is tested with."""
     session.install("-c", "constraints.txt", *requirements)
+
+
+def _install_for_tests(session: nox.Session, *requirements: str) -> None:
+    """
+    Install, and compile: what is compiled while tests run is compiled by each of their processes at once.
+
+    Besides, a warning of the compiler's is an error in a test, whoever wrote the module.
+    """
+    session.install("-c", "constraints.txt", *requirements, env={"UV_COMPILE_BYTECODE": "1"})
+
+
+def _side_by_side(session: nox.Session, *programs: str) -> None:
+    """Run programs of one thread each at the same time."""
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(session.run, programs))
 
 
 def _group(name: str) -> list[str]:
@@ -87,9 +107,16 @@ def tests(session: nox.Session) -> None:
 
     On the first of them all of it, on the others all but what is marked `once`.
     """
-    _install(session, _built(session, EXTRAS), *_group("tests"))
+    _install_for_tests(session, _built(session, EXTRAS), *_group("tests"))
     chosen = [] if session.python == PRESENT[0] else ["-m", "not once"]
     session.run("pytest", *PARALLEL, *AGAIN, *chosen, *session.posargs, env=CLIENTS)
+
+
+@nox.session(python=PRESENT, requires=["wheel", "clients"])
+def long(session: nox.Session) -> None:
+    """All of the suite on every Python, what is marked `once` too, with many more random examples: for the night."""
+    _install_for_tests(session, _built(session, EXTRAS), *_group("tests"))
+    session.run("pytest", *PARALLEL, "--hypothesis-profile=long", *session.posargs, env=CLIENTS)
 
 
 @nox.session(python=PRESENT[0], requires=["wheel", "clients"])
@@ -109,8 +136,7 @@ def bounds(session: nox.Session, resolution: str) -> None:
 @nox.session(python=PRESENT[0], requires=["wheel", "clients"])
 def disorder(session: nox.Session) -> None:
     """The suite in twenty random orders; `nox -s disorder -- 3` for three."""
-    _install(session, _built(session, EXTRAS), *_group("tests"))
-    session.install("pytest-randomly>=3.16")
+    _install_for_tests(session, _built(session, EXTRAS), *_group("tests"), "pytest-randomly>=3.16")
     for seed in range(int(session.posargs[0]) if session.posargs else 20):
         session.run("pytest", *PARALLEL, f"--randomly-seed={seed}", env=CLIENTS)
 
@@ -128,8 +154,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Mypy in strict mode and pyright."""
     _install(session, "-e", f".[{EXTRAS}]", *_group("types"), *_group("tests"), *_group("bench"), "nox")
-    session.run("mypy")
-    session.run("pyright")
+    _side_by_side(session, "mypy", "pyright")
 
 
 @nox.session

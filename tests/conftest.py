@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -30,8 +31,20 @@ __all__ = [
 ]
 
 # No deadline, since nothing here measures speed, and the same examples in every run: a failure is one of the change.
-settings.register_profile("suite", deadline=None, derandomize=True)
+# `nox -s long` draws others, and many more.
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("long", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile("suite")
+
+ONCE = re.compile(r"^pytestmark = .*\bpytest\.mark\.once\b", re.MULTILINE)
+"""What a file says whose tests no interpreter changes."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import a file none of whose tests would be chosen: it costs each process as much as many tests."""
+    if config.option.markexpr != "not once" or collection_path.suffix != ".py":
+        return None
+    return True if ONCE.search(collection_path.read_text(encoding="utf-8")) else None
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from seslimit.testing import Schedule, SimulatedAccount, Verdict
 
+pytestmark = pytest.mark.once
+
 ACCEPTED, RATE, QUOTA = Verdict.ACCEPTED, Verdict.RATE_EXCEEDED, Verdict.QUOTA_EXCEEDED
 
 rates = st.floats(0.1, 1000)

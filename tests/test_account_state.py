@@ -18,6 +18,8 @@ from seslimit._law.account import (
 from seslimit._law.rate import AdaptiveRate
 from seslimit._model.meaning import Meaning
 
+pytestmark = pytest.mark.once
+
 RATE = 10.0
 
 

@@ -30,6 +30,8 @@ from seslimit.testing import APIReply, APIRules, Fault, Simulator
 from seslimit.transports.ses import SESTransport
 from tests.command_line import written_list
 
+pytestmark = pytest.mark.once
+
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 TOKEN = "FwoGZXIvYXdzEXAMPLETOKEN"
 KEY = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET}

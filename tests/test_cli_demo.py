@@ -12,6 +12,8 @@ import pytest
 
 from seslimit.cli._commands import run
 
+pytestmark = pytest.mark.once
+
 SEND_KEYS = {
     "messages",
     "accepted",

@@ -32,6 +32,8 @@ from seslimit.cli.doctor._checks import Check, Diagnosis, State
 from seslimit.cli.doctor._doctor import diagnose
 from seslimit.testing import APIReply, APIRules, Fault, Simulator, SMTPRules, SMTPText
 
+pytestmark = pytest.mark.once
+
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 TOKEN = "FwoGZXIvYXdzEXAMPLETOKEN"
 PASSWORD = "BM1ppSw0rd+of/SES="

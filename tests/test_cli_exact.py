@@ -14,8 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from seslimit.testing import Fault, Simulator, SMTPText
 from tests.command_line import FAST, ended, lines_of, record, started, until
+
+pytestmark = pytest.mark.once
 
 MESSAGES = int(os.environ.get("SESLIMIT_MESSAGES", "1500"))
 NO_SUCH_USER = "550 5.1.1 No such user here"

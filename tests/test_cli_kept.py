@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
+import pytest
 
 from seslimit import Message
 from seslimit.cli._inputs import APIECE, Entry, Input, Kept, Reading, Ready, known_by_content, open_input
 from seslimit.cli._supply import Supply, check
+
+pytestmark = pytest.mark.once
 
 CONTENT = b"Subject: Hi\r\n\r\nText\r\n"
 

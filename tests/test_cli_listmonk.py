@@ -21,6 +21,8 @@ import requests
 from seslimit.cli._commands import run
 from seslimit.testing import Simulator
 
+pytestmark = pytest.mark.once
+
 PAYLOAD: dict[str, Any] = json.loads((Path(__file__).parent / "listmonk" / "transactional.json").read_text())
 ARGUMENTS = ("listmonk", "--listen", "127.0.0.1:0", "--root-url", "https://lists.example.net")
 

@@ -22,6 +22,8 @@ from seslimit.outbox import Outbox, State
 from seslimit.testing import Simulator
 from tests.command_line import FAST, ended, lines_of, outcomes, record, started, until, written_list
 
+pytestmark = pytest.mark.once
+
 DAY = 86_400.0
 
 

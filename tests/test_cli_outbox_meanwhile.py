@@ -13,6 +13,8 @@ from seslimit.cli._commands import run
 from seslimit.testing import Simulator
 from tests.command_line import FAST, ended, lines_of, outcomes, started, until, written_list
 
+pytestmark = pytest.mark.once
+
 
 def _keys(simulator: Simulator) -> Counter[str]:
     return Counter(str(message.key) for message in simulator.accepted)

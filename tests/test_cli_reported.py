@@ -13,6 +13,8 @@ from seslimit.cli._commands import run
 from seslimit.testing import Simulator
 from tests.command_line import FAST, record
 
+pytestmark = pytest.mark.once
+
 LINES: list[dict[str, Any]] = [
     {"key": "k0", "outcome": "accepted", "attempts": 1, "recipients": ["reader0@example.net"], "refused": {}},
     {"key": "k1", "outcome": "not_sent", "attempts": 0, "error": None},

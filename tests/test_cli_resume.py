@@ -21,6 +21,8 @@ from seslimit.cli._reporting import ReportFile
 from seslimit.testing import Fault, Simulator, SMTPText
 from tests.command_line import FAST, ended, lines_of, outcomes, record, started, until, written_list
 
+pytestmark = pytest.mark.once
+
 DOORS = pytest.mark.parametrize("door", ["smtp_url", "ses_url"])
 
 

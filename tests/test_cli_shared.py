@@ -11,6 +11,8 @@ import pytest
 
 from seslimit.testing import Simulator
 
+pytestmark = pytest.mark.once
+
 LINE = {"from": "a@example.com", "to": ["b@example.org"], "subject": "x", "text": "y"}
 
 

@@ -18,6 +18,8 @@ import trustme
 
 from seslimit.cli._commands import run
 
+pytestmark = pytest.mark.once
+
 
 @contextmanager
 def simulating(*arguments: str) -> Iterator[dict[str, Any]]:

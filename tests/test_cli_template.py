@@ -22,6 +22,8 @@ from seslimit.cli._template import Template, table_input
 
 from .command_line import ended, outcomes, started
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent
 TEMPLATE = """From: Meadow News <news@example.org>
 To: {{ name }} <{{ email }}>

@@ -20,6 +20,8 @@ from seslimit.cli._view import Snapshot, duration, live_view, plain_line, second
 from seslimit.cli._watch import Watch
 from tests.virtual_time import on_virtual_time
 
+pytestmark = pytest.mark.once
+
 
 def _tally() -> Tally:
     tally = Tally(total=1000, total_recipients=1000)

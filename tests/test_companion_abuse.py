@@ -28,6 +28,8 @@ from tests.faults.relay_fuzz import stalls
 from tests.listmonk_double import as_go, subscribers, transactional_payload
 from tests.relaying import Client, Service, client_of, holding, login_of, relay_to, stuffed, until
 
+pytestmark = pytest.mark.once
+
 LOGIN: dict[str, Any] = {"user": "somebody", "password": "s3kr1t"}
 logger = logging.getLogger("seslimit.tests")
 

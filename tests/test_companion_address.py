@@ -7,6 +7,8 @@ import pytest
 from seslimit import ConfigurationError
 from seslimit.companion._address import Address
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     ("text", "host", "port"),

@@ -18,6 +18,8 @@ from tests.companion_process import companion
 from tests.listmonk_double import Postback, as_go, subscribers, transactional_payload
 from tests.relaying import CONTENT, Service, client_of, login_of, options, relay_to, until
 
+pytestmark = pytest.mark.once
+
 LABEL = b"X-Seslimit-Lane: transactional\r\n"
 
 

@@ -23,6 +23,8 @@ from tests.outages import killed_often, stage
 from tests.relaying import FAST, Service, client_of, options, readers, until
 from tests.virtual_time import on_virtual_time
 
+pytestmark = pytest.mark.once
+
 
 @contextlib.asynccontextmanager
 async def _relay(service: Service, outbox: MemoryOutbox) -> AsyncIterator[Relay]:

@@ -31,6 +31,8 @@ from .answered import CLIENTS, Answers
 from .companion_process import Companion, companion
 from .listmonk_double import Campaign, MailPool, Postback, mail, subscribers
 
+pytestmark = pytest.mark.once
+
 Command = Literal["relay", "listmonk"]
 OPTIONS: dict[Command, tuple[str, ...]] = {"relay": (), "listmonk": ("--root-url", "https://lists.example.net")}
 

@@ -18,6 +18,8 @@ from seslimit.testing.conformance import Lever, ServiceUnderTest, TransportConfo
 
 from .test_conformance import PASSWORD, TestSMTPTransport
 
+pytestmark = pytest.mark.once
+
 SMTPConformance = TestSMTPTransport
 del TestSMTPTransport  # pytest would run it here again
 

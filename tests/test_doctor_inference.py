@@ -9,6 +9,8 @@ from seslimit.testing import Schedule
 from seslimit.testing._counting import counting_of
 from seslimit.testing.services import Counting
 
+pytestmark = pytest.mark.once
+
 REST = 8.3
 """Seconds between two experiments, no multiple of a window."""
 

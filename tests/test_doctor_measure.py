@@ -16,6 +16,8 @@ from seslimit.testing import FakeTransport, Profile, Schedule
 from seslimit.testing._counting import counting_of
 from seslimit.testing.virtual_time import on_virtual_time
 
+pytestmark = pytest.mark.once
+
 
 def service(counting: str, rate: float = 14.0, quota: SendQuota | None = None) -> FakeTransport:
     """A transport to a service that counts in this way."""

@@ -17,7 +17,7 @@ from .companion_process import companion
 from .exim_instance import MISSING, Exim, exim
 from .relaying import readers
 
-pytestmark = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
+pytestmark = [pytest.mark.once, pytest.mark.skipif(MISSING is not None, reason=MISSING or "")]
 
 MAIL_FROM = "bounces@news.example.org"
 CONTENT = b"From: news@news.example.org\r\nSubject: Hello\r\n\r\nHi!\r\n"

@@ -36,6 +36,8 @@ from seslimit.feedback import (
 from .sns_authority import MAIL, document
 from .virtual_time import on_virtual_time
 
+pytestmark = pytest.mark.once
+
 CAMPAIGN = "b81d2c94-6c1f-4f3e-9a75-20d6e8f7a413"
 SUBSCRIBER = "3f1c2a5e-0f3d-4e1b-8a5e-0c8e2c1f7d11"
 

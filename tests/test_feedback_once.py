@@ -33,6 +33,8 @@ from .bounce_book import BounceBook, bounce_book
 from .sns_authority import bounce_document
 from .virtual_time import on_virtual_time
 
+pytestmark = pytest.mark.once
+
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 
 

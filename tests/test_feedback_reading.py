@@ -33,6 +33,8 @@ from seslimit.feedback import (
 
 from .sns_authority import MAIL, PARTICULARS, document, fields
 
+pytestmark = pytest.mark.once
+
 CLASSES: dict[str, type[Event]] = {
     "Bounce": Bounce,
     "Complaint": Complaint,
@@ -192,7 +194,6 @@ def mutated(value: Any, chance: random.Random) -> Any:
     return told
 
 
-@pytest.mark.once
 def test_mutated_documents_crash_nothing_and_name_nobody_else() -> None:
     """Each is an event or refused; a recipient is one that the document names as one."""
     chance = random.Random(14)

@@ -30,10 +30,11 @@ from .listmonk_double import CAMPAIGN, Postback, Subscriber, subscribers
 from .simulations.listmonk_round import LOGIN, campaign
 from .sns_authority import MAIL, document
 
+pytestmark = pytest.mark.once
+
 AT = datetime(2026, 11, 27, 10, tzinfo=UTC)
 
 
-@pytest.mark.once
 async def test_each_bounce_is_recorded_once_through_restarts_of_both_sides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,7 +45,6 @@ async def test_each_bounce_is_recorded_once_through_restarts_of_both_sides(
     assert found.recorded == found.told
 
 
-@pytest.mark.once
 async def test_listmonk_in_one_process_records_and_suppresses(tmp_path: Path) -> None:
     """The messenger takes what SNS posts to /sns; who bounced is not sent to again, which is no error of listmonk's."""
     book = BounceBook()

@@ -33,6 +33,8 @@ from .sns_authority import (
     signed,
 )
 
+pytestmark = pytest.mark.once
+
 
 @attrs.define
 class Posting:

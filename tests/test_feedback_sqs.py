@@ -25,6 +25,8 @@ from .bounce_book import bounce_book
 from .sns_authority import bounce_document, fields
 from .sqs_server import AWS, sqs_server
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def sqs() -> Iterator[str]:

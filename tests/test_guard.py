@@ -24,6 +24,8 @@ from .simulations.reputation import false_holds, reached
 from .sns_authority import MAIL, document
 from .virtual_time import on_virtual_time
 
+pytestmark = pytest.mark.once
+
 
 def test_three_bounces_of_twenty_stop_nothing() -> None:
     """It is 15 %, and it is chance."""

@@ -13,6 +13,8 @@ from seslimit.companion.listmonk._advice import LATENCY, Adviser, Settings, advi
 from tests.listmonk_double import Campaign, Subscriber, subscribers
 from tests.virtual_time import run
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     ("concurrency", "message_rate", "rate", "share"),

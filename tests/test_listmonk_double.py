@@ -17,6 +17,8 @@ from .listmonk_double import Broken, Campaign, MailPool, Postback, Refused, Subs
 from .scripted_server import Act, SMTPServer, Then
 from .virtual_time import on_virtual_time
 
+pytestmark = pytest.mark.once
+
 ADA = Subscriber(1)
 
 

@@ -8,6 +8,8 @@ import pytest
 from seslimit.companion.listmonk._memory import OTHERS, PAUSE, Memory, Runs, key_of
 from seslimit.companion.listmonk._post import Attachment, Campaign, Post, Recipient
 
+pytestmark = pytest.mark.once
+
 POST = Post(
     subject="Notes",
     from_name="",

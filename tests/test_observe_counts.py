@@ -27,6 +27,8 @@ from seslimit.observe._counts import ATTEMPTS, WAITS, Distribution
 from seslimit.testing import FakeTransport
 from seslimit.testing.virtual_time import on_virtual_time
 
+pytestmark = pytest.mark.once
+
 MESSAGE = Message("news@example.org", ("ada@example.net", "eve@example.net"), b"Subject: x\r\n\r\nHi", "ada-7")
 
 

@@ -24,6 +24,8 @@ from seslimit.observe._metrics import METRICS, exported
 from seslimit.testing import FakeTransport
 from seslimit.testing.virtual_time import on_virtual_time
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent
 MESSAGE = Message("news@example.org", ("ada@example.net", "eve@example.net"), b"Subject: x\r\n\r\nHi", "ada-7")
 CONTRACT = {

@@ -19,6 +19,8 @@ from seslimit.testing.virtual_time import on_virtual_time
 
 from .command_line import started, until, written_list
 
+pytestmark = pytest.mark.once
+
 MESSAGE = Message("news@example.org", ("ada@example.net",), b"Subject: x\r\n\r\nHi", "ada-7")
 
 

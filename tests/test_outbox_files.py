@@ -185,7 +185,7 @@ async def test_a_newer_version_is_refused(path: Path) -> None:
     assert "version 99" in await refused(path)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.once)])
 async def connection(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[AsyncConnection]:
     """A new database of each kind; to be used inside `run_sync`."""
     if request.param == "sqlite":

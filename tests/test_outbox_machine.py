@@ -29,6 +29,8 @@ from seslimit.outbox._memory import Memory
 from tests.outbox_engines import BEGIN, LEASE, accepted, failed
 from tests.postgres_instance import PostgresServer
 
+pytestmark = pytest.mark.once
+
 RUNS = int(os.environ.get("SESLIMIT_MACHINE_RUNS", "5"))
 STEPS = 50
 
@@ -302,7 +304,6 @@ def run_machine(new_url: Callable[[], str]) -> None:
     machine.TestCase("runTest").runTest()  # type: ignore[attr-defined]
 
 
-@pytest.mark.once
 @pytest.mark.timeout(7200)
 def test_any_sequence_on_sqlite() -> None:
     """As in memory."""
@@ -314,7 +315,6 @@ def test_any_sequence_on_sqlite() -> None:
         shutil.rmtree(directory)
 
 
-@pytest.mark.once
 @pytest.mark.timeout(7200)
 def test_any_sequence_on_postgresql(postgres_server: PostgresServer) -> None:
     """As in memory."""

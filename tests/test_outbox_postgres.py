@@ -15,6 +15,8 @@ from seslimit.outbox import JournalError, JournalUnavailable, KeyReused, Outbox,
 from tests.outbox_engines import accepted, message
 from tests.postgres_instance import PostgresServer
 
+pytestmark = pytest.mark.once
+
 T = TypeVar("T")
 
 

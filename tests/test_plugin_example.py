@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 EXAMPLE = Path(__file__).parents[1] / "examples" / "seslimit-postbox"
 LEAST_CHECKS = 80
 """Tests of the conformance kit, less some: a run that collected next to nothing must not pass."""

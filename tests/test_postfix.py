@@ -17,7 +17,7 @@ from .listmonk_double import Session, Subscriber, mail, subscribers
 from .postfix_instance import MISSING, SENDERS, Postfix, postfix
 from .scripted_server import SMTPServer
 
-pytestmark = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
+pytestmark = [pytest.mark.once, pytest.mark.skipif(MISSING is not None, reason=MISSING or "")]
 
 FAST = 500.0
 """Recipients/s that are in nobody's way."""

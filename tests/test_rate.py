@@ -14,6 +14,8 @@ from seslimit._law.rate import SLOWED, STRAY, AdaptiveRate, RateOptions
 
 from .simulations.control_law import DELAYS, Scenario, Simulation, Trace, scenarios
 
+pytestmark = pytest.mark.once
+
 DELAY = 0.1
 """Seconds from admission to reply in the hand-worked cases; the law's own assumption, so that its jitter stays 0."""
 

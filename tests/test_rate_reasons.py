@@ -11,6 +11,8 @@ from seslimit._law.evidence import Arrivals, Event
 from seslimit._law.search import Search
 from seslimit._law.trust import CREDIT, Trust
 
+pytestmark = pytest.mark.once
+
 
 def event(first: float = 10.0, before: float = 140.0, seconds: float | None = 10.0, again: bool = False) -> Event:
     """Two throttles at 14/s that nothing followed."""

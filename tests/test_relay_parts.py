@@ -26,6 +26,8 @@ from seslimit.companion.relay import _memory
 from seslimit.companion.relay._memory import REMEMBERED_FOR, Memory, digest
 from seslimit.companion.relay._replies import MAX_LINE, STOPPING, TransactionResult, for_error, one_line
 
+pytestmark = pytest.mark.once
+
 NOW = datetime(2026, 11, 24, 23, 59, 0, tzinfo=UTC)
 
 

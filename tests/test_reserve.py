@@ -24,6 +24,8 @@ from seslimit.testing import FakeTransport
 from .service_model import ScriptedService
 from .virtual_time import on_virtual_time
 
+pytestmark = pytest.mark.once
+
 
 def messages(count: int, to: int = 1) -> list[Message]:
     """So many messages."""

@@ -13,6 +13,8 @@ from seslimit import Outcome, RetryPolicy
 from seslimit._law.retry import SHORTEST_WAIT, Decision, GiveUp, HoldAccount, Requeue, Retry, waits
 from seslimit._model.history import COUNTED, KEPT, Attempt, History
 
+pytestmark = pytest.mark.once
+
 NOW = 1000.0
 
 

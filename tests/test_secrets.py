@@ -25,6 +25,8 @@ import pytest
 
 from .companion_process import companion
 
+pytestmark = pytest.mark.once
+
 PASSWORD = "pl4nted+Secret/of=smtp"
 AWS_SECRET = "pl4nted+aws/SECRET+access+key000000000000"
 TOKEN = "pl4nted/session+token==" + "t" * 40

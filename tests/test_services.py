@@ -19,6 +19,8 @@ from seslimit.testing.services import (
     noisy,
 )
 
+pytestmark = pytest.mark.once
+
 
 def taken(service: Counting, *arrivals: float, recipients: int = 1) -> list[bool]:
     """What becomes of messages that arrive then."""

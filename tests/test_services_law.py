@@ -6,6 +6,8 @@ import pytest
 
 from .simulations.services import Cell, measure
 
+pytestmark = pytest.mark.once
+
 CELLS = [
     # What a refusal does: costs a token, or closes a window, or is read late.
     (Cell("refusals-cost", 14.0, "told", "near"), 0.95, 0.005),

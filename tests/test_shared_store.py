@@ -25,7 +25,7 @@ RATE = 100.0
 """Recipients/s of the ledgers here: two slots at once, 10 ms each."""
 
 
-@pytest.fixture(params=["redis", "host"])
+@pytest.fixture(params=[pytest.param("redis", marks=pytest.mark.once), "host"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where an empty ledger is."""
     return str(request.getfixturevalue("redis_url")) if request.param == "redis" else f"host:{tmp_path}/ledger"

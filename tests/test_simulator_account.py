@@ -30,6 +30,8 @@ from tests.simulator_clients import (
     until,
 )
 
+pytestmark = pytest.mark.once
+
 # One account behind both doors.
 
 

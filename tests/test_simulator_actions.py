@@ -19,6 +19,8 @@ from seslimit import Message, Sender, transport_from_url
 from seslimit.testing import APIReply, APIRules, Fault, Simulator
 from tests.simulator_clients import raw, request, status
 
+pytestmark = pytest.mark.once
+
 FAST, FEW = 10_000.0, 1e-6
 SECRET = "secret"
 CONTENT = "From: sender@example.org\r\nTo: a@x.org\r\nSubject: hello\r\n\r\nGood morning.\r\n"

@@ -32,6 +32,8 @@ from tests.simulator_clients import (
     told,
 )
 
+pytestmark = pytest.mark.once
+
 
 async def test_send_email_as_the_sdk_sees_it() -> None:
     """A message id of the service's form, and the message in the ledger."""

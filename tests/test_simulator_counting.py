@@ -16,6 +16,8 @@ from seslimit.testing.services import SERVICES, ByChance, Counting, DebtBucket, 
 from seslimit.testing.transport import SimulatedTransport
 from tests.simulator_clients import FEW, mail, request, status
 
+pytestmark = pytest.mark.once
+
 RATE = Schedule.constant(4.0)
 
 

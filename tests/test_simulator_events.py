@@ -19,6 +19,8 @@ from seslimit.testing._events import TOPIC
 from .sqs_server import AWS
 from .test_feedback_sqs import empty, queue, sqs
 
+pytestmark = pytest.mark.once
+
 __all__ = ["sqs"]  # the fixture
 
 HEADERS = (

@@ -11,6 +11,8 @@ from seslimit.testing import Simulator
 from seslimit.testing._refusals import address_refusal, content_refusal, mailboxes_refusal
 from tests.simulator_clients import CONTENT, FAST, logged_in, mail, raw, request, status, told
 
+pytestmark = pytest.mark.once
+
 LOCAL = "Local address contains control or whitespace"
 DOMAIN = "Domain contains control or whitespace"
 ILLEGAL_LOCAL = "Local address contains illegal character"

@@ -34,6 +34,8 @@ from seslimit.testing import FakeTransport, Simulator
 
 from .sqs_server import AWS, sqs_server
 
+pytestmark = pytest.mark.once
+
 FREE = 1e5
 """Recipients/s at which nothing waits for the rate."""
 

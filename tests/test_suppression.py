@@ -39,6 +39,8 @@ from seslimit.feedback._suppression import normalised
 from .command_line import lines_of, written_list
 from .sns_authority import document
 
+pytestmark = pytest.mark.once
+
 AT = datetime(2026, 11, 27, 10, tzinfo=UTC)
 
 

@@ -30,6 +30,8 @@ from .simulations.warm_up import played
 from .sns_authority import document
 from .virtual_time import on_virtual_time
 
+pytestmark = pytest.mark.once
+
 CONTENT = b"From: news@example.org\r\nSubject: Hello\r\n\r\nHi!\r\n"
 PLAN = Plan([Step(200, 1.0), Step(400, 1.0), Step(800, 2.0)])
 URL = "sim://?rate=100"
