@@ -48,7 +48,7 @@ class Tab:
         self._number += 1
         answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
         await self.socket.send_json({"id": self._number, "method": method, "params": parameters})
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             return await answer
 
     async def value(self, script: str) -> Any:
@@ -138,7 +138,7 @@ async def _tab(client: aiohttp.ClientSession, port: str) -> AsyncIterator[Tab]:
 
 
 async def _port(path: Path) -> str:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while not (path.exists() and (lines := path.read_text().splitlines())):  # noqa: ASYNC110, ASYNC240  # its file
             await asyncio.sleep(0.05)
     return lines[0]

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+PATIENCE = 120.0
+"""Seconds for what always happens, on a machine that does much else; only a test that fails waits for so long."""
+
 FAST = 5000
 """Recipients/s of a simulator that never gets in the way."""
 
@@ -46,7 +49,7 @@ def outcomes(path: Path) -> dict[str, int]:
     return dict(Counter(line["outcome"] for line in lines_of(path)))
 
 
-def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait for what another process or thread does."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -64,6 +67,6 @@ def started(*arguments: object, **options: Any) -> subprocess.Popen[str]:
 
 def ended(process: subprocess.Popen[str], given: str | None = None) -> tuple[int, str, str]:
     """Exit status, standard output and standard error, which never has a traceback."""
-    out, err = process.communicate(given, timeout=40)
+    out, err = process.communicate(given, timeout=PATIENCE)
     assert "Traceback" not in err
     return process.returncode, out, err

@@ -24,10 +24,10 @@ BINARY = shutil.which("redis-server") or shutil.which("valkey-server")
 MISSING = None if BINARY else "needs a Redis: apt-get install redis-server"
 """Why there can be no Redis here; None where there can."""
 
-BEGINS_WITHIN = 10.0
+BEGINS_WITHIN = 60.0
 """Seconds until it answers."""
 
-ENDS_WITHIN = 5.0
+ENDS_WITHIN = 30.0
 """Seconds until it has ended, before it is killed."""
 
 

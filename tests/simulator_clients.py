@@ -62,7 +62,7 @@ class Conversation:
     async def hear(self) -> str:
         """One whole reply, without its last line's end; empty where the connection has ended."""
         lines = b""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not re.search(rb"(?m)^\d{3} .*\r\n\Z", lines):
                 line = await self.reader.readline()
                 if not line:

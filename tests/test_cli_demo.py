@@ -83,7 +83,7 @@ def test_the_simulator_runs_until_a_signal_and_tells_what_came(signum: signal.Si
         with pytest.raises(smtplib.SMTPDataError, match="Maximum sending rate exceeded"):
             client.sendmail("a@example.org", ["b@example.net"], "From: a@example.org\n\nHo\n")
     process.send_signal(signum)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     counts = json.loads(out.splitlines()[-1])
     assert (process.returncode, err) == (0, "")
     assert (counts["accepted"], counts["throttled"], counts["duplicates"]) == (1, 1, 0)
@@ -95,7 +95,7 @@ def test_the_simulator_says_how_to_use_it() -> None:
     assert process.stdout is not None
     told = [process.stdout.readline() for _ in range(3)]
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=120)
     assert told[1].startswith("seslimit send INPUT --to 'smtp://user:password@127.0.0.1:")
     assert told[2].startswith("seslimit send INPUT --to 'ses://us-east-1?endpoint_url=")
     assert out == "0 messages accepted (0 recipients), 0 throttled, 0 over the daily quota, 0 invalid\n"
@@ -113,6 +113,6 @@ def test_a_port_that_is_taken_is_status_2() -> None:
         check=False,
     )
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     assert (second.returncode, second.stdout, second.stderr.count("\n")) == (2, "", 1)
     assert "--smtp-port and --api-port" in second.stderr

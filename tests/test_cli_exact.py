@@ -79,7 +79,7 @@ def test_so_it_does_over_a_kill_and_a_signal(tmp_path: Path, ses_simulator: Call
     process = _unseen(started(*arguments))
     until(lambda: simulator.counts.accepted > MESSAGES / 3, seconds=120)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     process = _unseen(started(*arguments))
     until(lambda: simulator.counts.accepted > MESSAGES * 2 / 3, seconds=120)
     process.send_signal(signal.SIGINT)

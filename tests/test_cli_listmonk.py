@@ -68,7 +68,7 @@ def test_sigterm_sends_what_is_held_and_ends_with_0(ses_simulator: Callable[...,
         while _held(address["url"]) + len(statuses) < 40:
             assert time.monotonic() < deadline
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
         for thread in threads:
             thread.join()
     totals = json.loads(out)
@@ -90,7 +90,7 @@ def test_what_is_not_sent_in_time_is_named(ses_simulator: Callable[..., Simulato
             assert time.monotonic() < deadline
         began_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
         took = time.monotonic() - began_at
         for thread in threads:
             thread.join()
@@ -115,7 +115,7 @@ def test_for_people_it_says_where_it_listens_and_what_came_of_it(ses_simulator: 
         assert _post(line.split(" at ")[1].split(" ")[0], 1) == 200
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 0
     assert re.fullmatch(r"1 message posted, 1 accepted, 0 throttled; longest hold \d\.\d s\n", out)
     assert "with Concurrency 4 and Message rate 1 it posts about 2.87 messages/s" in err
@@ -167,6 +167,6 @@ def test_the_login_comes_from_the_environment(ses_simulator: Callable[..., Simul
         with _started(simulator.smtp_url, "--json") as (process, line):
             assert _post(json.loads(line)["url"], 1) == 401
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=20)
+            process.communicate(timeout=120)
     finally:
         del os.environ["SESLIMIT_LISTMONK_USER"], os.environ["SESLIMIT_LISTMONK_PASSWORD"]

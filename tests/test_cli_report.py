@@ -28,7 +28,7 @@ from tests.command_line import FAST, ended, lines_of, outcomes, record, started,
 def _shell(redirection: str, *arguments: object) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of a command with a redirection of the shell."""
     command = ["sh", "-c", f'exec "$0" -m seslimit "$@" {redirection}', sys.executable, *map(str, arguments)]
-    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert "Traceback" not in process.stderr
     return process.returncode, process.stdout, process.stderr
 

@@ -279,5 +279,5 @@ def test_bash_completes_options(tmp_path: Path) -> None:
     """The program is asked with the words that are there."""
     command = Path(sys.executable).with_name("seslimit")
     asked = f"COMP_WORDS='seslimit send --te' COMP_CWORD=2 _SESLIMIT_COMPLETE=bash_complete {command}"
-    found = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    found = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert found.stdout == "plain,--template\n"

@@ -17,7 +17,9 @@ from .relaying import CONTENT, client_of
 
 pytestmark = pytest.mark.once
 
-RATE = 20.0
+RATE = 8.0
+"""Together; what a machine does beside much else."""
+
 FOR = 3.0
 """Seconds for which both have more than they may send."""
 

@@ -94,7 +94,7 @@ async def test_what_was_told_before_the_end_is_true(command: Command, seed: int)
         clients = [CLIENTS[command](server.port, to, answers) for _ in range(CLIENTS_AT_ONCE)]
         answered = asyncio.gather(*clients)
         begun = random.Random(seed).randint(10, 120)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while simulator.counts.accepted < begun:  # noqa: ASYNC110  # the simulator's count wakes nobody
                 await asyncio.sleep(0.001)
         status = await server.ended()

@@ -276,6 +276,6 @@ def test_forked_workers_send_on_connections_of_their_own(simulator: Simulator) -
     print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children], send())
     """
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script % simulator.smtp_url)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (ended.stdout, ended.stderr) == ("[2, 2] 1\n", "")
     assert simulator.counts.accepted == 6

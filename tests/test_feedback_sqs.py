@@ -102,7 +102,7 @@ async def reading(feed: Feed, options: SQSOptions) -> AsyncIterator[None]:
 
 async def empty(watched: Queue) -> None:
     """Wait until the queue is empty."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while await watched.left():  # noqa: ASYNC110  # a server's count wakes nobody
             await asyncio.sleep(0.05)
 
@@ -132,7 +132,7 @@ async def test_what_is_no_event_stays_for_the_dead_letter_queue(sqs: str) -> Non
     async with queue(sqs, "odd") as filled, Feed() as feed:
         await filled.put("hello", *bounces(1))
         async with reading(feed, SQSOptions(queue="odd", region="eu-west-1", endpoint_url=sqs, wait=1)):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while feed.counts.invalid == 0 or await filled.left() > 1:  # noqa: ASYNC110  # as above
                     await asyncio.sleep(0.02)
         assert (feed.counts.invalid, await filled.left()) == (1, 1)
@@ -178,7 +178,7 @@ async def test_killed_workers_lose_and_double_nothing(sqs: str, tmp_path: Path) 
                 env=os.environ | login,
             )
             wanted = (run + 1) * count // 4
-            async with asyncio.timeout(90):
+            async with asyncio.timeout(120):
                 while len(listmonk.records) < wanted:
                     assert process.returncode is None
                     await asyncio.sleep(0.003)

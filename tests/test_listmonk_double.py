@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -310,9 +311,12 @@ async def test_the_defaults_lose_messages_at_the_rate_of_an_account() -> None:
     rules = SMTPRules(auth_required=False)
     async with Simulator(14, latency=0.02, smtp=rules) as simulator:
         pool = MailPool("127.0.0.1", simulator.smtp_port)
+        began = time.monotonic()
         result = await Campaign().run(subscribers(150), pool.push)
+        seconds = time.monotonic() - began
         await pool.aclose()
         accepted = simulator.counts.accepted
     assert (result.status, result.sent) == ("finished", accepted)
-    assert accepted < 80
+    # What a second brings and the bucket held at the start; three seconds on a machine that does not stand still.
+    assert accepted <= 14 * (seconds + 1) + 1
     assert all(SMTPText.RATE_EXCEEDED[4:] in line for line in result.errors)

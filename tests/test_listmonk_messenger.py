@@ -85,7 +85,7 @@ async def running(rate: float = FAST, *, limit: float | None = None, **options: 
 
 
 async def _until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not condition():  # noqa: ASYNC110  # what is waited for is told by counts alone
             await asyncio.sleep(0.01)
 
@@ -114,9 +114,9 @@ async def test_posts_are_held_so_that_nothing_is_refused_for_the_rate() -> None:
 
 async def test_a_throttle_costs_no_message() -> None:
     """Begun far above the limit, throttled messages go again, and listmonk hears nothing of it."""
-    async with running(15, limit=400) as client:
-        answers = await client.campaign(0, 45)
-        assert [status for status, _ in answers] == [200] * 45
+    async with running(3, limit=400) as client:
+        answers = await client.campaign(0, 9)
+        assert [status for status, _ in answers] == [200] * 9
         assert client.messenger.counts.throttled == client.simulator.counts.throttled > 0
 
 
@@ -546,7 +546,7 @@ async def test_nothing_of_a_malformed_request_is_logged(request_: bytes, caplog:
     async with ListmonkMessenger(transport_from_url("sim://"), options) as messenger:
         reader, writer = await asyncio.open_connection("127.0.0.1", messenger.port)
         writer.write(request_)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             assert (await reader.read(1000)).startswith(b"HTTP/1.0 400")
         writer.close()
     assert "s3kr1t" not in caplog.text

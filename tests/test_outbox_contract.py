@@ -590,7 +590,7 @@ async def test_addresses_that_nothing_is_sent_to(place: Place) -> None:
 async def test_who_waits_hears_of_what_is_added(place: Place) -> None:
     """At once in the same process, and within the time-out in any case."""
     outbox = await place.open()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         waits = asyncio.create_task(outbox.wait(9))
         await asyncio.sleep(0)
         await outbox.add([message("a")])

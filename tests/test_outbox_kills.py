@@ -6,7 +6,7 @@ import pytest
 
 from tests.outbox_killing import at_point, at_random
 
-pytestmark = [pytest.mark.once, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.once, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("on_unknown", ["resend", "hold"])

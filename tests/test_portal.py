@@ -29,7 +29,7 @@ def portal() -> Iterator[Portal]:
 def in_a_process(script: str) -> str:
     """What a program prints that must end well, without a warning."""
     command = [sys.executable, "-W", "error", "-c", script]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout
 

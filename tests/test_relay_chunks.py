@@ -117,7 +117,7 @@ async def held(chance: random.Random, places: int) -> tuple[bytes, list[bytes], 
             # Whoever has to wait for a place goes on when there is one.
             blocked.leave()
         await settled(pipe, session)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not pipe.closed:  # noqa: ASYNC110  # closing wakes nobody
             await asyncio.sleep(0.001)
     session.connection_lost(None)

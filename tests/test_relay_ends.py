@@ -226,7 +226,7 @@ async def test_over_tls_too_the_last_word_is_not_the_end(certificate: Path, clie
                 except ssl.SSLWantReadError:
                     if outgoing.pending:
                         writer.write(outgoing.read())
-                    async with asyncio.timeout(10):
+                    async with asyncio.timeout(120):
                         incoming.write(await reader.read(65536))
                 else:
                     if outgoing.pending:

@@ -133,7 +133,7 @@ async def command(*arguments: str, **environment: str) -> str:
     seen = listed(process.pid)
     # What is ridden out, as a login that is refused for now, would go on for a quarter of an hour.
     asyncio.get_running_loop().call_later(8.0, end, process)
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(120):
         out, _ = await process.communicate()
     return seen + out.decode("utf-8", "replace")
 
@@ -246,7 +246,7 @@ async def test_the_messenger_shows_no_login_and_no_content() -> None:
                 writer.write(head.encode())
                 writer.write_eof()
                 # What it is told is its own words at most; what matters is that nobody else is.
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(120):
                     await reader.read()
                 writer.close()
             await messenger.ended()

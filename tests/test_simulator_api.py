@@ -150,7 +150,7 @@ async def test_a_request_that_is_too_long(head: bytes, path: str) -> None:
         writer.write(b"POST %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n" % (path.encode(), head))
         for _ in range(4):
             writer.write(chunk)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             answer = await reader.readuntil(b"\r\n\r\n")
         writer.transport.abort()
         assert status(answer) == (413 if path == SEND else 404)
@@ -171,7 +171,7 @@ async def asked_to_go_on(simulator: Simulator, length: int) -> tuple[bytes, asyn
     reader, writer = await asyncio.open_connection("127.0.0.1", simulator.api_port)
     head = f"POST {SEND} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
     writer.write(head.encode())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         return await reader.readuntil(b"\r\n\r\n"), writer, reader
 
 

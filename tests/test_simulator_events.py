@@ -41,7 +41,7 @@ async def sent(simulator: Simulator, *messages: Message) -> None:
         async for report in sender.send_many(messages):
             assert report.receipt is not None
     assert simulator.events is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await simulator.events.join()
 
 

@@ -487,6 +487,6 @@ async def test_killed_workers_lose_nothing_and_double_what_was_in_flight(sqs: st
 def test_a_worker_works_on_one_thing(options: list[str]) -> None:
     """An outbox or a queue; otherwise it is a sentence, and the status of wrong usage."""
     command = [sys.executable, "-m", "seslimit", "work", "--to", "sim://", *options]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 2
     assert "give --outbox FILE|URL, or --queue sqs://NAME" in ended.stderr

@@ -190,7 +190,7 @@ async def outcome_of(transport: SMTPTransport, sent: Message | None = None) -> T
 
 async def eventually(condition: Any) -> None:
     """Wait until something of another task's is true; at most half a minute."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not condition():  # noqa: ASYNC110 - what the server saw sets no event
             await asyncio.sleep(0.005)
 
@@ -767,7 +767,7 @@ async def test_cancelled_at_every_suspension(pooled: bool, size: int) -> None:
                 completed = True
             except asyncio.CancelledError:
                 pass
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 await transport.send(message(content=b"next\r\n"))
             assert transport._pool.size == 1
         contents = [content for _, _, content in server.accepted]

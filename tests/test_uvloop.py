@@ -117,7 +117,7 @@ def test_on_uvloop(scenario: Callable[[], Awaitable[None]], monkeypatch: pytest.
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
     async def run() -> None:
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(120):
             await scenario()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -50,7 +50,7 @@ class Worker:
         if "--listen" not in self.arguments:
             return {}
         assert self.process.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             told: dict[str, Any] = json.loads(await self.process.stdout.readline())
         return told
 
