@@ -80,8 +80,8 @@ def _built(session: nox.Session, extras: str = "") -> str:
 def wheel(session: nox.Session) -> None:
     """The wheel, built once: it is pure Python, so every session tests this one."""
     shutil.rmtree(_dist(session), ignore_errors=True)
-    session.install("build")
-    session.run("python", "-m", "build", "--wheel", "--outdir", str(_dist(session)), silent=True)
+    session.install("build[uv]")
+    session.run("python", "-m", "build", "--installer", "uv", "--wheel", "--outdir", str(_dist(session)), silent=True)
 
 
 @nox.session(python=PRESENT[0])
