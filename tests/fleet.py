@@ -8,15 +8,18 @@ common is the ledger and the service.
 from __future__ import annotations
 
 import asyncio
+import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from copy import deepcopy
 from random import Random
 from typing import TypeVar
 
 import attrs
 
 from seslimit import Limiter, Message, Outcome, Sender, SendQuota
-from seslimit._law.ledger import SECOND, Ledger
+from seslimit._law.ledger import Ledger
+from seslimit._law.parts import SECOND
 from seslimit._model.allowance import Grant, Request
 from seslimit.testing._account import Schedule, SimulatedAccount, Verdict
 
@@ -56,6 +59,10 @@ class VirtualStore:
         """Forget everything."""
         self.ledger = Ledger()
 
+    def copy(self) -> Ledger:
+        """As a replica has it."""
+        return Ledger(**deepcopy(attrs.asdict(self.ledger)))
+
     async def lease(self, request: Request) -> Grant:
         """See `Store`."""
         return await self._answer(lambda now: self.ledger.lease(now, request))
@@ -89,6 +96,37 @@ class VirtualStore:
 
 
 @attrs.define(eq=False)
+class Way:
+    """One process's way to a store, which is cut while the others' are not."""
+
+    store: VirtualStore
+    cut_until: float = 0.0
+    """Until then nothing that it asks comes there."""
+    deaf_until: float = 0.0
+    """Until then it hears no answer."""
+
+    async def lease(self, request: Request) -> Grant:
+        """See `Store`."""
+        return await self._go(lambda: self.store.lease(request))
+
+    async def congested(self, member: str, epoch: int, log: str) -> int:
+        """See `Store`."""
+        return await self._go(lambda: self.store.congested(member, epoch, log))
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+    async def _go(self, question: Callable[[], Awaitable[T]]) -> T:
+        now = asyncio.get_running_loop().time()
+        if now < self.cut_until:
+            await asyncio.sleep(1.0)  # nobody waits so long
+        answer = await question()
+        if now < self.deaf_until:
+            await asyncio.sleep(1.0)
+        return answer
+
+
+@attrs.define(eq=False)
 class Fleet:
     """
     Limiters of one account, and what became of their messages.
@@ -117,22 +155,33 @@ class Fleet:
     starts: float = 0.0
     places: int = 200
     limiters: list[Limiter] = attrs.field(factory=list, init=False)
+    ways: list[Way] = attrs.field(factory=list, init=False)
+    tasks: list[asyncio.Task[None]] = attrs.field(factory=list, init=False)
     services: list[ModelService] = attrs.field(factory=list, init=False)
     senders: list[Sender] = attrs.field(factory=list, init=False)
+    killed: set[int] = attrs.field(factory=set, init=False)
     lost: int = attrs.field(default=0, init=False)
 
     async def run(self, seconds: float, meanwhile: Callable[[Fleet], object] | None = None) -> None:
         """Send for so long, as much as may be sent; `meanwhile` is called at the start, to plan what happens."""
         loop = asyncio.get_running_loop()
         for number in range(self.count):
-            limiter = Limiter(self.told, shared=self.store, headroom=self.headroom)
+            if self.store is not None:
+                self.ways.append(Way(self.store))
+            limiter = Limiter(self.told, shared=self.ways[number] if self.ways else None, headroom=self.headroom)
             self.limiters.append(limiter)
             self.services.append(ModelService(self.account, self.door, self.seed * 100 + number))
         if meanwhile is not None:
             meanwhile(self)
         async with asyncio.TaskGroup() as group:
             for number in range(self.count):
-                group.create_task(self._send(number, loop.time() + seconds))
+                self.tasks.append(group.create_task(self._send(number, loop.time() + seconds)))
+
+    def kill(self, number: int) -> None:
+        """End a process as SIGKILL does: it says nothing, to nobody."""
+        self.killed.add(number)
+        self.ways[number].cut_until = math.inf
+        self.tasks[number].cancel()
 
     async def _send(self, number: int, ends: float) -> None:
         loop = asyncio.get_running_loop()
@@ -148,6 +197,8 @@ class Fleet:
                 async for report in sender.send_many(endless(number))
                 if report.outcome is Outcome.ACCEPTED
             }
+        if number in self.killed:
+            return
         self.lost += len(accepted ^ {key for key, times in service.ledger.items() if times})
         await limiter.aclose()
 

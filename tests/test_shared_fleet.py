@@ -6,12 +6,14 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from seslimit import Limiter, Message, Outcome, Reason, Sender, SendQuota, TransportError
 from seslimit._model.outcome import Stage
+from seslimit.shared import HostRate
 from seslimit.testing._account import Schedule, SimulatedAccount, Verdict
 
 from .fleet import Fleet, VirtualStore, account, within
@@ -156,6 +158,102 @@ def test_a_store_that_fails_costs_a_tenth_and_never_the_rate(fails: Callable[[Vi
     assert four.used(5.5, 8) >= 0.85
     assert four.used(10.5, 14) >= 0.98  # who comes back asks within 1 s, and keeps to its share for 1.5 s
     assert longest_wait(four) <= 0.3
+
+
+def test_one_that_is_cut_off_lives_on_what_the_others_leave_it() -> None:
+    """Together they send the rate, and never above; what it had is given to them again when it is back."""
+
+    def plan(four: Fleet) -> None:
+        asyncio.get_running_loop().call_at(5.0, setattr, four.ways[0], "cut_until", 9.0)
+
+    four = fleet(200, cap=200)
+    run(four.run(13, plan))
+    assert four.peak(2, 13) <= 1.05 * 200
+    assert four.refused(0, 13) <= 0.001
+    assert four.used(6, 9) >= 0.95
+    assert 0.15 <= four.shares(6, 9)[0] <= 0.25
+    assert four.used(10.5, 12.5) >= 0.98
+    assert four.lost == 0
+
+
+def test_a_copy_without_the_last_writes_gives_nothing_away_twice() -> None:
+    """A failover to a replica that has not seen the last half second."""
+
+    def plan(four: Fleet) -> None:
+        loop, store = asyncio.get_running_loop(), four.store
+        assert store is not None
+
+        def failed_over() -> None:
+            copy = store.copy()
+            loop.call_later(0.5, setattr, store, "ledger", copy)
+            loop.call_later(0.5, setattr, store, "away_until", loop.time() + 0.6)
+
+        loop.call_at(5.0, failed_over)
+
+    four = fleet(200, cap=200)
+    run(four.run(9, plan))
+    assert four.peak(2, 9) <= 1.05 * 200
+    assert four.refused(0, 9) <= 0.001
+    assert four.lost == 0
+
+
+def test_one_that_is_killed_where_nobody_sees_it_costs_its_part_for_ten_seconds() -> None:
+    """Nobody can tell it from one that is cut off."""
+    four = fleet(100, cap=100)
+
+    def plan(four: Fleet) -> None:
+        asyncio.get_running_loop().call_at(4.0, four.kill, 0)
+
+    run(four.run(19, plan))
+    assert four.peak(2, 19) <= 106
+    assert 0.74 <= four.used(5, 13) <= 0.81
+    assert four.used(15, 18.5) >= 0.98
+
+
+async def test_one_whose_loop_is_closed_is_known_to_have_ended(tmp_path: Path) -> None:
+    """Nobody gave it back: the next one of the same process says so, and the rate is whole again."""
+    store = HostRate(f"{tmp_path}/ledger")
+
+    async def forgetful() -> None:
+        async with Limiter(100, max_rate=100, shared=store).admit():
+            pass
+
+    await asyncio.to_thread(asyncio.run, forgetful())
+    limiter = Limiter(100, max_rate=100, shared=store)
+    async with limiter.admit():
+        pass
+    await asyncio.sleep(0.2)
+    async with limiter.admit():
+        pass
+    assert limiter._member is not None
+    assert limiter._member.share.silent == ()
+    assert limiter.rate == 100
+    await limiter.aclose()
+
+
+def test_a_ceiling_of_one_process_binds_all() -> None:
+    """Of a guard or a warm-up, until it is taken away, also where its own process has nothing to send."""
+
+    async def main() -> list[int]:
+        store, loop = VirtualStore(), asyncio.get_running_loop()
+        guard, other = (Limiter(100, max_rate=100, shared=store) for _ in range(2))
+        await _passes(guard)
+        guard.ceiling("guard", 40.0)
+        counts = []
+        for ends in (1.0, 6.0, 7.0, 12.0):
+            counts.append(0)
+            if ends == 7.0:
+                guard.ceiling("guard", None)
+            while loop.time() < ends:
+                await _passes(other)
+                counts[-1] += 1
+        for limiter in (guard, other):
+            await limiter.aclose()
+        return counts
+
+    _, bound, _, free = run(main())
+    assert bound == pytest.approx(200, abs=4)
+    assert free == pytest.approx(500, abs=6)
 
 
 def test_a_slow_store_is_asked_for_more_at_once() -> None:

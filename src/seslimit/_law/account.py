@@ -121,6 +121,11 @@ class Account:
             return self._ceiling
         return min(self._ceiling, (1.0 - self.headroom) * limit)
 
+    @property
+    def bounded(self) -> bool:
+        """Whether a bound was set, beside the headroom."""
+        return bool(self._ceilings)
+
     def bound(self, name: str, rate: float | None) -> None:
         """Set a bound on the rate, or take it away; the least of all counts."""
         if rate is None:

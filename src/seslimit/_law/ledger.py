@@ -3,14 +3,14 @@ The ledger of one account that many processes share: whose slots are when.
 
 Decides which recipients of the account's timeline a process may use, who leads, and which throttle is news. It must not
 know what a message is, nor how the rate is found: the leader tells it. It is the same on every store; the form of it
-that Redis runs is in `shared/ledger.lua`, and a test holds the two against each other.
+that Redis runs is in `shared/lease.lua`, and a test holds the two against each other.
 
 How it is decided. The timeline is one moment, up to which everything is given away. A process that asks gets the next
 slots on it, a fiftieth of a second's worth, and is never told to come again: the line of those that wait is the
 timeline itself. What is in the past by more than a burst is gone.
 
 Invariants: no slot is given away twice; a request that comes late does nothing; a clock that is set back moves
-everything with it; only the leader of the current term sets the pace.
+everything with it; only the leader of the current term sets the pace; what may go on alone, see `parts`, is no slot.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ import math
 import attrs
 
 from .._model.allowance import Grant, Request
-
-SECOND = 1e6
-"""Microseconds of a second."""
+from .parts import SECOND, Parts, parts_from
 
 LEASE = 0.02 * SECOND
 """Length of the slots that are given away at once: some fifty requests a second, whatever the rate and however many
@@ -34,11 +32,14 @@ BURST = 0.02 * SECOND
 AHEAD = 0.1 * SECOND
 """The timeline is at most so far ahead where an urgent request goes before it."""
 
-LATE = 0.2 * SECOND
+LATE = 0.17 * SECOND
 """A request that took longer to come is not done: nobody waits for its answer any more."""
 
 ALIVE = 3.0 * SECOND
-"""For so long after a request a process counts as one of those that send."""
+"""For so long after a request what a process told of the account counts: why it rests, and how fast it goes at most."""
+
+AWAY = 0.25 * SECOND
+"""Nobody asked for so long while there were some that send: the ledger was away, or its clock was set."""
 
 HUNGRY = 1.0 * SECOND
 """For so long after a request in which it was, a process counts as one of those that want more than they get."""
@@ -79,6 +80,8 @@ class Ledger:
         epoch: the number of congestions.
         leader, term, leads_until: who sets the pace, the how manieth it is, and until when.
         members: when each process last asked.
+        parts: what each of those that send may go on with alone.
+        ceilings: recipients/s that are not exceeded, as each process tells it; gone with that process.
         hungry: when each of those that want more last asked.
         log: what the leader has not read yet.
         asking_until: until when somebody asks the service.
@@ -99,6 +102,8 @@ class Ledger:
     term: int = 0
     leads_until: float = 0.0
     members: dict[str, float] = attrs.field(factory=dict)
+    parts: Parts = attrs.field(factory=Parts, converter=parts_from)
+    ceilings: dict[str, float] = attrs.field(factory=dict)
     hungry: dict[str, float] = attrs.field(factory=dict)
     log: list[str] = attrs.field(factory=list)
     quota: str = ""
@@ -113,7 +118,10 @@ class Ledger:
         if fresh := not self.rate:
             self.timeline, self.rate, self.limit, self.estimate = now, request.rate, request.limit, request.estimate
             self.epoch, self.term = request.epoch, request.term
+        away = now > self.seen + AWAY
         self._see(now, request)
+        part = self.parts.keep(now, request, away=away)
+        silent, kept = self.parts.silent(now, request.member, self.members)
         term = self._led(now, request)
         self._figures(now, request)
         if request.log:
@@ -121,8 +129,11 @@ class Ledger:
         told = ""
         if term:
             told, self.log = "\n".join(self.log), []
-        slot = SECOND / (min(self.rate, request.most) if request.most else self.rate)
-        busy = max(self.timeline, self.hold + AHEAD) > now - BURST
+        most = min(self.ceilings.values(), default=0.0)
+        bounded = 0.0 < most < self.rate
+        slot = SECOND / ((most if bounded else self.rate) * (1.0 - kept))
+        # Below the law's own pace nothing tests it.
+        busy = not bounded and not kept and max(self.timeline, self.hold + AHEAD) > now - BURST
         self.timeline = max(self.timeline, now - BURST) + request.owed * slot
         slots, start = self._slots(now, request, slot)
         news = self.quota_at > request.quota_at
@@ -139,7 +150,10 @@ class Ledger:
             cap=self.cap,
             epoch=self.epoch,
             term=term,
-            alive=len(self.members),
+            part=part,
+            alive=max(1, len(self.parts.of)),
+            silent=" ".join(silent),
+            most=most,
             hungry=len(self.hungry),
             log=told,
             quota=self.quota if news else "",
@@ -166,7 +180,9 @@ class Ledger:
             self.leads_until -= back
             self.asking_until -= back
             self.quota_at -= back
-            self.members, self.hungry, self.rests = {}, {}, {}
+            self.parts.set_back(back)
+            self.members = {name: at - back for name, at in self.members.items()}
+            self.hungry = {}
         self.seen = now
         self.members[request.member] = now
         if request.hungry:
@@ -174,6 +190,11 @@ class Ledger:
         elif request.want:
             self.hungry.pop(request.member, None)
         self.members = {name: at for name, at in self.members.items() if at > now - ALIVE}
+        self.ceilings = {
+            name: most
+            for name, most in {**self.ceilings, request.member: request.most}.items()
+            if most and name in self.members
+        }
         self.hungry = {name: at for name, at in self.hungry.items() if at > now - HUNGRY}
         if request.rests or self.rests:
             told = {**self.rests, request.member: request.rests}

@@ -5,10 +5,10 @@ Decides from what the ledger grants when the next message may go, when to ask it
 what the pace of all is: the control law of one process, fed with what became of everybody's messages. It must not know
 how the ledger is reached, nor what time it is.
 
-While the ledger is out of reach, it is an account of its own: a law that never goes above 0.9 of the last share.
+While the ledger is out of reach, it uses up the slots it has, and then goes on as `alone` says.
 
-Invariants: nothing goes without a slot while the ledger is in reach, and a slot is used once; when it is in reach
-again, nothing goes faster than the share until the others have found back too.
+Invariants: nothing goes without a slot while the ledger is in reach, and a slot is used once; who sends is heard of
+every `REPORT`; when the ledger is in reach again, what went without it is paid for.
 """
 
 from __future__ import annotations
@@ -22,21 +22,20 @@ from random import Random
 import attrs
 
 from .._model.allowance import Grant, Request
+from .alone import Alone, Reserve
 from .leading import Leadership
-from .ledger import SECOND
+from .ledger import LATE as PATIENCE
+from .parts import SECOND
 from .rate import AdaptiveRate
-
-ALONE = 0.9
-"""Part of the last share that is used while the ledger is out of reach: others may have joined since."""
 
 RETRIES = (0.5, 1.0)
 """Seconds until the ledger is asked again after it was out of reach, at least and at most."""
 
-RETURNS = 1.5
-"""Seconds for which nothing goes above the share after the ledger is in reach again: then the others are back too."""
-
 REPORT = 0.1
-"""Seconds that what became of messages is kept back for the next request."""
+"""Seconds that what became of messages is kept back for the next request; who sends asks no less often."""
+
+LINGERS = 0.5
+"""Seconds after the last message for which a process counts as one that sends: it may only have no place free."""
 
 LEAD = 0.1
 """Seconds between the requests of the leader, at most."""
@@ -66,11 +65,19 @@ SMOOTHING = 0.2
 LAG = 0.01
 """Seconds by which the timeline may be behind before a process asks for more than its part of it: somebody does not."""
 
-SOON = 0.01
+SOON = 0.03
 """Seconds after slots were used up within which another message comes where there are more than slots."""
 
-ALL = 10**6
-"""Recipients to want where it is not known how many wait behind the one that does: as many as are given at once."""
+MORE = 2.0
+"""How many times the slots of the last lease to want where there are more messages than slots: those that wait are not
+all, where others are under way. What is not used is lost, so it is not as many as there are."""
+
+MANY = 8
+"""Slots of a lease from which on they are spread: few messages are under way where there are fewer."""
+
+SPREAD = 0.9
+"""Share of the time until the next lease over which slots are used where others are in demand of them too: who used
+them as they come would need as many messages under way as the whole account, one turn long."""
 
 LATE = 0.03
 """Seconds after its end until which a slot may be used: with the burst that the ledger gives, no sliding second has
@@ -103,6 +110,11 @@ class Lease:
     rate: float
     busy: bool
 
+    @property
+    def next_at(self) -> float:
+        """When its next slot is."""
+        return self.ends - self.left * self.slot
+
     def lose(self, now: float) -> None:
         """Lose the slots whose time has passed, so that who wakes late does not use them beside those that follow."""
         self.left = min(self.left, float(math.ceil((self.ends + LATE - now) / self.slot - CRUMB)))
@@ -117,12 +129,14 @@ class Demand:
         waiting: messages that wait for a turn.
         urgent: whether the next goes before what waits elsewhere.
         most: recipients/s that it goes at most; infinity for no bound.
+        binds: whether that is a bound of the account, which the others are to hear of also while nothing is sent.
         rests: why the whole account rests as it knows, and until when; infinity until somebody says so.
     """
 
     waiting: int = 0
     urgent: bool = False
     most: float = math.inf
+    binds: bool = False
     rests: Mapping[str, float] = attrs.field(factory=dict)
 
 
@@ -155,7 +169,17 @@ class Share:
         self._rate = AdaptiveRate(start, max_rate).rate(0.0)
         self._limit = self._estimate = start or 0.0
         self._cap = self._cap_news = 0.0
-        self._alive = 1
+        self._most = math.inf
+        self._reserve: Reserve | None = None
+        self._sends = False
+        """Whether the ledger counts it as one that sends, as far as it was told."""
+        self._granted = 0.0
+        """Slots of the last lease."""
+        self._owed_told = 0.0
+        self.gone: set[str] = set()
+        """Names of processes that have ended, to be told."""
+        self.silent: tuple[str, ...] = ()
+        """Names of those of which the ledger heard nothing, of late."""
         self._epoch, self._epoch_since, self._congested = 0, 0.0, False
         self._frozen = False
 
@@ -164,11 +188,11 @@ class Share:
         self.elsewhere: Mapping[str, float] = {}
         """Why the whole account rests as others know, and until when on this process's clock."""
         self._rests_told: Mapping[str, float] = {}
+        self._most_told = math.inf
+        """The bound that others were told of; infinity for none."""
 
-        self._joined = False
-        self._alone: AdaptiveRate | None = None
+        self._alone: Alone | None = None
         self._retry_at = 0.0
-        self._returned_until, self._share = -math.inf, math.inf
 
     # The allowance.
 
@@ -185,12 +209,12 @@ class Share:
     @property
     def held_until(self) -> float:
         """See `Allowance`."""
-        return 0.0 if self._alone is None else self._alone.held_until
+        return 0.0 if self._alone is None else self._alone.law.held_until
 
     @property
     def spaced_until(self) -> float:
         """See `Allowance`."""
-        return 0.0 if self._alone is None else self._alone.spaced_until
+        return 0.0 if self._alone is None else self._alone.law.spaced_until
 
     @property
     def alone(self) -> bool:
@@ -204,15 +228,14 @@ class Share:
 
     def turn_at(self, now: float) -> float:
         """See `Allowance`."""
-        if self._alone is not None:
-            return 0.0
         leases = self._leases
         while leases and (leases[0].left <= CRUMB or now > leases[0].ends + LATE):
             if leases.popleft().left > CRUMB:
                 self._hungry = False
         if leases:
             leases[0].lose(now)
-        return leases[0].start if leases else math.inf
+            return leases[0].next_at
+        return math.inf if self._alone is None else self._alone.begins
 
     def wanted(self, now: float) -> None:
         """Somebody waits for a turn that this process has not got yet."""
@@ -221,18 +244,18 @@ class Share:
 
     def rate(self, now: float) -> float:
         """See `Allowance`."""
-        if self._alone is not None:
-            return self._alone.rate(now)
-        rate = self._leases[0].rate if self._leases else self._rate
-        return min(rate, self._share) if now < self._returned_until else rate
+        if self._leases:
+            return self._leases[0].rate
+        return self._rate if self._alone is None else self._alone.rate(now)
 
     def steady_until(self, now: float) -> float:
         """See `Allowance`."""
-        return math.inf if self._alone is None else self._alone.steady_until(now)
+        return math.inf if self._alone is None or self._leases else self._alone.steady_until(now)
 
     def admitted(self, now: float, cost: float, *, waited: bool) -> None:
         """See `Allowance`."""
-        if self._alone is not None:
+        if self._alone is not None and not self._leases:
+            self._active_at = now
             self._alone.admitted(now, cost, waited=waited)
             return
         busy = False
@@ -245,20 +268,21 @@ class Share:
                 self._owed, lease.left = self._owed - lease.left, 0.0
         else:
             self._owed += cost
-        # Whether the rate is tested is seen by all of them together: one has slots to spare where others wait.
-        self._tell(now, f"a {cost:g} {int(busy)}")
+        if self._alone is None:
+            # Whether the rate is tested is seen by all of them together: one has slots to spare where others wait.
+            self._tell(now, f"a {cost:g} {int(busy)}")
 
     def accepted(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None:
         """See `Allowance`."""
         if self._alone is not None:
-            self._alone.accepted(now, cost, admitted_at=admitted_at, decided_at=decided_at)
+            self._alone.law.accepted(now, cost, admitted_at=admitted_at, decided_at=decided_at)
         elif self._offset is not None:
             self._tell(now, f"+ {cost:g} {self._theirs(admitted_at):.0f} {self._theirs(decided_at):.0f}")
 
     def throttled(self, now: float, cost: float, *, admitted_at: float, decided_at: float, pause: float = 0.0) -> None:
         """See `Allowance`."""
         if self._alone is not None:
-            self._alone.throttled(now, cost, admitted_at=admitted_at, decided_at=decided_at, pause=pause)
+            self._alone.law.throttled(now, cost, admitted_at=admitted_at, decided_at=decided_at, pause=pause)
         elif self._offset is not None:
             self._tell(now, f"- {cost:g} {self._theirs(admitted_at):.0f} {self._theirs(decided_at):.0f} {pause:g}")
             # What went before this process heard of the last congestion is part of that one.
@@ -268,7 +292,7 @@ class Share:
         """See `Allowance`."""
         self._cap = self._cap_news = max_send_rate or 0.0
         if self._alone is not None:
-            self._alone.cap(now, max_send_rate)
+            self._alone.law.cap(now, max_send_rate)
 
     def freeze(self, now: float) -> None:
         """See `Allowance`."""
@@ -282,33 +306,46 @@ class Share:
         if self._alone is not None:
             self._alone.thaw(now)
 
-    def begin_anew(self, member: str) -> None:
-        """Be another process, which knows what this one knows of the rate, and has nothing of what it has."""
+    def begin_anew(self, member: str, *, ended: bool) -> None:
+        """
+        Be another process, which knows what this one knows of the rate, and has nothing of what it has.
+
+        Args:
+            member: its name.
+            ended: whether the one that it was is no more; or else it goes on beside this one.
+        """
+        self.gone = {self.member} if ended else set()
         self.member = member
+        self._alone = self._reserve = None
+        self._sends, self._granted, self.silent = False, 0.0, ()
         self._leases.clear()
         self._owed, self._ask_at, self._retry_at, self._offset = 0.0, 0.0, 0.0, None
         self._taken_log()
         self._congested, self._leading = False, None
-        self.elsewhere, self._rests_told = {}, {}
+        self.elsewhere, self._rests_told, self._most_told = {}, {}, math.inf
 
     # The requests: when, with what, and what the answers mean.
 
     @property
     def congested(self) -> bool:
         """Whether there is a throttle to report, before anything else."""
-        return self._congested and self._joined and self._alone is None
+        return self._congested and self._reserve is not None and self._alone is None
 
     def due(self, now: float, demand: Demand) -> float:
         """When the next request is due; infinity where there is nothing to ask and nothing to tell."""
-        rests = demand.rests or self._rests_told or self.elsewhere
-        if not (demand.waiting or self._log or self._owed or rests or self._leads_at(now) < math.inf):
+        told = demand.rests or self._rests_told or self.elsewhere or demand.binds or self._most_told < math.inf
+        asks = demand.waiting or self._log or self._owed or self._sends or self.gone
+        if not (told or asks or self._leads_at(now) < math.inf):
             return math.inf
         if self._alone is not None or now < self._retry_at:
             return self._retry_at
         due = min(self._leads_at(now), self._logged_at + REPORT)
-        if rests:
-            due = min(due, now if demand.rests != self._rests_told else self._called_at + RENEW)
-        if self._congested or self._owed > CRUMB or self._publish:
+        if self._sends:
+            due = min(due, self._called_at + REPORT)
+        if told:
+            news = demand.rests != self._rests_told or _bound(demand) != self._most_told
+            due = min(due, now if news else self._called_at + RENEW)
+        if self._congested or self._owed > CRUMB or self._publish or self.gone:
             due = now
         elif self._wants(demand):
             due = min(due, now if demand.urgent and not self._leases else self._ask_at)
@@ -317,16 +354,32 @@ class Share:
             due = min(due, self._called_at + max(REPORT, min(FAR * (self._leases[0].start - now), FARTHEST)))
         return max(due, now)
 
-    def request(self, now: float, demand: Demand, *, asks: bool = False) -> Request:
-        """What to ask and tell now."""
+    def request(self, now: float, demand: Demand, *, asks: bool = False, leaves: bool = False) -> Request:
+        """
+        What to ask and tell now.
+
+        Args:
+            now: seconds.
+            demand: what there is to send.
+            asks: whether it would ask the service for figures.
+            leaves: whether it sends no more.
+        """
         wants = self._wants(demand) and (now >= self._ask_at or (demand.urgent and not self._leases))
+        self._sends = not leaves and (demand.waiting > 0 or bool(self._leases) or now < self._active_at + LINGERS)
+        part = 0.0 if self._reserve is None or not self._sends else self._reserve.part
+        owed = self._owed
+        if self._alone is not None:
+            part, owed = self._alone.part(now, part), owed + self._alone.owed(now)
         leading = self._leading
         law = None if leading is None else leading.law
         request = Request(
             member=self.member,
             sent=0.0 if self._offset is None else self._theirs(now),
-            want=0 if not wants else ALL if self._hungry else demand.waiting,
-            owed=self._owed,
+            want=0 if not wants else max(demand.waiting, math.ceil(MORE * self._granted) if self._hungry else 0),
+            owed=owed,
+            part=part,
+            sends=self._sends,
+            gone=" ".join(sorted(self.gone)),
             most=0.0 if math.isinf(demand.most) else demand.most,
             urgent=wants and demand.urgent,
             hungry=self._hungry,
@@ -345,7 +398,11 @@ class Share:
         )
         if self._offset is not None:
             self._rests_told = demand.rests
-        self._owed, self._cap_news, self._called_at, self._publish = 0.0, 0.0, now, False
+        self._most_told = _bound(demand)
+        if not self._sends and self._reserve is not None:
+            self._reserve.part = 0.0  # from now on, whether the answer comes or not
+        self._owed, self._owed_told = 0.0, owed
+        self._cap_news, self._called_at, self._publish = 0.0, now, False
         return request
 
     def congestion(self) -> tuple[str, int, str]:
@@ -371,14 +428,17 @@ class Share:
         middle = (sent_at + now) / 2.0
         self._way += SMOOTHING * (now - sent_at - self._way)
         self._offset = grant.now / SECOND - middle
-        self._find_back(now)
+        self._alone, self.gone, self.silent = None, set(), tuple(grant.silent.split())
+        self._most = grant.most or math.inf
         if grant.fresh:
             self._cap_news = self._cap
         self._hear_rests(grant.rests)
         self.heard_epoch(now, grant.epoch)
         self._move(now, grant.rate)
         self._rate, self._limit, self._estimate = grant.rate, grant.limit, grant.estimate
-        self._cap, self._alive = grant.cap or self._cap, max(1, grant.alive)
+        self._cap = grant.cap or self._cap
+        known = [rate for rate in (self._rate, self._estimate, self._cap, self._most) if rate]
+        self._reserve = Reserve(grant.part if self._sends else 0.0, min(known), grant.alive, sent_at)
         if grant.slots:
             self._lease(now, middle, grant)
         elif grant.lead > 0.0:
@@ -390,16 +450,12 @@ class Share:
         self._retry_at = now + self._random.uniform(*RETRIES)
         if self._alone is not None:
             return
-        self._leases.clear()
-        self.elsewhere, self._rests_told = {}, {}
+        self.elsewhere, self._rests_told, self._most_told = {}, {}, math.inf
+        # That request may have been heard: until it would have been given up, the others have left no room.
+        begins, owed = self._called_at + PATIENCE / SECOND, self._owed + self._owed_told
+        self._alone = Alone(begins, owed, self._reserve, self._max_rate)
         self._owed, self._log, self._congested, self._leading = 0.0, [], False, None
-        self._logged_at = math.inf
-        if self._joined:
-            known = [rate for rate in (self._rate, self._estimate, self._cap) if rate]
-            self._share = min(known) / self._alive
-            self._alone = AdaptiveRate(ALONE * self._share, ALONE * self._share)
-        else:  # nothing is known of the others, and what was told is for all of them
-            self._alone = AdaptiveRate(None, self._max_rate)
+        self._logged_at, self.silent = math.inf, ()
         if self._frozen:
             self._alone.freeze(now)
 
@@ -414,11 +470,6 @@ class Share:
                 heard[why] = max(heard.get(why, 0.0), math.inf if until is None else self._ours(until))
         self.elsewhere = heard
 
-    def _find_back(self, now: float) -> None:
-        if self._alone is not None and self._joined:
-            self._returned_until = now + RETURNS
-        self._alone, self._joined = None, True
-
     def _move(self, now: float, rate: float) -> None:
         """The pace of all is another one, and what is still to come moves with it."""
         shift = self._rate / rate
@@ -429,7 +480,7 @@ class Share:
         for lease in self._leases:
             if lease.start > now:
                 lease.start, lease.ends = now + (lease.start - now) * shift, now + (lease.ends - now) * shift
-                lease.slot, lease.rate = lease.slot * shift, rate
+                lease.slot, lease.rate = lease.slot * shift, lease.rate / shift
         if self._ask_at > now:
             self._ask_at = now + (self._ask_at - now) * shift
 
@@ -439,11 +490,13 @@ class Share:
         slot, begins = grant.slot / SECOND, middle + grant.lead / SECOND
         start = max(begins, now - LATE)
         slots = max(1.0, grant.slots - max(0.0, start - begins - self._way / 2.0) // slot)
-        self._leases.append(Lease(start, start + slots * slot, slots, slot, grant.rate, grant.busy))
-        length = grant.slots * slot
+        length, pace, self._granted = grant.slots * slot, min(grant.rate, 1.0 / slot), grant.slots
         self._hungry_others = max(1, grant.hungry)
-        # Asked so that its slots begin as the answer comes: the later, the less is reserved in vain.
         turns = self._hungry_others if self._hungry and grant.lead / SECOND > -LAG else 1
+        if slots >= MANY:
+            slot *= max(1.0, SPREAD * turns)
+        self._leases.append(Lease(start, start + slots * slot, slots, slot, pace, grant.busy))
+        # Asked so that its slots begin as the answer comes: the later, the less is reserved in vain.
         self._ask_at = start + turns * length - TARGET - self._way
 
     def _wants(self, demand: Demand) -> bool:
@@ -492,3 +545,8 @@ class Share:
 
     def _ours(self, moment: float) -> float:
         return moment / SECOND - (self._offset or 0.0)
+
+
+def _bound(demand: Demand) -> float:
+    """The bound that others are to hear of; infinity for none."""
+    return demand.most if demand.binds else math.inf

@@ -84,7 +84,10 @@ class Request:
         sent: when it was sent, on the ledger's clock; 0 where that is not known. What comes late is not done.
         want: recipients that wait; 0 for none.
         owed: recipients that went beyond what was granted.
-        most: recipients/s that the process goes at most; 0 for no bound.
+        most: recipients/s that are not exceeded, by nobody while this process is there; 0 for no bound.
+        part: what it may go on with alone as it knows, of the whole; 0 for nothing.
+        sends: whether it has, or had of late, something to send, so that a part is kept for it.
+        gone: names of processes that have ended as it knows, with spaces between.
         urgent: whether who waits goes before what waits elsewhere.
         span: microseconds of the account's timeline that it wants at most; more than usual where the way is long.
         hungry: whether it used up what it was granted, and wants more.
@@ -108,6 +111,9 @@ class Request:
     want: int = 0
     owed: float = 0.0
     most: float = 0.0
+    part: float = 0.0
+    sends: bool = True
+    gone: str = ""
     urgent: bool = False
     span: float = 0.0
     hungry: bool = False
@@ -143,7 +149,10 @@ class Grant:
         limit, estimate, cap: as in `Request`.
         epoch: the number of congestions.
         term: where this process leads, its term's number; else 0.
+        part: what the process may go on with alone from now on, of the whole.
         alive: processes that send.
+        silent: names of those among them that were not heard of late, with spaces between.
+        most: recipients/s that are not exceeded, as any of them told; 0 for no bound.
         hungry: those among them that want more than they get.
         log: for the leader, what the others told.
         quota, quota_at: figures that are news to this process, and when they were told.
@@ -164,7 +173,10 @@ class Grant:
     cap: float = 0.0
     epoch: int = 0
     term: int = 0
+    part: float = 0.0
     alive: int = 1
+    silent: str = ""
+    most: float = 0.0
     hungry: int = 0
     log: str = ""
     quota: str = ""

@@ -275,6 +275,7 @@ class Limiter(ByHand):
         Set a bound on the rate beside `max_rate`, or take it away with None; the least of all counts.
 
         For whatever has a reason of its own to be slow: a warm-up, a guard of the reputation, headroom for others.
+        Where the rate is shared it binds the others too, for as long as this process is there.
 
         Args:
             name: whose bound it is.
@@ -286,6 +287,8 @@ class Limiter(ByHand):
         if rate is not None:
             rate = _rate("rate", number("rate", rate, PER_SECOND, low=0, above=True), rate)
         self._account.bound(name, rate)
+        if self._loop is not None and not self._loop.is_closed():
+            self._rest_changed()
 
     def hold(self, reason: str) -> None:
         """
@@ -446,11 +449,12 @@ class Limiter(ByHand):
     def _demand(self) -> Demand:
         from .._law.share import Demand
 
-        rests = self._account.rests()
-        if self._account.opens_at() > _now():
-            return Demand(rests=rests)
+        account = self._account
+        rests, ceiling, bounded = account.rests(), account.ceiling, account.bounded
+        if account.opens_at() > _now():
+            return Demand(most=ceiling, binds=bounded, rests=rests)
         waiting, urgent = self._line.demand()
-        return Demand(waiting, urgent, self._account.ceiling, rests)
+        return Demand(waiting, urgent, ceiling, bounded, rests)
 
     def _others_rest(self, rests: Mapping[str, float]) -> None:
         self._account.others_rest(now := _now(), rests)

@@ -13,24 +13,31 @@ import asyncio
 import json
 import logging
 import math
-import secrets
 from collections.abc import Callable, Mapping
 from random import Random
+from weakref import WeakValueDictionary
 
 import attrs
 
+from .._law.ledger import LATE
+from .._law.parts import SECOND
 from .._law.share import Demand, Share
 from .._model.allowance import Grant, Store
 from .._model.errors import words_of
 from .._model.quota import SendQuota
+from .presence import has_ended, is_here, new_name
 
 logger = logging.getLogger("seslimit")
 
-PATIENCE = 0.2
+PATIENCE = LATE / SECOND
 """Seconds that an answer is waited for: so long, at most, nothing is admitted because of the store."""
 
 IDLE = 2.0
 """Seconds without anything to ask or tell after which the task ends; the next message begins another."""
+
+
+living: WeakValueDictionary[str, Member] = WeakValueDictionary()
+"""The members of this process: one that is none of these, or whose event loop is closed, sends no more."""
 
 
 class Member:
@@ -58,7 +65,7 @@ class Member:
         figures: Callable[[SendQuota], None],
         others_rest: Callable[[Mapping[str, float]], None],
     ) -> None:
-        self.share = Share(secrets.token_hex(8), start, max_rate, Random())  # noqa: S311  # no secret: when to ask again
+        self.share = Share(new_name(), start, max_rate, Random())  # noqa: S311  # no secret: when to ask again
         self._store = store
         self._demand, self._changed, self._figures, self._others_rest = demand, changed, figures, others_rest
         self._task: asyncio.Task[None] | None = None
@@ -67,10 +74,20 @@ class Member:
         self._quota = ""
         self._quota_at = 0.0
         self._told_lost = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        living[self.share.member] = self
+
+    @property
+    def ended(self) -> bool:
+        """Whether its event loop is closed: it tells nothing any more."""
+        return self._loop is not None and self._loop.is_closed()
 
     def begin_anew(self) -> None:
         """The event loop is another one, perhaps in a process that was forked: it gets slots of its own."""
-        self.share.begin_anew(secrets.token_hex(8))
+        before = self.share.member
+        living.pop(before, None)
+        self.share.begin_anew(new_name(), ended=is_here(before))
+        living[self.share.member] = self
         self._task, self._woken, self._turn = None, asyncio.Event(), asyncio.Lock()
 
     def wake(self) -> None:
@@ -95,7 +112,7 @@ class Member:
             self._task.cancel()
             await asyncio.wait([self._task])
             if not self.share.alone:
-                await self._exchange()
+                await self._exchange(leaves=True)
         self._task = None
         await self._store.aclose()
 
@@ -115,9 +132,9 @@ class Member:
                 if math.isinf(due):
                     return
 
-    async def _exchange(self, *, asks: bool = False) -> Grant | None:
+    async def _exchange(self, *, asks: bool = False, leaves: bool = False) -> Grant | None:
         """Ask once; nothing is returned where there was no answer."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         async with self._turn:
             try:
                 async with asyncio.timeout(PATIENCE):
@@ -125,7 +142,7 @@ class Member:
                         epoch = await self._store.congested(*self.share.congestion())
                         self.share.heard_epoch(loop.time(), epoch)
                         return None
-                    grant = await self._lease(loop, asks)
+                    grant = await self._lease(loop, asks, leaves)
             except OSError as error:
                 self._lost(loop.time(), error)
                 grant = None
@@ -133,9 +150,9 @@ class Member:
         self._changed()
         return grant
 
-    async def _lease(self, loop: asyncio.AbstractEventLoop, asks: bool) -> Grant:
+    async def _lease(self, loop: asyncio.AbstractEventLoop, asks: bool, leaves: bool) -> Grant:
         sent_at, told = loop.time(), self._quota
-        request = self.share.request(sent_at, self._demand(), asks=asks)
+        request = self.share.request(sent_at, self._demand(), asks=asks, leaves=leaves)
         grant = await self._store.lease(attrs.evolve(request, quota=told, quota_at=self._quota_at))
         if grant.stale:
             raise TimeoutError("the request came late")
@@ -148,6 +165,7 @@ class Member:
             self._figures(SendQuota(**json.loads(grant.quota)))
         self._quota_at = grant.quota_at
         self.share.granted(sent_at, loop.time(), grant)
+        self.share.gone |= {name for name in self.share.silent if has_ended(name) or _sends_no_more(name)}
         return grant
 
     def _lost(self, now: float, error: OSError) -> None:
@@ -158,3 +176,11 @@ class Member:
                 "the shared rate is out of reach (%s): sending goes on alone, with the last share",
                 words_of(error) or type(error).__name__,
             )
+
+
+def _sends_no_more(name: str) -> bool:
+    """Whether it was a limiter of this process that is forgotten, or whose event loop is closed."""
+    if not is_here(name):
+        return False
+    member = living.get(name)
+    return member is None or member.ended

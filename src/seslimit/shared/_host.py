@@ -23,7 +23,8 @@ from typing import Final, TypeVar
 
 import attrs
 
-from .._law.ledger import SECOND, Ledger
+from .._law.ledger import Ledger
+from .._law.parts import SECOND
 from .._model.allowance import Grant, Request
 from .._model.errors import ConfigurationError
 from .._model.options import shown

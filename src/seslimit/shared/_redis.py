@@ -32,6 +32,9 @@ ACCOUNT: Final = "ses"
 
 SCHEMES: Final = ("redis", "rediss", "unix", "valkey", "valkeys")
 
+NAMES: Final = ("ledger", "log", "members", "hungry", "rests", "ceilings", "parts", "kept")
+"""What is kept of an account, each under a key of its own."""
+
 KEPT: Final = 2 * 86_400
 """Seconds for which a ledger that nobody asks is kept: over a weekend without mail, what is known of the rate stays."""
 
@@ -39,7 +42,7 @@ CONNECTS: Final = 2.0
 """Seconds in which a connection is made, while sending goes on without it."""
 
 ANSWERS: Final = 0.2
-"""Seconds in which an answer comes."""
+"""Seconds in which an answer comes; whoever asks waits a little less."""
 
 NAME = re.compile(r"[^{}\s]{1,200}")
 
@@ -69,7 +72,7 @@ class RedisRate:
     def __init__(self, server: str | Redis, *, account: str = ACCOUNT) -> None:
         if not NAME.fullmatch(account):
             raise ConfigurationError(f"account is {shown(account)}: it stands in keys, without braces and spaces.")
-        self._keys = [f"seslimit:{{{account}}}:{name}" for name in ("ledger", "log", "members", "hungry", "rests")]
+        self._keys = [f"seslimit:{{{account}}}:{name}" for name in NAMES]
         self._server = server
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Redis] = WeakKeyDictionary()
         self._connecting: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Any]] = WeakKeyDictionary()
