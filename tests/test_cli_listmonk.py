@@ -64,7 +64,7 @@ def test_sigterm_sends_what_is_held_and_ends_with_0(ses_simulator: Callable[...,
         address = json.loads(line)
         assert address["url"] == f"http://{address['listen']}/"
         threads, statuses = _posts(address["url"], 40)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while _held(address["url"]) + len(statuses) < 40:
             assert time.monotonic() < deadline
         process.send_signal(signal.SIGTERM)
@@ -85,7 +85,7 @@ def test_what_is_not_sent_in_time_is_named(ses_simulator: Callable[..., Simulato
     with _started(simulator.smtp_url, "--rate", "2") as (process, line):
         url = line.split(" at ")[1].split(" ")[0]
         threads, statuses = _posts(url, 40)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while _held(url) + len(statuses) < 40:
             assert time.monotonic() < deadline
         began_at = time.monotonic()
@@ -95,7 +95,7 @@ def test_what_is_not_sent_in_time_is_named(ses_simulator: Callable[..., Simulato
         for thread in threads:
             thread.join()
     assert process.returncode == 0
-    assert took < 12
+    assert took < 19  # all of them would take 20
     assert set(statuses) == {200, 503}
     assert statuses.count(200) == simulator.counts.accepted
     assert len(re.findall(r"^not sent, campaign -, subscriber s\d+: ", err, re.MULTILINE)) == statuses.count(503)

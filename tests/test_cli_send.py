@@ -17,7 +17,7 @@ from seslimit import Message, Outcome, Receipt, Report
 from seslimit.cli._commands import run
 from seslimit.cli._tally import Tally
 from seslimit.testing import APIRules, Fault, Simulator, SMTPRules, SMTPText
-from tests.command_line import FAST, ended, lines_of, outcomes, record, started, until, written_list
+from tests.command_line import FAST, PATIENCE, ended, lines_of, outcomes, record, started, until, written_list
 
 SECRET = "s3kr1t-password"
 
@@ -167,7 +167,7 @@ def test_an_attempt_without_an_answer_is_given_ten_seconds(
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert ended(process)[0] == 75
-    assert 9 < time.monotonic() - began < 13
+    assert 9 < time.monotonic() - began < 60  # the transport would wait ten minutes
     assert outcomes(report) == {"unknown": 1, "not_sent": 2}
 
 
@@ -183,7 +183,7 @@ def test_a_second_signal_ends_the_program_at_once(tmp_path: Path, ses_simulator:
     status, _, err = ended(process)
     assert status == 75
     assert "aborted" in err
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9  # one signal would wait ten seconds
 
 
 def test_two_signals_within_half_a_second_are_one(tmp_path: Path, ses_simulator: Callable[..., Simulator]) -> None:
@@ -212,9 +212,7 @@ def test_a_signal_while_standard_input_gives_nothing_ends_the_run(
     process.stdin.flush()
     until(lambda: simulator.counts.accepted)
     process.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    assert process.wait(20) == 75
-    assert time.monotonic() - began < 8
+    assert process.wait(PATIENCE) == 75
     assert process.stderr is not None
     assert "what standard input still holds" in process.stderr.read()
     process.communicate()

@@ -44,9 +44,9 @@ def test_the_label_is_taken_out_of_the_headers(content: bytes, expected: tuple[b
 def test_a_label_is_read_in_linear_time() -> None:
     """Whatever comes in front of it."""
     for filler in (b"X-Seslimit-Lane:" + b"\r\n " * 100_000, b"x-seslimit-lane:x\r" * 50_000):
-        began = time.perf_counter()
+        began = time.process_time()
         unlabelled(filler)
-        assert time.perf_counter() - began < 2.0
+        assert time.process_time() - began < 2.0
 
 
 async def _behind_a_campaign(**given: str) -> list[str]:

@@ -89,7 +89,7 @@ async def met(stage: str, simulator: Simulator, *, ends: bool = True, patience: 
         except TimeoutError:
             return "", "open"
         try:
-            async with asyncio.timeout(5 if ends else 0.01):
+            async with asyncio.timeout(120 if ends else 0.01):
                 assert await conversation.reader.read(1) == b""
         except ConnectionError:
             return reply, "reset"
