@@ -1,11 +1,13 @@
 """
-One account, many processes: `python -m benchmarks.sharing [--only PART] [--seconds S] [--faults N]`.
+One account, many processes: `python -m benchmarks.sharing [--only PART] [--seconds S] [--faults N] [--seeds N]`.
 
 The law's figures (`virtual`) come from limiters that share a ledger half a millisecond away, each with a sender of its
 own, on virtual time: they are the same on every machine. `redis` and `host` start four operating-system processes that
 share a real Redis, or a file, and send to a service that this process keeps: a debt bucket of 0.2 s behind a datagram
-socket. `faults` kills, freezes, empties and fails over the Redis under them. What the machine cannot bear (2,000
-messages/s and four processes on a busy core) shows in the last three, and in nothing else.
+socket. `faults` kills, freezes, empties and fails over the Redis under them, and holds, breaks and removes the file;
+`workers` freezes and kills the processes themselves. `storms` is the same on virtual time, for many seeds, with
+processes that are cut off alone. What the machine cannot bear (2,000 messages/s and four processes on a busy core)
+shows in the runs of real processes, and in nothing else.
 """
 
 from __future__ import annotations
@@ -13,8 +15,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
+import logging
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -135,6 +140,63 @@ async def lanes(count: int) -> tuple[list[float], float]:
     return waits, sent / 59
 
 
+def storm(seed: int, count: int) -> Callable[[Fleet], object]:
+    """Faults at random moments: the ledger killed, frozen, emptied, failed over, or out of reach for one process."""
+
+    def plan(four: Fleet) -> None:
+        loop, rng, store = asyncio.get_running_loop(), random.Random(seed), four.store
+        assert store is not None
+
+        def fault() -> None:
+            lasts = rng.uniform(0.2, 1.5)
+            match rng.randrange(5):
+                case 0:
+                    store.away_until = loop.time() + lasts
+                case 1:
+                    store.frozen_until = loop.time() + lasts
+                case 2:
+                    store.away_until = loop.time() + lasts
+                    store.empty()
+                case 3:  # a replica that has not seen the last writes
+                    loop.call_later(lasts / 3.0, setattr, store, "ledger", store.copy())
+                    loop.call_later(lasts / 3.0, setattr, store, "away_until", loop.time() + lasts / 3.0 + 0.1)
+                case _:
+                    four.ways[rng.randrange(four.count)].cut_until = loop.time() + 2.0 * lasts
+
+        at = 4.0
+        for _ in range(count):
+            loop.call_at(at, fault)
+            at += rng.uniform(2.0, 5.0)
+
+    return plan
+
+
+def storms(seeds: int, count: int) -> None:
+    """So many runs with so many faults each: the worst second, and the longest wait, of all."""
+    seconds = 4.0 + 3.5 * count + 6.0
+    peaks, waits, used, refused, lost = [], [], [], [], 0
+    logging.disable(logging.WARNING)
+    for seed in range(seeds):
+        rate = (100.0, 200.0, 500.0)[seed % 3]
+        fleet = Fleet(account(rate, DEPTH), store=VirtualStore(seed), cap=rate, seed=seed)
+        run(fleet.run(seconds, storm(seed, count)))
+        peaks.append(fleet.peak(2, seconds) / rate)
+        used.append(fleet.used(4, seconds - 1))
+        refused.append(fleet.refused(0, seconds))
+        lost += fleet.lost
+        waits += [
+            max(later - earlier for earlier, later in itertools.pairwise(fleet.times(number)) if earlier > 2.0)
+            for number in range(fleet.count)
+        ]
+    logging.disable(logging.NOTSET)
+    name = f"{seeds} storms of {count} faults, 100-500/s, 4 processes"
+    row(name, f"busiest second {max(peaks):.3f} R", "≤ 1.05 R", max(peaks) <= 1.05)
+    row(name, f"longest wait {max(waits) * 1000:.0f} ms", "≤ 300 ms", max(waits) <= 0.3)
+    row(name, f"used {min(used):.1%}", "", True)
+    row(name, f"refused {max(refused):.2%}", "≤ 0.1 %", max(refused) <= 0.001)
+    row(name, f"lost {lost}", "0", lost == 0)
+
+
 # Real processes.
 
 
@@ -219,8 +281,15 @@ async def worker(name: str, address: str, rate: float, port: int, seconds: float
     print(json.dumps({"gap": max(gaps), "late": late, "lost": lost, "accepted": accepted}))
 
 
-async def real(name: str, address: str, rate: float, seconds: float, chaos: Callable[[], None] | None = None) -> None:
-    """Four processes at a known rate."""
+async def real(
+    name: str,
+    address: str,
+    rate: float,
+    seconds: float,
+    chaos: Callable[[], None] | None = None,
+    chaos_of: Callable[[list[asyncio.subprocess.Process]], None] | None = None,
+) -> None:
+    """Four processes at a known rate; `chaos` is done to what they share, `chaos_of` to themselves."""
     loop = asyncio.get_running_loop()
     service = Service(DebtBucket(rate, depth=DEPTH))
     transport, _ = await loop.create_datagram_endpoint(lambda: service, local_addr=("127.0.0.1", 0))
@@ -231,7 +300,10 @@ async def real(name: str, address: str, rate: float, seconds: float, chaos: Call
         for number in range(WORKERS)
     ]
     faults = loop.run_in_executor(None, chaos) if chaos else None
-    told = [json.loads((await process.communicate())[0]) for process in processes]
+    if chaos_of is not None:
+        faults = loop.run_in_executor(None, chaos_of, processes)
+    outputs = [(await process.communicate())[0] for process in processes]
+    told = [json.loads(output) for output in outputs if output]  # who was killed says nothing
     if faults is not None:
         await faults
     transport.close()
@@ -242,7 +314,9 @@ async def real(name: str, address: str, rate: float, seconds: float, chaos: Call
     peak = max(bisect_right(moments, at + 1.0) - index for index, at in enumerate(moments)) / rate
     refused = service.refused / (len(service.times) + service.refused)
     least = min(sum(worker == f"w{number}" for _, worker in times) for number in range(WORKERS)) / len(times)
-    if chaos is None:
+    if chaos_of is not None:
+        row(name, f"used {used:.2%}", "", True)
+    elif chaos is None:
         row(name, f"used {used:.2%}", "≥ 99 %", used >= 0.99)
         row(name, f"least share {least:.1%}", "≥ 20 %", least >= 0.2)
     else:
@@ -253,7 +327,9 @@ async def real(name: str, address: str, rate: float, seconds: float, chaos: Call
         row(name, words, "≤ 300 ms", gap <= 0.3)
     row(name, f"busiest second {peak:.3f} R", "≤ 1.05 R", peak <= 1.05)
     row(name, f"refused {refused:.3%}", "≤ 0.1 %", refused <= 0.001)
-    lost = sum(one["lost"] for one in told) + abs(sum(one["accepted"] for one in told) - len(service.times))
+    lost = sum(one["lost"] for one in told)
+    if len(told) == WORKERS:
+        lost += abs(sum(one["accepted"] for one in told) - len(service.times))
     row(name, f"lost {lost}", "0", lost == 0)
 
 
@@ -336,6 +412,51 @@ async def faults(rate: float, count: int) -> None:
         server.close()
 
 
+async def host_faults(rate: float, count: int) -> None:
+    """The file under four processes is held by somebody who stands still, damaged, and removed, in turn."""
+    rng = random.Random(2)
+    with somewhere("host") as (address, _):
+        path = Path(address.removeprefix("host:"))
+
+        def chaos() -> None:
+            import fcntl
+
+            time.sleep(WARM_UP + 1.0)
+            for number in range(count):
+                match number % 3:
+                    case 0:
+                        with path.open("rb") as file:
+                            fcntl.flock(file, fcntl.LOCK_EX)
+                            time.sleep(rng.uniform(0.2, 1.5))
+                    case 1:
+                        path.write_bytes(b"         512{not what it was")
+                    case _:
+                        path.unlink()
+                time.sleep(FAULT * rng.uniform(0.5, 1.0))
+
+        await real(f"{count} faults of the file, {rate:g}/s", address, rate, WARM_UP + 2.0 + count * 3.7, chaos)
+
+
+async def worker_faults(kind: str, rate: float, count: int) -> None:
+    """Of four processes some are frozen for a while, and in the end one is killed."""
+    rng = random.Random(3)
+
+    def chaos_of(processes: list[asyncio.subprocess.Process]) -> None:
+        time.sleep(WARM_UP + 1.0)
+        for _ in range(count - 1):
+            process = rng.choice(processes)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(rng.uniform(0.05, 2.0))
+            process.send_signal(signal.SIGCONT)
+            time.sleep(FAULT * rng.uniform(0.25, 0.5))
+        processes[0].send_signal(signal.SIGKILL)
+
+    seconds = WARM_UP + 6.0 + count * 2.5
+    with somewhere(kind) as (address, _):
+        name = f"{kind}, {rate:g}/s, {count} freezes and a kill of processes"
+        await real(name, address, rate, seconds, chaos_of=chaos_of)
+
+
 @contextlib.contextmanager
 def somewhere(kind: str) -> Iterator[tuple[str, RedisServer | None]]:
     """An empty ledger."""
@@ -347,12 +468,47 @@ def somewhere(kind: str) -> Iterator[tuple[str, RedisServer | None]]:
             yield server.url, server
 
 
+def real_rates(kind: str, arguments: argparse.Namespace) -> None:
+    """What four real processes reach at each rate."""
+    for rate in arguments.rates:
+        with somewhere(kind) as (address, server):
+            name = f"{kind}, {rate:g}/s, 4 real processes"
+            asyncio.run(real(name, address, rate, arguments.seconds))
+            if server is not None:
+                asked = calls(server) / arguments.seconds
+                row(name, f"{asked:.0f} requests/s", "≤ 60", asked <= 60)
+
+
+async def real_faults(count: int) -> None:
+    """What happens to what they share."""
+    await faults(100.0, count)
+    await host_faults(100.0, count)
+
+
+async def real_workers(count: int) -> None:
+    """What happens to the processes themselves."""
+    for kind in ("redis", "host"):
+        await worker_faults(kind, 100.0, count)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "virtual": lambda _: virtual(),
+    "storms": lambda arguments: storms(arguments.seeds, arguments.faults),
+    "redis": lambda arguments: real_rates("redis", arguments),
+    "host": lambda arguments: real_rates("host", arguments),
+    "faults": lambda arguments: asyncio.run(real_faults(arguments.faults)),
+    "workers": lambda arguments: asyncio.run(real_workers(arguments.faults)),
+}
+"""What can be measured, by the name that `--only` takes."""
+
+
 def main() -> None:
     """Print the table; the exit status says whether everything promised is kept."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["virtual", "redis", "host", "faults"])
+    parser.add_argument("--only", choices=list(PARTS))
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each real run")
     parser.add_argument("--faults", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=6, help="storms on virtual time")
     parser.add_argument("--rates", type=float, nargs="+", default=[100.0, 500.0, 2000.0])
     parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -361,20 +517,9 @@ def main() -> None:
         asyncio.run(worker(name, address, float(rate), int(port), float(seconds)))
         return
     print("| run | figure | promised | |\n|---|---|---|---|")
-    if arguments.only in (None, "virtual"):
-        virtual()
-    for kind in ("redis", "host"):
-        if arguments.only not in (None, kind):
-            continue
-        for rate in arguments.rates:
-            with somewhere(kind) as (address, server):
-                name = f"{kind}, {rate:g}/s, 4 real processes"
-                asyncio.run(real(name, address, rate, arguments.seconds))
-                if server is not None:
-                    asked = calls(server) / arguments.seconds
-                    row(name, f"{asked:.0f} requests/s", "≤ 60", asked <= 60)
-    if arguments.only in (None, "faults"):
-        asyncio.run(faults(100.0, arguments.faults))
+    for part, measures in PARTS.items():
+        if arguments.only in (None, part):
+            measures(arguments)
     sys.exit(1 if broken else 0)
 
 
