@@ -14,6 +14,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -30,7 +31,21 @@ def _simulator_page(names: dict[str, Any]) -> None:
     names["test_a_throttled_message_is_sent_again"](run)
 
 
-def _transports_page(names: dict[str, Any]) -> None:
+def _test_your_sender_page(names: dict[str, Any]) -> None:
+    """Run the page's tests as pytest would, with their fixtures."""
+    from seslimit.testing import Simulator
+
+    with ExitStack() as running:
+
+        def ses_simulator(rate: float, **options: Any) -> Simulator:
+            return running.enter_context(Simulator(rate, **options).in_thread())
+
+        names["test_it_is_throttled"](ses_simulator)
+        names["test_what_it_does_with_a_fault"](ses_simulator)
+    names["test_an_hour_of_mail"](run)
+
+
+def _transport_page(names: dict[str, Any]) -> None:
     """Open the service of the page's conformance test once."""
 
     async def opened() -> None:
@@ -70,7 +85,8 @@ def _queues_page(names: dict[str, Any]) -> None:
 CALLS: dict[str, Callable[[dict[str, Any]], None]] = {
     "queues.md": _queues_page,
     "simulator.md": _simulator_page,
-    "transports.md": _transports_page,
+    "test-your-sender.md": _test_your_sender_page,
+    "write-a-transport.md": _transport_page,
 }
 
 
