@@ -33,7 +33,7 @@ __all__ = [
 # No deadline, since nothing here measures speed, and the same examples in every run: a failure is one of the change.
 # `nox -s long` draws others, and many more.
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
-settings.register_profile("long", deadline=None, max_examples=2000, print_blob=True)
+settings.register_profile("long", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("suite")
 
 ONCE = re.compile(r"^pytestmark = .*\bpytest\.mark\.once\b", re.MULTILINE)

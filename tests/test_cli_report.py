@@ -24,6 +24,8 @@ from seslimit.cli._watch import Watch
 from seslimit.testing import Fault, Simulator
 from tests.command_line import FAST, ended, lines_of, outcomes, record, started, until, written_list
 
+pytestmark = pytest.mark.once
+
 
 def _shell(redirection: str, *arguments: object) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of a command with a redirection of the shell."""

@@ -35,6 +35,8 @@ from seslimit.companion.listmonk._content import compose
 from seslimit.companion.listmonk._headers import Rules
 from seslimit.companion.listmonk._plain_text import plain_text
 
+pytestmark = pytest.mark.once
+
 sre: Any = importlib.import_module("re._constants")  # typeshed knows nothing of these two
 sre_parse: Any = importlib.import_module("re._parser")
 

@@ -23,6 +23,8 @@ from seslimit.companion.listmonk import ListmonkMessenger, ListmonkOptions, Sett
 from seslimit.companion.listmonk._memory import OTHERS
 from seslimit.testing import Fault, Simulator, SMTPText
 
+pytestmark = pytest.mark.once
+
 GOLDEN = Path(__file__).parent / "listmonk"
 CAMPAIGN: dict[str, Any] = json.loads((GOLDEN / "campaign.json").read_text(encoding="utf-8")) | {"attachments": None}
 TRANSACTIONAL: dict[str, Any] = json.loads((GOLDEN / "transactional.json").read_text(encoding="utf-8"))

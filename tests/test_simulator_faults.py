@@ -41,6 +41,8 @@ from tests.simulator_clients import (
     status,
 )
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def server_tls() -> ssl.SSLContext:
