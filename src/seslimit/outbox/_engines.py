@@ -17,7 +17,7 @@ import math
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,6 +41,9 @@ CACHE = 16 * 1024
 
 PAGES = 500
 """Pages of a SQLite file that are given back at a time, while nothing else is written: a few milliseconds."""
+
+STATEMENTS = 512
+"""Statements that a connection to a SQLite file keeps ready: each of a few for each of ten lengths, and room."""
 
 READERS = 2
 """Looks at a SQLite file at the same time."""
@@ -89,6 +92,8 @@ class SQLite:
         if sqlite3.sqlite_version_info < LEAST_SQLITE:
             wanted = ".".join(map(str, LEAST_SQLITE))
             raise ConfigurationError(f"this Python has SQLite {sqlite3.sqlite_version}: an outbox needs {wanted}.")
+        if not _knows_json():
+            raise ConfigurationError("this Python has a SQLite that was made without JSON, which an outbox needs.")
         self._path = path
         self._busy = busy
         self._writing = sa.create_engine(
@@ -139,10 +144,22 @@ class SQLite:
             timeout=self._busy,
             isolation_level=None,  # the driver begins no transaction by itself
             check_same_thread=False,
+            cached_statements=STATEMENTS,
         )
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+@cache
+def _knows_json() -> bool:
+    """Whether SQLite has what it has had by itself since 3.38, and before where whoever made it wanted it."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        try:
+            connection.execute("SELECT value FROM json_each('[]')")
+        except sqlite3.OperationalError:
+            return False
+    return True
 
 
 def _threads() -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:

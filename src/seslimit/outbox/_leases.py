@@ -24,8 +24,9 @@ import sqlalchemy as sa
 
 from .._model.journal import JournalError, KeyReused, LeaseLost, Queued
 from . import _adding, _leasing, _settling
-from ._adding import Addition
+from ._adding import Added, Addition, Fresh
 from ._database import Database
+from ._fresh import FreshMessages
 from ._rows import Fields
 from ._settling import Change, lost
 from ._values import WAITING
@@ -54,6 +55,10 @@ class Held:
     not_before: float
 
 
+FIRST = Held(0, 0.0)
+"""A message that was added to be sent at once, and not handed over yet."""
+
+
 @attrs.frozen
 class _Wanted:
     """
@@ -70,10 +75,16 @@ class _Wanted:
 
 @attrs.frozen
 class Claimed:
-    """Messages that were leased, and the contents that they have, by id."""
+    """
+    Messages that were leased.
 
-    rows: Sequence[Fields]
-    contents: Mapping[int, bytes]
+    Args:
+        rows: in order; of those that this process has added, what it knows of them.
+        contents: those that the rows have, by id.
+    """
+
+    rows: Sequence[Fields | Fresh]
+    contents: Mapping[int, bytes] = attrs.field(repr=False)
 
 
 @attrs.define(eq=False)
@@ -101,6 +112,7 @@ class Leases:
     _held: dict[int, Held] = attrs.field(factory=dict, init=False)
     _doubt: bool = attrs.field(default=False, init=False)
     _contents: OrderedDict[int, bytes] = attrs.field(factory=OrderedDict, init=False)
+    _fresh: FreshMessages = attrs.field(factory=FreshMessages, init=False)
     _beginning: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
     _task: asyncio.Task[None] | None = attrs.field(default=None, init=False)
 
@@ -157,6 +169,16 @@ class Leases:
         return _leasing.recover(connection, gone, self.clock()) if gone else 0
 
     # Leasing
+
+    async def add(self, addition: Addition) -> int:
+        """
+        Add messages; how many were new.
+
+        Raises:
+            KeyReused: one has the key of another message; none was added.
+        """
+        added = await self.writer.write(_adding.add, addition, committed=self._added)
+        return added.new
 
     async def take(self, addition: Addition) -> Fields:
         """
@@ -233,14 +255,26 @@ class Leases:
             self._held.pop(id_, None)
             raise
 
+    def _added(self, added: Added) -> None:
+        if added.new:
+            self._fresh.keep(added.fresh)
+            self.news.set()
+
     def _hold(self, row: Fields) -> None:
         if row["state"] in WAITING:
             self._held[row["id"]] = Held(row["begun"], row["not_before"])
 
     def _hold_all(self, claimed: Claimed) -> None:
         self._doubt = False
+        last = 0
         for row in claimed.rows:
-            self._hold(row)
+            if isinstance(row, Fresh):
+                last = row.id
+                self._held[last] = FIRST
+            else:
+                last = row["id"]
+                self._hold(row)
+        self._fresh.forget(last)
 
     def _in_doubt(self) -> None:
         self._doubt = True
@@ -258,7 +292,7 @@ class Leases:
 
     def _take(self, connection: sa.Connection, additions: Sequence[Addition]) -> Sequence[Fields | Exception]:
         results: list[Any] = list(_adding.add(connection, additions))
-        names = {each.messages[0].name for each, new in zip(additions, results, strict=True) if isinstance(new, int)}
+        names = {each.messages[0].name for each, new in zip(additions, results, strict=True) if isinstance(new, Added)}
         found = _leasing.take(connection, self._owner, names)
         for place, (addition, added) in enumerate(zip(additions, results, strict=True)):
             if not isinstance(added, KeyReused):
@@ -272,8 +306,8 @@ class Leases:
             _leasing.give_back(connection, self._owner, frozenset(self._held))  # one step: this may be a thread
         claimed = []
         for each in wanted:
-            rows = _leasing.claim(connection, self._owner, self.clock(), each.most, CLAIMED_AT_ONCE)
-            ids = {row["content"] for row in rows}
+            rows = _leasing.claim(connection, self._owner, self.clock(), each.most, CLAIMED_AT_ONCE, self._fresh)
+            ids = {row["content"] for row in rows if not isinstance(row, Fresh)}
             found = {id_: each.contents[id_] for id_ in ids & each.contents.keys()}
             found.update(_leasing.contents_of(connection, ids - found.keys()))
             claimed.append(Claimed(rows, found))

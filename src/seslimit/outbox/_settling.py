@@ -93,7 +93,7 @@ def settle(connection: sa.Connection, me: str, now: float, changes: Sequence[Cha
     """
     applied = {one.id: one for one in changes}
     results: list[LeaseLost | None] = [None] * len(changes)
-    held = sum(result.scalar_one() for result in with_ids(connection, _held, sorted(applied), me=me))
+    held = sum(count for result in with_ids(connection, _held, sorted(applied), me=me) for (count,) in result)
     if held < len(changes):  # some are another's, or on record already
         results = _looked_at(connection, me, changes, applied)
     change(connection, [{"row": one.id, **one.columns} for one in applied.values()])

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -26,8 +26,9 @@ from .._model.message import Message
 from .._model.options import number
 from .._model.report import Report
 from . import _adding, _forms, _looking
-from ._adding import Addition
+from ._adding import Addition, Fresh
 from ._ledger import Ledger
+from ._rows import Fields
 from ._taking import moment, prepared
 from ._values import ENDS, State
 
@@ -90,7 +91,7 @@ class Outbox(Ledger):
         )
         if connection is None:
             await self.open()
-            return await self._leases.writer.write(_adding.add, addition, committed=self._added)
+            return await self._leases.add(addition)
         if isinstance(connection, sa.Connection):
             return _adding.add_within(connection, addition)
         return await connection.run_sync(_adding.add_within, addition)
@@ -117,7 +118,7 @@ class Outbox(Ledger):
         """Lease what is due, in order; see `Journal.claim`."""
         await self._lease()
         claimed = await self._leases.claim(most)
-        return [_forms.queued_of(row, _forms.message_of(row, claimed.contents[row["content"]])) for row in claimed.rows]
+        return [_queued(row, claimed.contents) for row in claimed.rows]
 
     async def wait(self, timeout: float) -> None:
         """Return when there may be something to claim that there was not; see `Journal.wait`."""
@@ -159,6 +160,9 @@ class Outbox(Ledger):
     def _waiting(self, not_before: float) -> State:
         return State.LATER if not_before > self._clock() else State.QUEUED
 
-    def _added(self, new: int) -> None:
-        if new:
-            self._leases.news.set()
+
+def _queued(row: Fields | Fresh, contents: Mapping[int, bytes]) -> Queued:
+    """The lease of a message that was claimed."""
+    if isinstance(row, Fresh):
+        return Queued(row.message, History(row.at), row.id)
+    return _forms.queued_of(row, _forms.message_of(row, contents[row["content"]]))
