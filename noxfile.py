@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -139,6 +140,62 @@ def disorder(session: nox.Session) -> None:
     _install_for_tests(session, _built(session, EXTRAS), *_group("tests"), "pytest-randomly>=3.16")
     for seed in range(int(session.posargs[0]) if session.posargs else 20):
         session.run("pytest", *PARALLEL, f"--randomly-seed={seed}", env=CLIENTS)
+
+
+@nox.session(python=PRESENT[0], requires=["wheel", "clients"])
+def coverage(session: nox.Session) -> None:
+    """
+    The suite with the branches that it takes counted, in its subprocesses too.
+
+    All of them where an outcome, a rate or a retry is decided, 95 % of the whole; `-- tests/test_rate.py` for a part,
+    which only prints. The tracer is the slow one: `sys.monitoring` counts branches from Python 3.14 on.
+    """
+    _install(session, _built(session, EXTRAS), *_group("tests"))
+    session.install("coverage>=7.10")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *AGAIN, "--timeout=600", *session.posargs, env=CLIENTS)
+    session.run("coverage", "combine", "-q")
+    session.run("coverage", "report", success_codes=range(3) if session.posargs else [0])
+    decisions = ",".join(PYPROJECT["tool"]["mutmut"]["only_mutate"])
+    session.run("coverage", "report", "--include", decisions, f"--fail-under={0 if session.posargs else 100}")
+
+
+@nox.session(python=PRESENT[0])
+def mutants(session: nox.Session) -> None:
+    """
+    Small changes to what decides an outcome, a rate or a retry: some quick test has to notice 90 of 100.
+
+    `-- "seslimit._law.trust*"` for a part. What survived is listed; `mutmut show NAME` says what was changed.
+    """
+    _install(session, "-e", f".[{EXTRAS}]", *_group("tests"))
+    session.install("mutmut>=3.8,<4")
+    session.run("mutmut", "run", *session.posargs, silent=True)
+    session.run("mutmut", "export-cicd-stats", silent=True)
+    session.run("mutmut", "results")
+    counts = json.loads(Path("mutants/mutmut-cicd-stats.json").read_text(encoding="utf-8"))
+    killed, tried = counts["killed"] + counts["timeout"], counts["total"] - counts["skipped"]
+    session.log(f"{killed} of {tried} killed, {killed / tried:.1%}")
+    if not session.posargs and killed < 0.9 * tried:
+        session.error("less than 90 %")
+
+
+@nox.session(python=PRESENT[0], requires=["wheel"])
+def fork(session: nox.Session) -> None:
+    """What waits by backoff, with its maintained fork `python-backoff` in its place: it has the same import name."""
+    _install(session, _built(session, EXTRAS), *_group("tests"))
+    session.run("python", "-m", "pip", "uninstall", "--yes", "backoff", silent=True)
+    session.install("python-backoff>=3")
+    quick = ("retry", "pause", "attempts", "limiter", "feedback_sqs", "suppression")
+    session.run("pytest", *PARALLEL, *AGAIN, *(f"tests/test_{name}.py" for name in quick))
+
+
+@nox.session(python=PRESENT[0], requires=["wheel"])
+def dev(session: nox.Session) -> None:
+    """The heart of the suite in development mode: what is left open, or never awaited, is an error."""
+    _install(session, _built(session, EXTRAS), *_group("tests"))
+    heart = ("attempts", "limiter", "calls", "sender", "sessions", "transport_smtp", "transport_ses", "portal", "relay")
+    files = [f"tests/test_{name}.py" for name in heart]
+    session.run("python", "-X", "dev", "-W", "error", "-m", "pytest", "-p", "no:xdist", *AGAIN, *files)
 
 
 @nox.session
