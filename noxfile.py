@@ -150,7 +150,7 @@ def coverage(session: nox.Session) -> None:
     All of them where an outcome, a rate or a retry is decided, 95 % of the whole; `-- tests/test_rate.py` for a part,
     which only prints. The tracer is the slow one: `sys.monitoring` counts branches from Python 3.14 on.
     """
-    _install(session, _built(session, EXTRAS), *_group("tests"))
+    _install_for_tests(session, _built(session, EXTRAS), *_group("tests"))
     session.install("coverage>=7.10")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *PARALLEL, *AGAIN, "--timeout=600", *session.posargs, env=CLIENTS)
@@ -182,8 +182,10 @@ def mutants(session: nox.Session) -> None:
 @nox.session(python=PRESENT[0], requires=["wheel"])
 def fork(session: nox.Session) -> None:
     """What waits by backoff, with its maintained fork `python-backoff` in its place: it has the same import name."""
-    _install(session, _built(session, EXTRAS), *_group("tests"))
-    session.run("python", "-m", "pip", "uninstall", "--yes", "backoff", silent=True)
+    _install_for_tests(session, _built(session, EXTRAS), *_group("tests"))
+    pip = ("python", "-m", "pip", "uninstall", "--yes")
+    uninstall = ("uv", "pip", "uninstall") if session.virtualenv.venv_backend == "uv" else pip
+    session.run(*uninstall, "backoff", external=True, silent=True)
     session.install("python-backoff>=3")
     quick = ("retry", "pause", "attempts", "limiter", "feedback_sqs", "suppression")
     session.run("pytest", *PARALLEL, *AGAIN, *(f"tests/test_{name}.py" for name in quick))
@@ -192,7 +194,7 @@ def fork(session: nox.Session) -> None:
 @nox.session(python=PRESENT[0], requires=["wheel"])
 def dev(session: nox.Session) -> None:
     """The heart of the suite in development mode: what is left open, or never awaited, is an error."""
-    _install(session, _built(session, EXTRAS), *_group("tests"))
+    _install_for_tests(session, _built(session, EXTRAS), *_group("tests"))
     heart = ("attempts", "limiter", "calls", "sender", "sessions", "transport_smtp", "transport_ses", "portal", "relay")
     files = [f"tests/test_{name}.py" for name in heart]
     session.run("python", "-X", "dev", "-W", "error", "-m", "pytest", "-p", "no:xdist", *AGAIN, *files)
