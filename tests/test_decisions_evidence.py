@@ -517,11 +517,11 @@ class TestClosure:
         closure.event(10.0)
         closure.wait(10.0, 0.1)
         closure.opened(14.0, usual=True)
-        assert (closure.usual, closure.closed_for) == (4.0, pytest.approx(2.7))
+        assert (closure.usual, closure.closed_for) == pytest.approx((4.0, 2.7))
         closure.event(20.0)
         closure.wait(20.0, 0.1)
         closure.opened(22.0, usual=True)
-        assert (closure.usual, closure.closed_for) == (2.0, pytest.approx(1.8))
+        assert (closure.usual, closure.closed_for) == pytest.approx((2.0, 1.8))
 
     def test_what_says_nothing_of_other_times_is_not_kept(self) -> None:
         """It opens all the same."""

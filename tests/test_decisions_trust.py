@@ -290,9 +290,9 @@ def sudden(response: Response, times: int, limit: float = 100.0, *, strong: bool
 
 def tried(response: Response, attempts: int, throttles: int) -> Trial | None:
     """Attempts of a trial, the throttled ones first; the trial that is over with the last."""
-    over = None
+    over: Trial | None = None
     for number in range(attempts):
-        assert over is None
+        assert not over
         over = response.attempted(100.0, 1.0, throttled=number < throttles, above=False)
     return over
 
@@ -304,6 +304,11 @@ def found(share: float) -> Response:
     return response
 
 
+def trial_of(response: Response) -> Trial | None:
+    """What is going on."""
+    return response.trial
+
+
 class TestResponse:
     """Whether throttles get fewer at a lower pace."""
 
@@ -312,12 +317,12 @@ class TestResponse:
         """Three and one more where the limit is well known, six more where it is not: that is the simpler reason."""
         response = Response()
         sudden(response, needed - 1, strong=strong)
-        assert response.trial is None
+        assert trial_of(response) is None
         response.event(float(needed), 100.0, sudden=True, strong=strong)
-        trial = response.trial
+        trial = trial_of(response)
         assert trial is not None
         passed = 10.0 * (needed - 1) / (needed - 1.0)
-        assert (trial.began, trial.pace, trial.limit) == (float(needed), pytest.approx(LOWERED * passed), 100.0)
+        assert (trial.began, trial.pace, trial.limit) == pytest.approx((float(needed), LOWERED * passed, 100.0))
         assert trial.share == pytest.approx((needed - 1) / (10.0 * (needed - 1)))
         assert (trial.strong, trial.known) == (strong, 0.0)
 
@@ -335,9 +340,9 @@ class TestResponse:
         sudden(response, 3)
         response.event(4.0, 100.0, sudden=False, strong=True)
         sudden(response, 3)
-        assert response.trial is None
+        assert trial_of(response) is None
         sudden(response, 1)
-        assert response.trial is not None
+        assert trial_of(response) is not None
 
     @pytest.mark.parametrize(("apart", "begun"), [(120, True), (121, False)])
     def test_events_that_are_far_between_are_no_row(self, apart: int, begun: bool) -> None:
@@ -377,7 +382,8 @@ class TestResponse:
         ended = tried(response, attempts, throttles)
         assert (ended is not None) is over
         if ended is not None:
-            assert (ended.innocent, response.trial) == (innocent, None)
+            assert ended.innocent is innocent
+            assert not response.trial
             assert response.share == (throttles / attempts if innocent else 0.0)
 
     def test_what_was_under_way_when_the_trial_began_is_not_of_it(self) -> None:
@@ -396,9 +402,9 @@ class TestResponse:
         assert tried(response, 45, throttles) is not None
         response.share = 0.0
         sudden(response, needed - 1)
-        assert response.trial is None
+        assert trial_of(response) is None
         sudden(response, 1)
-        assert response.trial is not None
+        assert trial_of(response) is not None
 
     def test_an_event_in_a_trial_is_part_of_it(self) -> None:
         """No other begins."""
@@ -483,7 +489,7 @@ class TestResponse:
             response.attempted(0.0, 0.0, throttled=True, above=False)
         share = response.share
         response.event(9.0, 100.0, sudden=False, strong=True)
-        trial = response.trial
+        trial = trial_of(response)
         assert trial is not None
         assert (trial.began, trial.pace, trial.limit, trial.strong) == (9.0, LOWERED * 100.0, 100.0, True)
         assert (trial.known, trial.share) == (share, 2.0 * share)
@@ -493,7 +499,7 @@ class TestResponse:
         assert ended is trial
         assert response.share == share
         response.event(10.0, 100.0, sudden=False, strong=True)
-        assert response.trial is None
+        assert trial_of(response) is None
 
     def test_above_the_limit_nothing_is_doubted(self) -> None:
         """There throttles have their reason, and the event ends the alarm."""
@@ -501,5 +507,5 @@ class TestResponse:
         for _ in range(20):
             response.attempted(0.0, 0.0, throttled=True, above=True)
         response.event(9.0, 100.0, sudden=False, strong=True)
-        assert response.trial is None
+        assert trial_of(response) is None
         assert response.explains(1, 100)
