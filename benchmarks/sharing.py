@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import itertools
 import json
 import logging
 import random
@@ -94,15 +93,16 @@ def virtual() -> None:
     fleet = Fleet(account(100), count=10, store=VirtualStore(), starts=1.0)
     run(fleet.run(60))
     figures("10 cold processes in a second, 100/s hidden", fleet, 15, 60, used=0.98, refused=0.01, first=0)
-    apart = [Fleet(account(100), seed=seed) for seed in range(3)]
+    apart = [Fleet(account(100), seed=seed) for seed in range(4)]
     for fleet in apart:
-        run(fleet.run(60))
-    name = "100/s hidden, 4 processes that share nothing, 3 runs"
-    least = min(fleet.used(15, 60) for fleet in apart)
+        run(fleet.run(180))
+    name = "100/s hidden, 4 processes that share nothing, 4 runs of 3 minutes"
+    least = min(fleet.used(15, 180) for fleet in apart)
     row(name, f"used {least:.2%}", "≥ 98%", least >= 0.98)
-    refused = [fleet.refused(15, 60) for fleet in apart]
-    mean = sum(refused) / len(refused)
-    row(name, f"refused {mean:.2%} (worst {max(refused):.2%})", "≤ 0.8%", mean <= 0.008)
+    refused = [fleet.refused(15, 180) for fleet in apart]
+    row(name, f"refused at most {max(refused):.2%}", "≤ 0.8%", max(refused) <= 0.008)
+    first, rest = (max(fleet.refused(*part) for fleet in apart) for part in ((15, 60), (60, 180)))
+    row(name, f"of that in the first minute {first:.2%}, later {rest:.2%}", "", True)
     for count in (1, 4):
         waits, campaign = run(lanes(count))
         name = f"lanes at 50/s, {count} process{'es' if count > 1 else ''}"
@@ -184,10 +184,7 @@ def storms(seeds: int, count: int) -> None:
         used.append(fleet.used(4, seconds - 1))
         refused.append(fleet.refused(0, seconds))
         lost += fleet.lost
-        waits += [
-            max(later - earlier for earlier, later in itertools.pairwise(fleet.times(number)) if earlier > 2.0)
-            for number in range(fleet.count)
-        ]
+        waits.append(fleet.longest_wait(2.0, seconds - 1.0))
     logging.disable(logging.NOTSET)
     name = f"{seeds} storms of {count} faults, 100-500/s, 4 processes"
     row(name, f"busiest second {max(peaks):.3f} R", "≤ 1.05 R", max(peaks) <= 1.05)

@@ -12,12 +12,13 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Iterator
 from copy import deepcopy
+from itertools import pairwise
 from random import Random
 from typing import TypeVar
 
 import attrs
 
-from seslimit import Limiter, Message, Outcome, Sender, SendQuota
+from seslimit import Limiter, Message, Outcome, Receipt, Sender, SendQuota
 from seslimit._law.ledger import Ledger
 from seslimit._law.parts import SECOND
 from seslimit._model.allowance import Grant, Request
@@ -127,6 +128,18 @@ class Way:
 
 
 @attrs.define(eq=False)
+class NotedService(ModelService):
+    """A service that notes when attempts begin."""
+
+    began: list[float] = attrs.field(factory=list, init=False)
+
+    async def send(self, message: Message) -> Receipt:
+        """See `Transport`."""
+        self.began.append(asyncio.get_running_loop().time())
+        return await super().send(message)
+
+
+@attrs.define(eq=False)
 class Fleet:
     """
     Limiters of one account, and what became of their messages.
@@ -157,7 +170,7 @@ class Fleet:
     limiters: list[Limiter] = attrs.field(factory=list, init=False)
     ways: list[Way] = attrs.field(factory=list, init=False)
     tasks: list[asyncio.Task[None]] = attrs.field(factory=list, init=False)
-    services: list[ModelService] = attrs.field(factory=list, init=False)
+    services: list[NotedService] = attrs.field(factory=list, init=False)
     senders: list[Sender] = attrs.field(factory=list, init=False)
     killed: set[int] = attrs.field(factory=set, init=False)
     lost: int = attrs.field(default=0, init=False)
@@ -170,7 +183,7 @@ class Fleet:
                 self.ways.append(Way(self.store))
             limiter = Limiter(self.told, shared=self.ways[number] if self.ways else None, headroom=self.headroom)
             self.limiters.append(limiter)
-            self.services.append(ModelService(self.account, self.door, self.seed * 100 + number))
+            self.services.append(NotedService(self.account, self.door, self.seed * 100 + number))
         if meanwhile is not None:
             meanwhile(self)
         async with asyncio.TaskGroup() as group:
@@ -211,6 +224,14 @@ class Fleet:
             for decision in service.decisions
             if decision.verdict is Verdict.ACCEPTED
             for _ in range(decision.cost)
+        )
+
+    def longest_wait(self, begin: float, end: float) -> float:
+        """Seconds that any limiter admitted nothing for, at most."""
+        return max(
+            later - earlier
+            for service in self.services
+            for earlier, later in pairwise(at for at in service.began if begin <= at < end)
         )
 
     def used(self, begin: float, end: float) -> float:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import deque
 from collections.abc import Mapping
 from random import Random
 
@@ -27,6 +26,7 @@ from .leading import Leadership
 from .ledger import LATE as PATIENCE
 from .parts import SECOND
 from .rate import AdaptiveRate
+from .slots import LAG, Slots
 
 RETRIES = (0.5, 1.0)
 """Seconds until the ledger is asked again after it was out of reach, at least and at most."""
@@ -46,11 +46,8 @@ QUIET = 1.0
 FAR = 0.25
 """Share of the time until its slots begin after which it is asked whether they have moved."""
 
-RISEN = 0.5
-"""Part of the pace that it was before, where slots that are far away are not waited for."""
-
 FARTHEST = 0.5
-"""The same in seconds, at most."""
+"""Seconds after which that is asked, at most."""
 
 TARGET = 0.004
 """Seconds from an answer to its first slot to aim at: less would be late, more would be reserved in vain by whoever
@@ -62,9 +59,6 @@ AMPLE = 1.25
 SMOOTHING = 0.2
 """Weight of the newest way there and back in the mean."""
 
-LAG = 0.01
-"""Seconds by which the timeline may be behind before a process asks for more than its part of it: somebody does not."""
-
 SOON = 0.03
 """Seconds after slots were used up within which another message comes where there are more than slots."""
 
@@ -72,52 +66,11 @@ MORE = 2.0
 """How many times the slots of the last lease to want where there are more messages than slots: those that wait are not
 all, where others are under way. What is not used is lost, so it is not as many as there are."""
 
-MANY = 8
-"""Slots of a lease from which on they are spread: few messages are under way where there are fewer."""
-
-SPREAD = 0.9
-"""Share of the time until the next lease over which slots are used where others are in demand of them too: who used
-them as they come would need as many messages under way as the whole account, one turn long."""
-
-LATE = 0.03
-"""Seconds after its end until which a slot may be used: with the burst that the ledger gives, no sliding second has
-more than 1.05 of the rate, however late a process wakes."""
-
 RENEW = 1.0
 """Seconds between two requests of who rests, or hears that others do: the ledger forgets what is not said again."""
 
 CRUMB = 1e-9
 """Recipients that are none."""
-
-
-@attrs.define
-class Lease:
-    """
-    Slots that follow one another.
-
-    Args:
-        start, ends: when the first begins and the last is over.
-        left: recipients that may still go.
-        slot: seconds from one to the next.
-        rate: the pace of all when it was granted.
-        busy: whether others wait for slots too.
-    """
-
-    start: float
-    ends: float
-    left: float
-    slot: float
-    rate: float
-    busy: bool
-
-    @property
-    def next_at(self) -> float:
-        """When its next slot is."""
-        return self.ends - self.left * self.slot
-
-    def lose(self, now: float) -> None:
-        """Lose the slots whose time has passed, so that who wakes late does not use them beside those that follow."""
-        self.left = min(self.left, float(math.ceil((self.ends + LATE - now) / self.slot - CRUMB)))
 
 
 @attrs.frozen
@@ -154,7 +107,7 @@ class Share:
     def __init__(self, member: str, start: float | None, max_rate: float | None, random: Random) -> None:
         self.member = member
         self._start, self._max_rate, self._random = start, max_rate, random
-        self._leases: deque[Lease] = deque()
+        self._slots = Slots()
         self._owed = 0.0
         self._ask_at = 0.0
         self._way, self._hungry_others = 0.0, 1
@@ -228,44 +181,38 @@ class Share:
 
     def turn_at(self, now: float) -> float:
         """See `Allowance`."""
-        leases = self._leases
-        while leases and (leases[0].left <= CRUMB or now > leases[0].ends + LATE):
-            if leases.popleft().left > CRUMB:
-                self._hungry = False
-        if leases:
-            leases[0].lose(now)
-            return leases[0].next_at
+        if self._slots.drop(now):
+            self._hungry = False
+        if self._slots:
+            return self._slots.next_at(now)
         return math.inf if self._alone is None else self._alone.begins
 
     def wanted(self, now: float) -> None:
         """Somebody waits for a turn that this process has not got yet."""
-        if not self._leases and self._used_up_at > -math.inf:
+        if not self._slots and self._used_up_at > -math.inf:
             self._hungry, self._used_up_at = now <= self._used_up_at + SOON, -math.inf
 
     def rate(self, now: float) -> float:
         """See `Allowance`."""
-        if self._leases:
-            return self._leases[0].rate
+        if self._slots:
+            return self._slots.pace
         return self._rate if self._alone is None else self._alone.rate(now)
 
     def steady_until(self, now: float) -> float:
         """See `Allowance`."""
-        return math.inf if self._alone is None or self._leases else self._alone.steady_until(now)
+        return math.inf if self._alone is None or self._slots else self._alone.steady_until(now)
 
     def admitted(self, now: float, cost: float, *, waited: bool) -> None:
         """See `Allowance`."""
-        if self._alone is not None and not self._leases:
+        if self._alone is not None and not self._slots:
             self._active_at = now
             self._alone.admitted(now, cost, waited=waited)
             return
-        busy = False
-        if self._leases:
-            lease = self._leases[0]
-            busy = lease.busy
-            lease.left -= cost
-            if lease.left <= CRUMB:
-                self._used_up_at = now
-                self._owed, lease.left = self._owed - lease.left, 0.0
+        busy = self._slots.busy
+        if self._slots:
+            missing = self._slots.use(cost)
+            self._used_up_at = now if missing >= 0.0 else self._used_up_at
+            self._owed += max(0.0, missing)
         else:
             self._owed += cost
         if self._alone is None:
@@ -318,7 +265,7 @@ class Share:
         self.member = member
         self._alone = self._reserve = None
         self._sends, self._granted, self.silent = False, 0.0, ()
-        self._leases.clear()
+        self._slots = Slots()
         self._owed, self._ask_at, self._retry_at, self._offset = 0.0, 0.0, 0.0, None
         self._taken_log()
         self._congested, self._leading = False, None
@@ -348,10 +295,10 @@ class Share:
         if self._congested or self._owed > CRUMB or self._publish or self.gone:
             due = now
         elif self._wants(demand):
-            due = min(due, now if demand.urgent and not self._leases else self._ask_at)
-        elif self._leases and self._leases[0].start > now + REPORT:
+            due = min(due, now if demand.urgent and not self._slots else self._ask_at)
+        elif (begins := self._slots.begin) > now + REPORT:
             # The pace may change before they come.
-            due = min(due, self._called_at + max(REPORT, min(FAR * (self._leases[0].start - now), FARTHEST)))
+            due = min(due, self._called_at + max(REPORT, min(FAR * (begins - now), FARTHEST)))
         return max(due, now)
 
     def request(self, now: float, demand: Demand, *, asks: bool = False, leaves: bool = False) -> Request:
@@ -364,8 +311,8 @@ class Share:
             asks: whether it would ask the service for figures.
             leaves: whether it sends no more.
         """
-        wants = self._wants(demand) and (now >= self._ask_at or (demand.urgent and not self._leases))
-        self._sends = not leaves and (demand.waiting > 0 or bool(self._leases) or now < self._active_at + LINGERS)
+        wants = self._wants(demand) and (now >= self._ask_at or (demand.urgent and not self._slots))
+        self._sends = not leaves and (demand.waiting > 0 or bool(self._slots) or now < self._active_at + LINGERS)
         part = 0.0 if self._reserve is None or not self._sends else self._reserve.part
         owed = self._owed
         if self._alone is not None:
@@ -473,36 +420,21 @@ class Share:
     def _move(self, now: float, rate: float) -> None:
         """The pace of all is another one, and what is still to come moves with it."""
         shift = self._rate / rate
-        if shift < RISEN and self._leases and self._leases[-1].start > now + REPORT:
-            # Their slots have passed while this process did not know of the pace: others have used them.
-            self._leases.clear()
+        if not self._slots.move(now, shift):
             self._ask_at = now
-        for lease in self._leases:
-            if lease.start > now:
-                lease.start, lease.ends = now + (lease.start - now) * shift, now + (lease.ends - now) * shift
-                lease.slot, lease.rate = lease.slot * shift, lease.rate / shift
         if self._ask_at > now:
             self._ask_at = now + (self._ask_at - now) * shift
 
     def _lease(self, now: float, middle: float, grant: Grant) -> None:
-        # On a way that is as long as usual the slots are used as they come. Where an answer is later than others, those
-        # that are past are lost: used together with the next, they would be more than the rate.
-        slot, begins = grant.slot / SECOND, middle + grant.lead / SECOND
-        start = max(begins, now - LATE)
-        slots = max(1.0, grant.slots - max(0.0, start - begins - self._way / 2.0) // slot)
-        length, pace, self._granted = grant.slots * slot, min(grant.rate, 1.0 / slot), grant.slots
-        self._hungry_others = max(1, grant.hungry)
+        self._hungry_others, self._granted = max(1, grant.hungry), grant.slots
         turns = self._hungry_others if self._hungry and grant.lead / SECOND > -LAG else 1
-        if slots >= MANY:
-            slot *= max(1.0, SPREAD * turns)
-        self._leases.append(Lease(start, start + slots * slot, slots, slot, pace, grant.busy))
+        start = self._slots.add(now, middle + grant.lead / SECOND, self._way, turns, grant)
         # Asked so that its slots begin as the answer comes: the later, the less is reserved in vain.
-        self._ask_at = start + turns * length - TARGET - self._way
+        self._ask_at = start + turns * grant.slots * grant.slot / SECOND - TARGET - self._way
 
     def _wants(self, demand: Demand) -> bool:
         """Whether there is somebody for more slots than it has; who uses up all that comes looks a lease ahead."""
-        left = sum(lease.left for lease in self._leases)
-        return demand.waiting > left or (self._hungry and demand.waiting > 0 and len(self._leases) < 2)
+        return demand.waiting > self._slots.left or (self._hungry and demand.waiting > 0 and len(self._slots) < 2)
 
     # Leading: one law, and everybody's evidence.
 
