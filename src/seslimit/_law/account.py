@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import attrs
 
@@ -60,17 +59,6 @@ FIRST_FAILURES = 3
 "later" has been reached."""
 
 
-class Terms(NamedTuple):
-    """On what terms the next message may go; moments are seconds of the account's clock."""
-
-    opens_at: float
-    """Nobody goes before, and waiting for it pays for nothing."""
-    turn_at: float
-    """Nobody goes before, and waiting for it pays for what went."""
-    rate: float
-    """Recipients/s at which what went is paid for; 0 where nothing is owed."""
-
-
 @attrs.define
 class Account:
     """
@@ -107,12 +95,18 @@ class Account:
         """Recipients/s to pace at."""
         return min(self.law.rate(now), self.ceiling if self.headroom else self._ceiling)
 
-    def terms(self, now: float, *, owing: bool = True) -> Terms:
-        """On what terms the next message may go, while something is owed for those before it or not."""
+    def terms(self, now: float, *, owing: bool = True) -> tuple[float, float, float]:
+        """
+        On what terms the next message may go, while something is owed for those before it or not.
+
+        Returns:
+            two moments before which nobody goes, seconds: waiting for the first pays for nothing, for the second it
+            pays for what went; and the recipients/s at which that is paid for, 0 where nothing is owed.
+        """
         law = self.law
         opens_at = law.held_until if self._reached and self.paused is None else self.opens_at()
         rate = min(law.rate(now), self.ceiling if self.headroom else self._ceiling) if owing else 0.0
-        return Terms(opens_at, law.turn_at(now), rate)
+        return opens_at, law.turn_at(now), rate
 
     @property
     def ceiling(self) -> float:
@@ -223,7 +217,7 @@ class Account:
         if identity in self.identities:
             self.identities[identity].probe(now)
         # Below the law's own pace nothing tests it.
-        ceiling = self.ceiling
+        ceiling = self.ceiling if self.headroom else self._ceiling
         self.law.admitted(now, cost, waited=waited and (ceiling == math.inf or self.law.rate(now) <= ceiling))
 
     def figures(self, now: float, quota: SendQuota) -> None:
@@ -302,7 +296,7 @@ class Account:
             if self.quota_pause.end(admitted_at=admitted_at):
                 self.day.overtaken()
             self._resume(now)
-        if self.day.remaining() < 1 and not self.quota_pause.active:
+        if self.day.is_used_up and not self.quota_pause.active:
             self._rest(self.quota_pause, now, now)
 
     def _settle_refused(

@@ -55,7 +55,13 @@ class RollingDay:
             self._window[-1] = (begin, count + cost)
         else:
             self._window.append((now, cost))
-        self._forget(now)
+        if self._window[0][0] + DAY <= now:
+            self._forget(now)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether nothing is left."""
+        return self._believed and self.remaining() < 1
 
     def remaining(self) -> float:
         """Recipients that may still be sent, as far as is known; infinity where nothing limits or nothing is known."""

@@ -59,7 +59,7 @@ class Attempts(Generic[T]):
         admission: its leave to go, which it takes anew for each attempt.
         policy: decides after an attempt that was not accepted.
         attempt: makes one attempt.
-        history: what happened to it so far.
+        history: what happened to it so far, but for what `accepted_at` says.
         places: where it takes its place in flight; None for no bound.
     """
 
@@ -75,6 +75,8 @@ class Attempts(Generic[T]):
     """Whether an attempt is under way: cancelling now may lose its outcome."""
     last_attempt: bool = attrs.field(default=False, init=False)
     """Whether the attempt under way is the last, whatever the policy says: sending stops."""
+    accepted_at: float | None = attrs.field(default=None, init=False)
+    """When it was accepted, seconds since the epoch, as long as the history does not say so: few callers read it."""
     ended: bool = attrs.field(default=False, init=False)
     """Whether it was accepted or given up."""
     error: Exception | None = attrs.field(default=None, init=False)
@@ -82,6 +84,11 @@ class Attempts(Generic[T]):
     _holds_place: bool = attrs.field(default=False, init=False)
     _has_turn: bool = attrs.field(default=False, init=False)
     """Whether it was admitted, and nobody was told yet what became of that."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it is to be given up without an attempt."""
+        return False
 
     @property
     def unsent(self) -> bool:
@@ -175,7 +182,7 @@ class Attempts(Generic[T]):
         self.error = None
         self.ended = True
         self._conclude(None)
-        self.history = self.history.after(Outcome.ACCEPTED, time.time())
+        self.accepted_at = time.time()
         return accepted
 
     def _refused(self, error: Exception) -> Meaning:

@@ -428,9 +428,8 @@ class Limiter(ByHand):
         self._account.reached()
         self._line.changed.set()
 
-    def _bind(self) -> None:
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to the running loop; it may be another one when the former is closed."""
-        loop = asyncio.get_running_loop()
         if self._loop is not None and not self._loop.is_closed():
             raise RuntimeError(
                 "this limiter is used from two event loops, or two threads, and would wait in one for what happens in "
@@ -498,14 +497,15 @@ class Limiter(ByHand):
             QuotaExceeded, EndpointUnreachable: as `patience` says.
             RuntimeError: it is used from a second event loop.
         """
-        if self._loop is not asyncio.get_running_loop():
-            self._bind()
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._bind(loop)
         if self._suspicious and patience is None:
             self._look_suspicious(self.estimate, self.rate)
         if AROUND.get() is self:
             self._go_beside()
         admission.handed_over_at = None
-        admission.asked_at = _now()
+        admission.asked_at = loop.time()
         admission.admitted_at = await self._line.go_through(
             admission.cost,
             identity=admission.identity,

@@ -84,10 +84,10 @@ class Line:
 
     def is_open(self, now: float) -> bool:
         """Whether a newcomer would be let through at once."""
-        terms = self._account.terms(now)
-        if self.queue.head is not None or terms.opens_at > now or terms.turn_at > now:
+        opens_at, turn_at, rate = self._account.terms(now)
+        if self.queue.head is not None or opens_at > now or turn_at > now:
             return False
-        seconds = self._owed_after_vacancy(now) / terms.rate
+        seconds = self._owed_after_vacancy(now) / rate
         if now - self._paid_at >= DEPTH:
             return seconds <= CRUMB
         return seconds <= DEPTH and self._bucket.has_capacity(seconds)
@@ -120,8 +120,16 @@ class Line:
         Cancelling:
             nothing is owed for this message and the next in line moves up.
         """
-        queue, places = self.queue, places or ANYWHERE
-        seat = Seat(next(queue.numbers), lane or queue.lanes[""], front, places)
+        queue, places, lane = self.queue, places or ANYWHERE, lane or self.queue.lanes[""]
+        if queue.head is None and not queue.waiting and places.free > 0 and not self._account.identities:
+            now = asyncio.get_running_loop().time()
+            seconds = self._payable(now)
+            if seconds is not None:
+                await self._bucket.acquire(seconds)  # which has the room, and does not wait
+                self._owed, self._paid_at = 0.0, now
+                self._went(now, cost, identity, lane, places)
+                return now
+        seat = Seat(next(queue.numbers), lane, front, places)
         if queue.head is not None or ((places.free <= 0 or queue.waiting) and not queue.goes_first(seat)):
             await self._stand(seat)
         while True:
@@ -138,16 +146,35 @@ class Line:
                 break
             # Somebody who goes before came meanwhile, or its place is not free any more; what is paid stays paid.
             await self._stand(seat, aside=True)
-        self._account.admitted(now, cost, waited=self._waited, identity=identity)
-        self._waited = False
-        self._owed += cost
-        places.free -= 1
-        if len(queue.lanes) > 1:
-            queue.went(seat.lane, cost)
+        self._went(now, cost, identity, lane, places)
         queue.head = None
         if queue.waiting:
             queue.pass_on()
         return now
+
+    def _payable(self, now: float) -> float | None:
+        """Seconds of sending to be paid by whoever goes now, for which the bucket has room; None where it waits."""
+        if now - self._paid_at >= DEPTH:
+            return None
+        opens_at, turn_at, rate = self._account.terms(now, owing=self._owed > CRUMB)
+        if opens_at > now or turn_at > now:
+            return None
+        seconds = self._owed / rate if rate else 0.0
+        if seconds and not self._bucket.has_capacity(LATE):
+            self._waited = True
+            if seconds > SLICE or not self._bucket.has_capacity(seconds):
+                return None
+        if seconds > SLICE:
+            return None
+        return None if self._waited and self._account.law.spaced_until > now else seconds
+
+    def _went(self, now: float, cost: float, identity: str, lane: Lane, places: Places) -> None:
+        self._account.admitted(now, cost, waited=self._waited, identity=identity)
+        self._waited = False
+        self._owed += cost
+        places.free -= 1
+        if len(self.queue.lanes) > 1:
+            self.queue.went(lane, cost)
 
     async def _stand(self, seat: Seat, *, aside: bool = False) -> None:
         """Wait until one's turn has come; `aside` for the head, which lets somebody else go before."""
@@ -190,7 +217,7 @@ class Line:
                     await self._pay_asleep(rate, min(self._paid_at + seconds - SLICE, steady_until))
                 else:
                     seconds = min(seconds, SLICE)
-                    self._waited = self._waited or not self._bucket.has_capacity(max(seconds, LATE))
+                    self._waited = self._waited or not self._bucket.has_capacity(LATE)
                     await self._bucket.acquire(seconds)
                     self._owed -= seconds * rate
                 self._paid_at = now = loop.time()

@@ -60,11 +60,6 @@ class Outgoing(Attempts[Receipt]):
     """Recipients that are not sent to, each with the reason."""
     _tried: tuple[str, ...] | None = attrs.field(default=None, init=False)
 
-    @property
-    def over(self) -> bool:
-        """Whether it is to be given up without an attempt."""
-        return False
-
     def end(self, result: Receipt | BaseException) -> Report:
         """
         The report of a message that came to its end, or is not sent any more; the hooks have heard it.
@@ -79,6 +74,8 @@ class Outgoing(Attempts[Receipt]):
 
     def report(self, result: Receipt | BaseException) -> Report:
         """What is to be said of the message, if this is its end; see `end`."""
+        if self.accepted_at is not None:
+            self.history, self.accepted_at = self.history.after(Outcome.ACCEPTED, self.accepted_at), None
         history = self.history
         result = self.receipt or result
         return Report(
@@ -110,6 +107,7 @@ class Outgoing(Attempts[Receipt]):
         for_now = refused_for_now(accepted)
         if not for_now or self.last_attempt:
             return self.receipt
+        self.history, self.accepted_at = self.history.after(Outcome.ACCEPTED, time.time()), None
         decision = self.policy.decide(attrs.evolve(self.history, outcome=Outcome.TRANSIENT), time.time())
         if not isinstance(decision, Retry):
             return self.receipt

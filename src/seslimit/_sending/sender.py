@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from functools import partial
 from itertools import chain
 from types import TracebackType
 from typing import Any, TypeVar
@@ -28,6 +27,7 @@ from .._model.journal import Journal, LeaseLost
 from .._model.message import Message
 from .._model.options import having, whole
 from .._model.report import Receipt, Report
+from .._pacing.attempts import Postponed
 from .._pacing.hooks import Hook, listeners, report_hooks
 from .._pacing.limiter import Limiter
 from ..transports import Transport
@@ -180,7 +180,8 @@ class Sender:
             with call:
                 if self._quota_watch.waits:
                     await self._quota_watch.first_answer()
-                receipt = await outgoing.to_the_end(partial(self._later.wait, outgoing))
+                while isinstance(receipt := await outgoing.run(), Postponed):
+                    await self._later.wait(outgoing, receipt.not_before)
         except LeaseLost:
             raise
         except asyncio.CancelledError as cancelled:

@@ -42,10 +42,12 @@ class Pooled(Protocol):
     """Messages that it was given."""
     idle_since: float
     """Event-loop time (seconds) at which it was last used."""
+    usable: bool
+    """Whether the last message has left it in order."""
 
     @property
     def alive(self) -> bool:
-        """Whether it is good for another message."""
+        """Whether it is usable, and the service has not closed it."""
         ...
 
     def quit(self) -> None:
@@ -136,7 +138,7 @@ class Pool(Generic[C]):
         self._in_use -= 1
         if session.transactions >= self._options.max_messages:
             session.quit()
-        elif session.alive:
+        elif session.alive if self._waiting else session.usable:  # one that rests is looked at when it is taken
             self._assign(session)
         else:
             session.abort()
