@@ -167,6 +167,23 @@ async def test_a_throttle_puts_the_message_back_on_record_before_it_waits() -> N
 
 
 @on_virtual_time
+async def test_a_connection_that_could_not_be_made_leaves_nothing_in_doubt() -> None:
+    """What was begun for it is queued again, on record, before it is begun once more: a kill finds it untouched."""
+    found: list[tuple[str, int, int]] = []
+
+    def look(step: str) -> None:
+        if step == "begins":
+            row = journal.rows[0]
+            found.append((row.state, row.history.attempts, row.history.unknowns))
+
+    journal = ListJournal(fails=look)
+    async with sender(answers(Outcome.NOT_SENT), journal, RetryPolicy(on_unknown="hold")) as sending:
+        await sending.send(message())
+    assert found == [("queued", 0, 0)] * 2
+    assert journal.step_of("one") == ["added", "begins", "postpones kept", "begins", "ends accepted"]
+
+
+@on_virtual_time
 async def test_a_short_backoff_is_waited_out_here_and_a_long_one_in_the_outbox() -> None:
     """Either way it is on record as queued, with the moment."""
     for wait, step in ((5.0, "postpones kept"), (600.0, "postpones")):

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from seslimit.outbox import JournalError, JournalUnavailable, KeyReused, Outbox, Queued, State
+from seslimit.outbox._opening import behind
 from tests.outbox_engines import accepted, message
 from tests.postgres_instance import PostgresServer
 
@@ -159,3 +160,33 @@ async def test_what_a_claim_did_unheard_is_given_back(postgres_url: str) -> None
         outbox._leases._in_doubt()
         claimed = await outbox.claim(2)
         assert [each.message.key for each in claimed] == ["a", "b"]
+
+
+class SlowServer:
+    """A server whose clock is 5 s ahead, and whose first answer is on its way for 3 s."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._ways = [(0.0, 3.0), (0.25, 0.25), (2.0, 0.0), (1.0, 1.0), (0.0, 1.5)]
+
+    def clock(self) -> float:
+        """Of this machine."""
+        return self.now
+
+    def exec_driver_sql(self, _: str) -> SlowServer:
+        """Asked for the moment."""
+        there, back = self._ways.pop(0)
+        self.now += there
+        self._answer = self.now + 5.0
+        self.now += back
+        return self
+
+    def scalar_one(self) -> float:
+        """The answer."""
+        return self._answer
+
+
+def test_a_server_that_is_slow_to_answer_does_not_set_the_clock() -> None:
+    """Otherwise a process that opens the outbox on a busy server is taken for dead by the others, seconds too early."""
+    server = SlowServer()
+    assert behind(server, server.clock) == 5.0  # type: ignore[arg-type]
