@@ -220,14 +220,12 @@ async def test_one_whose_loop_is_closed_is_known_to_have_ended(tmp_path: Path) -
 
     await asyncio.to_thread(asyncio.run, forgetful())
     limiter = Limiter(100, max_rate=100, shared=store)
-    async with limiter.admit():
-        pass
+    await _passes(limiter)
     await asyncio.sleep(0.2)
-    async with limiter.admit():
-        pass
-    assert limiter._member is not None
-    assert limiter._member.share.silent == ()
-    assert limiter.rate == 100
+    async with asyncio.timeout(5.0):
+        await _passes(limiter)
+        while limiter.rate < 100:
+            await _passes(limiter)
     await limiter.aclose()
 
 
@@ -476,3 +474,33 @@ def test_what_a_warm_up_keeps_back_is_nothing_to_others() -> None:
         return paused
 
     assert run(main()) is None
+
+
+@pytest.mark.parametrize("answer", [0.008, 0.04])
+def test_few_messages_under_way_are_enough_for_a_part_of_a_high_rate(answer: float) -> None:
+    """
+    Twenty under way in each of four processes at 2,000/s, which are asked for no more often for that.
+
+    Slots that were used as they come, 40 in 20 ms every 80 ms, needed four times as many under way: at 40 ms an answer
+    84 % were used, by 103 requests a second.
+    """
+
+    async def main() -> tuple[float, float]:
+        store, loop, chance = VirtualStore(), asyncio.get_running_loop(), Random(1)
+        limiters = [Limiter(2000, max_rate=2000, shared=store) for _ in range(4)]
+        sent: list[float] = []
+
+        async def attempts(limiter: Limiter) -> None:
+            while loop.time() < 4.0:
+                async with limiter.admit():
+                    sent.append(loop.time())
+                    await asyncio.sleep(chance.uniform(0.5, 1.4) * answer)
+
+        await asyncio.gather(*(attempts(limiter) for limiter in limiters for _ in range(20)))
+        for limiter in limiters:
+            await limiter.aclose()
+        return within(sent, 1.0, 4.0) / 6000, within(store.calls, 1.0, 4.0) / 3.0
+
+    used, asked = run(main())
+    assert used >= 0.97
+    assert asked <= 60

@@ -62,6 +62,9 @@ SMOOTHING = 0.2
 SOON = 0.03
 """Seconds after slots were used up within which another message comes where there are more than slots."""
 
+UNUSED = 0.25
+"""Share of a lease that was not used from which on there are more slots than messages: a late timer loses a few."""
+
 MORE = 2.0
 """How many times the slots of the last lease to want where there are more messages than slots: those that wait are not
 all, where others are under way. What is not used is lost, so it is not as many as there are."""
@@ -181,7 +184,7 @@ class Share:
 
     def turn_at(self, now: float) -> float:
         """See `Allowance`."""
-        if self._slots.drop(now):
+        if self._slots.drop(now) > UNUSED * self._granted:
             self._hungry = False
         if self._slots:
             return self._slots.next_at(now)
@@ -311,6 +314,8 @@ class Share:
             asks: whether it would ask the service for figures.
             leaves: whether it sends no more.
         """
+        # More wait than it has slots for, though it has some: it could use more than it asked for.
+        self._hungry = self._hungry or 0.0 < self._slots.left < demand.waiting
         wants = self._wants(demand) and (now >= self._ask_at or (demand.urgent and not self._slots))
         self._sends = not leaves and (demand.waiting > 0 or bool(self._slots) or now < self._active_at + LINGERS)
         part = 0.0 if self._reserve is None or not self._sends else self._reserve.part
@@ -329,7 +334,7 @@ class Share:
             gone=" ".join(sorted(self.gone)),
             most=0.0 if math.isinf(demand.most) else demand.most,
             urgent=wants and demand.urgent,
-            hungry=self._hungry,
+            hungry=wants and self._hungry,
             span=AMPLE * self._way / self._hungry_others * SECOND,
             log=self._taken_log(),
             term=0 if leading is None else leading.term,

@@ -100,12 +100,11 @@ class Slots:
         """The pace of all when they were granted, recipients/s."""
         return self._leases[0].rate
 
-    def drop(self, now: float) -> bool:
-        """Forget the leases that are used up or over; whether any of their slots were not used."""
-        unused = False
-        leases = self._leases
+    def drop(self, now: float) -> float:
+        """Forget the leases that are used up or over; how many of their slots were not used."""
+        unused, leases = 0.0, self._leases
         while leases and (leases[0].left <= CRUMB or now > leases[0].ends + LATE):
-            unused = leases.popleft().left > CRUMB or unused
+            unused += leases.popleft().left
         return unused
 
     def next_at(self, now: float) -> float:
