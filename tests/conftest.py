@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import settings
 
 # The definitions of the scenarios are shared with the benchmarks.
@@ -45,6 +48,24 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.option.markexpr != "not once" or collection_path.suffix != ".py":
         return None
     return True if ONCE.search(collection_path.read_text(encoding="utf-8")) else None
+
+
+# What is imported and collected stays to the end: looking for garbage in it, then and in each test, finds nothing.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, and only in what is new."""
+    gc.enable()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_read_once() -> Iterator[None]:
+    """Every client of AWS's reads the same service model from disk, a third of what many tests compute: keep it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
+        yield
 
 
 @pytest.fixture(autouse=True)

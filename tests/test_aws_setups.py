@@ -13,14 +13,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-from botocore.loaders import JSONFileLoader
 
 from seslimit import AccountBlocked, ConfigurationError, Limiter, Message, Sender, transport_from_url
 from seslimit.cli._commands import run
@@ -126,14 +124,6 @@ SET_UPS = {
         refuses=APIReply(403, "InvalidSignatureException", "Signature expired: 20260101T000000Z"),
     ),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def models_read_once() -> Iterator[None]:
-    """Every client reads the same service model from disk, most of the time that these tests take: keep it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
-        yield
 
 
 @pytest.fixture(params=list(SET_UPS.values()), ids=list(SET_UPS))

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +22,6 @@ from urllib.parse import quote
 import attrs
 import pytest
 import trustme
-from botocore.loaders import JSONFileLoader
 
 from seslimit._model.quota import SendQuota
 from seslimit.cli._commands import run
@@ -39,14 +38,6 @@ TOKEN = "FwoGZXIvYXdzEXAMPLETOKEN"
 PASSWORD = "BM1ppSw0rd+of/SES="
 PROXY_PASSWORD = "pr0xy-passw0rd"
 LOGIN = f"smtpuser:{quote(PASSWORD, safe='')}@"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def models_read_once() -> Iterator[None]:
-    """Every client reads the same service model from disk, most of the time that these tests take: keep it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
-        yield
 
 
 @pytest.fixture(autouse=True)

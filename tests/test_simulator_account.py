@@ -63,12 +63,15 @@ async def test_the_rate_over_a_stretch_of_time() -> None:
         before = clock()
         reply = await conversation.send(*(f"r{n}@example.com" for n in range(50)))
         emptied = asked = clock()
+        stood_still = 0.0
         while asked < emptied + 0.2 or reply.startswith("250"):
+            # On a busy machine the bucket may be full before anybody asks.
+            stood_still += max(0.0, clock() - asked - 0.1)
             asked = clock()
             reply = await conversation.send()
             await conversation.say("RSET")
         recipients = simulator.counts.recipients
-        assert 49 + 100 * (asked - emptied) <= recipients <= 50 + 100 * (clock() - before)
+        assert 49 + 100 * (asked - emptied - stood_still) <= recipients <= 50 + 100 * (clock() - before)
 
 
 async def test_the_rate_follows_a_schedule() -> None:
