@@ -54,8 +54,7 @@ def waits(first: float, longest: float) -> Iterator[float]:
     """Upper bounds of successive waits, in seconds: `first`, doubled each time, at most `longest`."""
     generator = backoff.expo(base=2, factor=first, max_value=longest)
     next(generator)  # the first value of a backoff generator is not a wait
-    for bound in generator:
-        yield float(bound)
+    yield from map(float, generator)
 
 
 @attrs.frozen(kw_only=True)
