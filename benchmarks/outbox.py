@@ -47,11 +47,11 @@ def message(number: int) -> Message:
     return Message("sender@example.org", [f"reader{number}@example.com"], content, f"letter-{number}")
 
 
-async def fill(outbox: Outbox, count: int) -> float:
+async def fill(outbox: Outbox, count: int, first: int = 0) -> float:
     """Add messages; messages/s."""
     begun = time.perf_counter()
-    for begin in range(0, count, PORTION):
-        await outbox.add([message(number) for number in range(begin, min(count, begin + PORTION))])
+    for begin in range(first, first + count, PORTION):
+        await outbox.add([message(number) for number in range(begin, min(first + count, begin + PORTION))])
     return count / (time.perf_counter() - begun)
 
 
@@ -70,8 +70,8 @@ async def send(outbox: Outbox, queued: Queued) -> None:
     await outbox.ends(queued, Report(queued.message, Outcome.ACCEPTED, receipt, 1, history=history, at=at))
 
 
-async def drain(outbox: Outbox, claims: list[float] | None = None) -> int:
-    """Send all that is due, `IN_FLIGHT` at a time; how many that was."""
+async def drain(outbox: Outbox, claims: list[float] | None = None, told: int = 0) -> int:
+    """Send all that is due, `IN_FLIGHT` at a time; how many that was. Of `told`, memory is said at each quarter."""
     places = asyncio.Semaphore(IN_FLIGHT)
     sent = 0
 
@@ -85,6 +85,8 @@ async def drain(outbox: Outbox, claims: list[float] | None = None) -> int:
             claimed = await outbox.claim(200)
             if claims is not None:
                 claims.append(time.perf_counter() - begun)
+            if told and sent * 4 // told != (sent - 200) * 4 // told:
+                print(f"  {100 * sent // told} % done: memory {memory():.0f} MiB", flush=True)
             if not claimed:
                 return sent
             for queued in claimed:
@@ -186,24 +188,27 @@ def memory() -> float:
 async def million(directory: Path, count: int) -> None:
     """Many added and drained: memory, the time of a claim, bytes a message."""
     path = directory / "million.db"
+    size = len(message(0).as_bytes())
+    print(f"{count:,} messages of {size} bytes, each its own")
     async with Outbox(path) as outbox:
-        print(f"{count:,} messages of {len(message(0).as_bytes())} bytes, each its own")
-        print(f"added: {await fill(outbox, count):,.0f}/s; memory {memory():.0f} MiB")
+        print(f"open: memory {memory():.0f} MiB", flush=True)
+        tenth, begun = max(1, count // 10), time.perf_counter()
+        for first in range(0, count, tenth):
+            rate = await fill(outbox, min(tenth, count - first), first)
+            print(f"added {min(count, first + tenth):,}: {rate:,.0f}/s; memory {memory():.0f} MiB", flush=True)
+        print(f"added: {count / (time.perf_counter() - begun):,.0f}/s; {_on_disk(path) / count:,.0f} bytes a message")
         claims: list[float] = []
         begun = time.perf_counter()
-        watching = asyncio.create_task(_watch_memory())
-        sent = await drain(outbox, claims)
+        sent = await drain(outbox, claims, count)
         seconds = time.perf_counter() - begun
-        watching.cancel()
-        print(f"sent {sent:,}: {sent / seconds:,.0f}/s")
+        print(f"sent {sent:,}: {sent / seconds:,.0f}/s; memory {memory():.0f} MiB")
         tenth = max(1, len(claims) // 10)
         deciles = [statistics.median(claims[n : n + tenth]) * 1000 for n in range(0, tenth * 10, tenth)]
         print("a claim of 200, ms, median of each tenth:", *(f"{each:.1f}" for each in deciles))
         begun = time.perf_counter()
         status = await outbox.status()
         print(f"status in {time.perf_counter() - begun:.2f} s: {status[State.ACCEPTED]}")
-        size = path.stat().st_size
-        print(f"file: {size / count:,.0f} bytes a message, {len(message(0).as_bytes())} of them content")
+        print(f"file: {_on_disk(path) / count:,.0f} bytes a message, {size} of them content")
         begun = time.perf_counter()
         rows = 0
         async for _ in outbox.rows(Filter(states=[State.ACCEPTED])):
@@ -211,10 +216,9 @@ async def million(directory: Path, count: int) -> None:
         print(f"export: {rows / (time.perf_counter() - begun):,.0f} rows/s; memory {memory():.0f} MiB")
 
 
-async def _watch_memory() -> None:
-    while True:
-        print(f"  memory {memory():.0f} MiB", flush=True)
-        await asyncio.sleep(60)
+def _on_disk(path: Path) -> int:
+    """Bytes of the file and its log."""
+    return sum(each.stat().st_size for each in path.parent.glob(f"{path.name}*") if not each.name.endswith("-reserve"))
 
 
 def killed_child(path: Path, after: float) -> tuple[set[str], set[str]]:

@@ -8,7 +8,7 @@ import pytest
 
 from seslimit import Message, Outcome
 from seslimit.outbox import Outbox
-from seslimit.outbox._adding import Fresh
+from seslimit.outbox._adding import SMALL, Fresh
 from seslimit.outbox._fresh import BESIDE, MOST_BYTES, FreshMessages
 from tests.outbox_engines import BEGIN
 
@@ -58,6 +58,17 @@ async def test_another_process_reads_what_was_added_here(tmp_path: Path) -> None
         await here.add([message(number) for number in range(700)])
         claimed = [*await there.claim(600), *await there.claim(600)]
         assert [each.message for each in claimed] == [message(number) for number in range(700)]
+
+
+async def test_small_and_large_contents_are_put_in_together(tmp_path: Path) -> None:
+    """Each message has its own, in the order of adding, however they went into the file."""
+    given = [
+        Message("s@example.org", ["r@example.com"], b"\r\n" + bytes([97 + number]) * size, number)
+        for number, size in enumerate([3, 2 * SMALL, 3, SMALL, 5, 3 * SMALL, 7])
+    ]
+    async with Outbox(tmp_path / "mail.db") as here, Outbox(tmp_path / "mail.db") as there:
+        assert await here.add(given) == 7
+        assert [each.message for each in await there.claim(10)] == given
 
 
 def fresh(number: int, size: int = 0) -> Fresh:

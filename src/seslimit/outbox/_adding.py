@@ -161,7 +161,7 @@ def _insert_messages(connection: sa.Connection, chosen: list[tuple[Addition, Pre
         for digest, (addition, new) in sorted(distinct.items())
     ]
     if connection.dialect.name == "sqlite":  # nobody else writes meanwhile
-        together(connection, _contents_together, found)
+        _insert_contents(connection, found)
         rows = [addition.row(new, new.digest) for addition, new, _ in chosen]
         ids = chain.from_iterable(map(_ids, together(connection, _messages_together, rows, counted=True)))
         for id_, (addition, new, added) in zip(ids, chosen, strict=True):
@@ -181,6 +181,18 @@ def _insert_messages(connection: sa.Connection, chosen: list[tuple[Addition, Pre
 
 
 # SQLite: all in one statement, and the content's id is looked up there
+
+SMALL = 32 * 1024
+"""Bytes of a content that goes together with others: the driver copies all that one statement has."""
+
+
+def _insert_contents(connection: sa.Connection, found: list[dict[str, Any]]) -> None:
+    if small := [row for row in found if row["size"] <= SMALL]:
+        together(connection, _contents_together, small)
+    for row in found:
+        if row["size"] > SMALL:
+            together(connection, _contents_together, [row])
+
 
 _REFRESHED = f"used_at < excluded.used_at - {CONTENT_IN_USE / 2}"
 """Whether a content that is there is to be noted as used."""
