@@ -1,4 +1,4 @@
-"""Where everything that the tests need is installed, a skipped test is a failure."""
+"""Which tests run: where everything that they need is installed, a skipped test is a failure; and what runs once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+
+from tests.conftest import pytest_ignore_collect
 
 pytestmark = pytest.mark.once
 
@@ -44,3 +48,23 @@ def test_a_skip_fails_only_where_skips_are_forbidden(tmp_path: Path, forbidden: 
     assert counts in ended.stdout
     assert "nobody is here" in ended.stdout
     assert "nor there" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("mark", "chosen", "ignored"),
+    [
+        ("pytestmark = pytest.mark.once", "not once", True),
+        ("pytestmark = [pytest.mark.once, pytest.mark.timeout(9)]", "not once", True),
+        ("pytestmark = pytest.mark.once", "", None),
+        ("@pytest.mark.once", "not once", None),
+        ("", "not once", None),
+    ],
+)
+def test_a_file_that_runs_once_is_not_even_imported_elsewhere(
+    tmp_path: Path, mark: str, chosen: str, ignored: bool | None
+) -> None:
+    """What costs most of the collection there; a file that has tests for every Python is, whatever else it has."""
+    path = tmp_path / "test_one.py"
+    path.write_text(f"import pytest\n\n{mark}\n")
+    config: Any = SimpleNamespace(option=SimpleNamespace(markexpr=chosen))
+    assert pytest_ignore_collect(path, config) is ignored
