@@ -9,9 +9,11 @@ import pytest
 
 from seslimit.testing import (
     Schedule,
+    SimulatedAccount,
     Simulator,
     SMTPText,
     Tally,
+    Verdict,
 )
 from tests.simulator_clients import (
     ACCOUNT,
@@ -207,3 +209,24 @@ async def test_the_ledger_keeps_the_latest(limit: int | None, kept: list[str]) -
             await mail(simulator, content=keyed(key))
         assert [message.key for message in simulator.accepted] == kept
         assert (simulator.counts.accepted, simulator.missing(["a", "b", "c"])) == (3, [])
+
+
+def test_the_day_does_not_count_whom_it_is_told_not_to_count() -> None:
+    """Amazon SES Developer Guide, "Using the mailbox simulator": its addresses cost none of the daily quota."""
+    account = SimulatedAccount(1000, max_24_hour_send=2)
+    assert account.decide(0.0, 1, uncounted=1) is Verdict.ACCEPTED
+    assert account.decide(0.0, 3, uncounted=2) is Verdict.ACCEPTED
+    assert account.sent(0.0) == 1
+    assert account.decide(0.0, 1) is Verdict.ACCEPTED
+    assert account.decide(0.0, 1) is Verdict.QUOTA_EXCEEDED
+    assert account.decide(0.0, 1, uncounted=1) is Verdict.ACCEPTED
+    assert (account.accepted, account.sent(0.0)) == (6, 2)
+
+
+async def test_the_mailbox_simulator_costs_no_quota() -> None:
+    """Through a door, whatever the label and the case; the rate counts them."""
+    async with Simulator(1000, max_24_hour_send=1) as simulator:
+        assert (await mail(simulator)).startswith("250 Ok")
+        assert (await mail(simulator)).startswith("454 Throttling failure: Daily")
+        assert (await mail(simulator, "Success+a@Simulator.AmazonSES.com")).startswith("250 Ok")
+        assert simulator.account.accepted == 2

@@ -289,3 +289,49 @@ async def test_unknown_operations(method: str) -> None:
         answer = await request(simulator, "/v2/email/identities", method=method)
         assert status(answer) == 404
         assert told(answer)["message"].startswith("The simulator has SendEmail, SendBulkEmail, ")
+
+
+async def ended_after(simulator: Simulator, requests: int = 0) -> tuple[float, list[bytes]]:
+    """Seconds until the door ends a connection after so many requests, and the heads of their answers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", simulator.api_port)
+    try:
+        heads = []
+        for _ in range(requests):
+            writer.write(b"GET /v2/email/account HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            heads.append(head)
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+            await reader.readexactly(int(length.split(b":")[1]))
+        begun = asyncio.get_running_loop().time()
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        return asyncio.get_running_loop().time() - begun, heads
+    finally:
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize("requests", [0, 2])
+async def test_an_idle_connection_is_closed(requests: int) -> None:
+    """After the idle time, before the first request and behind one, without a word."""
+    async with Simulator(FAST, api=APIRules(idle_timeout=0.3)) as simulator:
+        seconds, _ = await ended_after(simulator, requests)
+    assert seconds == pytest.approx(0.3, abs=0.2)
+
+
+async def test_a_connection_has_so_many_requests() -> None:
+    """The last answer says that it is (RFC 9112, 9.6), whatever it says besides, and a new connection begins anew."""
+    async with Simulator(FAST, api=APIRules(session_cap=3)) as simulator:
+        for _ in range(2):
+            _, heads = await ended_after(simulator, 3)
+            assert [b"connection: close" in head.lower() for head in heads] == [False, False, True]
+
+
+async def test_one_connection_more_than_there_may_be_is_closed() -> None:
+    """At once and without a word; who is turned away keeps nobody out, and who leaves makes room."""
+    async with Simulator(FAST, api=APIRules(max_connections=1)) as simulator:
+        _, writer = await asyncio.open_connection("127.0.0.1", simulator.api_port)
+        for _ in range(2):
+            assert await request(simulator) == b""
+        writer.transport.abort()
+        answers = [await request(simulator) for _ in range(20)]
+        assert status(answers[-1]) == 200

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from seslimit import ConfigurationError, Message, TransportError, transport_from_url
-from seslimit.testing import CountingSpec, Profile, Schedule, SimulatedAccount, Simulator, Verdict
+from seslimit.testing import APIRules, CountingSpec, Profile, Schedule, SimulatedAccount, Simulator, Verdict
 from seslimit.testing._counting import KINDS, counting_of
 from seslimit.testing.services import SERVICES, ByChance, Counting, DebtBucket, FixedWindow, SlidingWindow
 from seslimit.testing.transport import SimulatedTransport
@@ -231,3 +231,16 @@ def test_the_fixture_takes_a_profile(ses_simulator: Callable[..., Simulator], tm
     assert asyncio.run(mail(simulator)).startswith("250 Ok ")
     assert asyncio.run(mail(simulator)).startswith("454 ")
     assert simulator.accepted[0].content is not None
+
+
+async def test_the_api_has_habits_of_its_own_in_a_profile() -> None:
+    """A section beside SMTP's; what is given beside the profile holds, and its other figures stay the profile's."""
+    profile = Profile.parse("rate = 14\n[api]\nidle_timeout = 20\nsession_cap = 100\nmax_connections = 30\n")
+    assert profile.habits("api") == {"idle_timeout": 20.0, "session_cap": 100, "max_connections": 30}
+    assert profile.habits("smtp") == {}
+    assert Profile.parse(profile.toml({"api_session_cap": "likely"})) == profile
+    assert "session_cap = 100  # likely" in profile.toml({"api_session_cap": "likely"})
+    rules = Simulator.from_profile(profile, api=APIRules(session_cap=5))._api.rules
+    assert (rules.idle_timeout, rules.session_cap, rules.max_connections) == (20.0, 5, 30)
+    with pytest.raises(ConfigurationError, match="api_session_cap of a profile is above 0"):
+        Profile(rate=14.0, api_session_cap=0)

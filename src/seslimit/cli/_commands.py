@@ -321,24 +321,24 @@ def _measure(
     profile: Path | None,
     yes: bool,
 ) -> int:
-    from .doctor._measure import measure
+    from .doctor._measure import measure, write_profile
 
     if mail_from is None:
         raise click.UsageError("--measure needs --from with a sender that the account may use")
     if profile and (profile.is_dir() or not os.access(profile if profile.exists() else profile.parent, os.W_OK)):
         return _complain(f"{profile} cannot be written, so nothing was sent.", Status.WRONG_USAGE)
     found = asyncio.run(measure(to, mail_from, rate, yes=yes, tell=lambda line: _show(console, line)))
-    if found is None:
-        return Status.WRONG_USAGE
+    if found.profile is None:
+        return _complain(found.complaint, found.status) if found.complaint else found.status
     if as_json:
-        say(json.dumps(tomllib.loads(found)))
+        say(json.dumps(tomllib.loads(found.profile)))
     if profile is not None:
         try:
-            profile.write_text(found, encoding="utf-8")
+            write_profile(profile, found.profile)
         except OSError as error:
-            return _complain(f"{profile} cannot be written: {error.strerror}.\n{found}", Status.WRONG_USAGE)
-        _show(console, f"written   {profile}: seslimit simulate --profile {profile}")
-    return Status.ALL_ACCEPTED
+            return _complain(f"{profile} cannot be written: {error.strerror}.\n{found.profile}", Status.WRONG_USAGE)
+        _show(console, f"written  {profile}: seslimit simulate --profile {profile}")
+    return found.status
 
 
 _KEPT = click.option(

@@ -92,17 +92,25 @@ class SimulatedAccount:
             self._sent_sum -= self._sent.popleft()[1]
         return self._sent_sum
 
-    def decide(self, now: float, recipients: int) -> Verdict:
-        """Say whether a message with `recipients` recipients that arrives at `now` is accepted, and charge it."""
+    def decide(self, now: float, recipients: int, uncounted: int = 0) -> Verdict:
+        """
+        Say whether a message that arrives at `now` is accepted, and charge it.
+
+        Args:
+            now: seconds.
+            recipients: of the message.
+            uncounted: those among them that the daily quota does not count.
+        """
         elapsed = self._elapsed(now)
-        if 0 <= self.max_24_hour_send <= self.sent(now):
+        if uncounted < recipients and 0 <= self.max_24_hour_send <= self.sent(now):
             self.over_quota += 1
             return Verdict.QUOTA_EXCEEDED
         if not self._counted_by.take(elapsed, recipients):
             self.refused += 1
             return Verdict.RATE_EXCEEDED
         self.accepted += recipients
-        self._record(now, recipients)
+        if uncounted < recipients:
+            self._record(now, recipients - uncounted)
         return Verdict.ACCEPTED
 
     def take(self, now: float, recipients: int) -> bool:

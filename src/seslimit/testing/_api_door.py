@@ -2,29 +2,26 @@
 The API door, over HTTP without TLS: SendEmail, SendBulkEmail, CreateEmailTemplate and GetAccount of the SES API v2, and
 SendEmail, SendRawEmail and GetSendQuota of version 1.
 
-Reads requests, hands messages to the service, and answers in the JSON or XML that the AWS SDKs read. Whether
-credentials are good is a rule, and signatures are looked at where the rules name a secret.
+Hands messages to the service, and answers in the JSON or XML that the AWS SDKs read. Whether credentials are good is a
+rule, and signatures are looked at where the rules name a secret. Connections are `_api_wire`'s.
 
-Invariants: a message is decided when its request has been read, before the reply's latency; of a request beyond the
-limit nothing is kept.
+Invariant: a message is decided when its request has been read, before the reply's latency.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import struct
-import uuid
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import attrs
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from ._account import SimulatedAccount, Verdict
 from ._api_request import Malformed, bulk, submission, template_of
-from ._faults import APIReply, End, Fault, Stage
+from ._api_wire import Connections, read, response_of, struck
+from ._faults import APIReply, Stage
 from ._query import Query
 from ._rules import APIRules
 from ._service import Service
@@ -97,6 +94,7 @@ class APIDoor:
     rules: APIRules
     port: int = attrs.field(default=0, init=False)
     _runner: web.ServerRunner | None = attrs.field(default=None, init=False)
+    _connections: Connections | None = attrs.field(default=None, init=False)
     _account_calls: SimulatedAccount = attrs.field(init=False)
     _told: tuple[float, float] | None = attrs.field(default=None, init=False)
     _templates: dict[str, Mapping[str, Any]] = attrs.field(factory=dict, init=False)
@@ -106,9 +104,8 @@ class APIDoor:
 
     async def open(self, host: str, port: int) -> None:
         """Listen on `host` and `port`; 0 takes a free port."""
-        # A request ends with its connection, or one that is never answered would stay until the door closes.
-        server = web.Server(self._answer, access_log=None, handler_cancellation=True)
-        self._runner = web.ServerRunner(server, shutdown_timeout=FORCED_AFTER)
+        self._connections = Connections(self._answer, self.rules)
+        self._runner = web.ServerRunner(self._connections, shutdown_timeout=FORCED_AFTER)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, backlog=1024)
         await site.start()
@@ -117,16 +114,21 @@ class APIDoor:
     async def close(self) -> None:
         """Stop listening and break every connection off."""
         runner, self._runner = self._runner, None
-        if runner is None or runner.server is None:
+        if runner is None or self._connections is None:
             return
-        for connection in runner.server.connections:
-            if connection.transport is not None:
-                connection.transport.abort()
+        self._connections.break_off()
         await runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        last = self._connections is not None and self._connections.is_last(request)
+        response = await self._response(request)
+        if last:
+            response.force_close()
+        return response
+
+    async def _response(self, request: web.BaseRequest) -> web.StreamResponse:
         self.service.ledger.counts.api_requests += 1
-        content = await _read(request, self._longest_request)
+        content = await read(request, self._longest_request)
         query = Query.read(content) if (request.method, request.path) == VERSION_1 else None
         stage = query.stage if query else STAGES.get((request.method, request.path))
         fault = None if stage is None else self.service.faults.draw(stage)
@@ -135,15 +137,15 @@ class APIDoor:
                 await asyncio.sleep(self.service.wait())
             await asyncio.sleep(fault.delay)
             if fault.replaces:
-                return await _struck(request, fault, query)
+                return await struck(request, fault, query)
         reply = self._refusal(request, content) or self._reply(request, stage, content, query)
         if wait := self.service.wait():
             await asyncio.sleep(wait)
         if fault is not None and fault.decided:
             await asyncio.sleep(fault.delay)
             if fault.replaces:
-                return await _struck(request, fault, query)
-        return _response(reply, query)
+                return await struck(request, fault, query)
+        return response_of(reply, query)
 
     @property
     def _longest_request(self) -> int:
@@ -233,60 +235,3 @@ class APIDoor:
         if self._told is None or now - self._told[0] >= self.rules.sent_lag:
             self._told = (now, self.service.account.sent(now))
         return self._told[1]
-
-
-async def _read(request: web.BaseRequest, limit: int) -> bytes | None:
-    """The request's content; None where it is beyond the limit, and the rest is thrown away as it comes."""
-    if (request.content_length or 0) > limit:
-        return None
-    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
-        # Without it a client waits before it sends the content: curl a second. Source: RFC 9110, 10.1.1.
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
-    content = bytearray()
-    async for chunk in request.content.iter_any():
-        content += chunk
-        if len(content) > limit:
-            return None
-    return bytes(content)
-
-
-async def _struck(request: web.BaseRequest, fault: Fault, query: Query | None) -> web.StreamResponse:
-    """Carry out a fault that replaces the reply."""
-    if not isinstance(fault.reply, APIReply):
-        return await _unanswered(request, fault.end)
-    response = _response(fault.reply, query)
-    if fault.end is End.KEEP:
-        return response
-    response.force_close()
-    if fault.end is not End.CLOSE:
-        await response.prepare(request)
-        await response.write_eof()
-        _break_off(request, fault.end)
-    return response
-
-
-async def _unanswered(request: web.BaseRequest, end: End) -> NoReturn:
-    """Say nothing, until the connection ends and this request with it."""
-    _break_off(request, end)
-    while True:
-        await asyncio.get_running_loop().create_future()
-
-
-def _break_off(request: web.BaseRequest, end: End) -> None:
-    transport = request.transport
-    if transport is None or end is End.KEEP:
-        return
-    if end is End.RESET:
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
-def _response(reply: APIReply, query: Query | None) -> web.Response:
-    headers = {"x-amzn-RequestId": (request_id := str(uuid.uuid4()))}
-    if query is not None:
-        written = query.written(reply, request_id)
-        return web.Response(status=written.status, body=written.payload(), headers=headers, content_type="text/xml")
-    if reply.error is not None:
-        headers["x-amzn-ErrorType"] = reply.error
-    return web.Response(status=reply.status, body=reply.payload(), headers=headers, content_type="application/json")

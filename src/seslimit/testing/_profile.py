@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 
@@ -19,8 +19,12 @@ from ._counting import CountingSpec
 _SECTIONS: Final[Mapping[str, Mapping[str, type]]] = {
     "": {"rate": float, "max_24_hour_send": float},
     "smtp": {"idle_timeout": float, "session_cap": int, "max_connections": int},
+    "api": {"idle_timeout": float, "session_cap": int, "max_connections": int},
 }
 """Section → its keys and their kinds; `counting` has those of its kind."""
+
+_PREFIX: Final[Mapping[str, str]] = {"": "", "smtp": "", "api": "api_"}
+"""Section → how the names of its attributes begin."""
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +39,7 @@ class Profile:
         idle_timeout: seconds after which a silent SMTP session is closed; None where it is not known.
         session_cap: messages in one SMTP session; None for no cap, or where it is not known.
         max_connections: SMTP connections at a time; None for no cap, or where it is not known.
+        api_idle_timeout, api_session_cap, api_max_connections: the same of the API: seconds, requests, connections.
 
     Raises:
         ConfigurationError: a figure is not above 0.
@@ -46,12 +51,20 @@ class Profile:
     idle_timeout: float | None = None
     session_cap: int | None = None
     max_connections: int | None = None
+    api_idle_timeout: float | None = None
+    api_session_cap: int | None = None
+    api_max_connections: int | None = None
 
     def __attrs_post_init__(self) -> None:
-        for name in ("rate", "idle_timeout", "session_cap", "max_connections"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
+        names = {"rate": self.rate, **self.habits("smtp"), **{f"api_{a}": b for a, b in self.habits("api").items()}}
+        for name, value in names.items():
+            if not 0 < value < float("inf"):
                 raise ConfigurationError(f"{name} of a profile is above 0, not {value:g}.")
+
+    def habits(self, door: Literal["smtp", "api"]) -> dict[str, Any]:
+        """What is known of a door's connections: name → figure."""
+        found = {name: getattr(self, _PREFIX[door] + name) for name in _SECTIONS[door]}
+        return {name: value for name, value in found.items() if value is not None}
 
     @classmethod
     def read(cls, path: Path | str) -> Profile:
@@ -81,8 +94,8 @@ class Profile:
             tables = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise ConfigurationError(f"it is not TOML: {error}.") from None
-        counting, smtp = (_table(tables, name) for name in ("counting", "smtp"))
-        figures = _figures("", tables) | _figures("smtp", smtp)
+        counting, smtp, api = (_table(tables, name) for name in ("counting", "smtp", "api"))
+        figures = _figures("", tables) | _figures("smtp", smtp) | _figures("api", api)
         if "rate" not in figures:
             raise ConfigurationError("it has no rate.")
         kind = counting.pop("kind", "bucket")
@@ -95,19 +108,21 @@ class Profile:
         The text of the file.
 
         Args:
-            notes: what to write behind a figure: its name (`counting` for the kind) → one line.
+            notes: what to write behind a figure: its name (`counting` for the kind, `api_…` for the API's) → one line.
         """
         noted = notes or {}
-        return "\n".join([*self._lines("", noted), "", *self._counting(noted), "", *self._lines("smtp", noted), ""])
+        doors = [line for door in ("smtp", "api") for line in self._lines(door, noted)]
+        return "\n".join([*self._lines("", noted), "", *self._counting(noted), *doors, ""])
 
     def _lines(self, section: str, notes: Mapping[str, str]) -> list[str]:
-        lines = [f"[{section}]"] if section else []
+        lines = []
         for name in _SECTIONS[section]:
-            value = getattr(self, name)
+            attribute = _PREFIX[section] + name
+            value = getattr(self, attribute)
             stated = f"# {name} =" if value is None else f"{name} = {value!r}"
-            if value is not None or name in notes:
-                lines.append(stated + _comment(notes.get(name)))
-        return lines
+            if value is not None or attribute in notes:
+                lines.append(stated + _comment(notes.get(attribute)))
+        return ["", f"[{section}]", *lines] if section and lines else lines
 
     def _counting(self, notes: Mapping[str, str]) -> list[str]:
         kind = f'kind = "{self.counting.kind}"' + _comment(notes.get("counting"))
@@ -130,7 +145,7 @@ def _figures(section: str, table: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigurationError(f"there is no {name!r} in it: {', '.join(known)}.")
         if not _is_number(value) or (known[name] is int and value != int(value)):
             raise ConfigurationError(f"{name} is a {'whole ' if known[name] is int else ''}number.")
-        figures[name] = known[name](value)
+        figures[_PREFIX[section] + name] = known[name](value)
     return figures
 
 

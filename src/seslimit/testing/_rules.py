@@ -61,6 +61,10 @@ class APIRules:
         sending_enabled: what GetAccount tells; sends are refused by a `Fault` only.
         production_access_enabled: what GetAccount tells.
         enforcement_status: what GetAccount tells: HEALTHY, PROBATION or SHUTDOWN.
+        idle_timeout: seconds without a request until a connection is closed; the service's own is not documented.
+        session_cap: requests on one connection, the last of which is answered with `Connection: close`; None for no
+            cap.
+        max_connections: connections at a time, beyond which a new one is closed at once; None for no cap.
         max_size: bytes of one message.
     """
 
@@ -73,4 +77,7 @@ class APIRules:
     sending_enabled: bool = True
     production_access_enabled: bool = True
     enforcement_status: str = "HEALTHY"
+    idle_timeout: float = 60.0
+    session_cap: int | None = None
+    max_connections: int | None = None
     max_size: int = MAX_SIZE

@@ -24,6 +24,10 @@ MAX_RECIPIENTS: Final = 50
 MAX_SIZE: Final = 40 * 1024 * 1024
 """Bytes of one message. Source: as above."""
 
+UNCOUNTED: Final = "@simulator.amazonses.com"
+"""How addresses end that the daily quota does not count. Source: Amazon SES Developer Guide, "Using the mailbox
+simulator"; read 2026-11."""
+
 Latency = float | tuple[float, float]
 """Seconds, or the lowest and the highest of uniformly random seconds."""
 
@@ -66,7 +70,8 @@ class Service:
 
     def decide(self, now: float, submission: Submission) -> Decision:
         """Decide on a message that arrived at `now`, and write the decision down."""
-        verdict = self.account.decide(now, len(submission.recipients))
+        uncounted = sum(recipient.lower().endswith(UNCOUNTED) for recipient in submission.recipients)
+        verdict = self.account.decide(now, len(submission.recipients), uncounted)
         if verdict is not Verdict.ACCEPTED:
             self.ledger.refuse(now, verdict)
             return Decision(verdict)

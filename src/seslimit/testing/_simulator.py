@@ -9,10 +9,10 @@ Invariants: it listens on loopback unless told otherwise; whatever it accepted i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import attrs
@@ -34,6 +34,7 @@ from ._smtp_door import SMTPDoor
 from .services import Counting
 
 LOOPBACK = "127.0.0.1"
+R = TypeVar("R", SMTPRules, APIRules)
 
 
 class Simulator(WithBlock):
@@ -117,17 +118,16 @@ class Simulator(WithBlock):
 
         Args:
             profile: it, or the file that has it.
-            options: further arguments of `Simulator`; one that is given holds, but for the figures of `smtp` that the
-                profile has.
+            options: further arguments of `Simulator`; what is given holds, of `smtp` and `api` what differs from their
+                defaults.
 
         Raises:
             ConfigurationError: the file is no profile.
         """
         found = profile if isinstance(profile, Profile) else Profile.read(profile)
-        habits = {name: getattr(found, name) for name in ("idle_timeout", "session_cap", "max_connections")}
-        known = {name: value for name, value in habits.items() if value is not None}
-        smtp = attrs.evolve(options.pop("smtp", None) or SMTPRules(), **known)
-        figures: dict[str, Any] = {"rate": found.rate, "counting": found.counting, "smtp": smtp}
+        smtp = _with_habits(options.pop("smtp", None) or SMTPRules(), found.habits("smtp"))
+        api = _with_habits(options.pop("api", None) or APIRules(), found.habits("api"))
+        figures: dict[str, Any] = {"rate": found.rate, "counting": found.counting, "smtp": smtp, "api": api}
         if found.max_24_hour_send is not None:
             figures["max_24_hour_send"] = found.max_24_hour_send
         return cls(**(figures | options))
@@ -220,3 +220,10 @@ class Simulator(WithBlock):
     def tally(self, begin: float, end: float) -> Tally:
         """What was decided from `begin` to `end`, in seconds since the first decision."""
         return self.ledger.tally(begin, end)
+
+
+def _with_habits(rules: R, habits: Mapping[str, Any]) -> R:
+    """Rules with a profile's figures, where nothing else was said."""
+    default = type(rules)()
+    unsaid = {name: value for name, value in habits.items() if getattr(rules, name) == getattr(default, name)}
+    return attrs.evolve(rules, **unsaid)

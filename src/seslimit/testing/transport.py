@@ -48,11 +48,11 @@ class SimulatedTransport:
         Raises:
             TransportError: the simulator did not accept the message; its outcome says what that means.
         """
-        return await (await self._transport()).send(message)
+        return await (await self.front()).send(message)
 
     async def quota(self) -> SendQuota | None:
         """The simulated account's sending quota; None through the SMTP door, which does not tell."""
-        transport = await self._transport()
+        transport = await self.front()
         return await transport.quota() if isinstance(transport, KnowsQuota) else None
 
     async def aclose(self) -> None:
@@ -61,7 +61,8 @@ class SimulatedTransport:
             await self._started.pop().aclose()
             await self.simulator.aclose()
 
-    async def _transport(self) -> Transport:
+    async def front(self) -> Transport:
+        """The transport in front of the simulator, which runs from now on."""
         if not self._started:
             async with self._starting:
                 if not self._started:

@@ -91,7 +91,8 @@ class Pool(Generic[C]):
     """
 
     def __init__(self, opening: Callable[[], Awaitable[C]], options: PoolOptions) -> None:
-        self._connect = opening
+        self.connect = opening
+        """Opens a connection beside the pool, for whoever only looks how many there may be."""
         self._options = options
         self._idle: deque[C] = deque()
         self._in_use = 0
@@ -218,7 +219,7 @@ class Pool(Generic[C]):
 
     async def _open(self) -> C:
         await self._pace.acquire()
-        return await self._connect()
+        return await self.connect()
 
     def _opened(self, task: asyncio.Task[C]) -> None:
         self._opening.discard(task)

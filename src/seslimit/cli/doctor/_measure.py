@@ -4,82 +4,53 @@
 Sends to SES's mailbox simulator only, which takes every message, costs no quota and no reputation, and is billed as any
 other. How many messages and how long is said before, and nothing is sent without a yes.
 
-Source:
-    Amazon SES Developer Guide, "Using the mailbox simulator", read 2026-11: limited by the send rate, not
-    counted for the daily quota, labels behind a plus sign.
+Invariant: there is a profile only where every experiment came to its end.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
+import os
+import tempfile
 from collections.abc import Callable
-from typing import Final
+from contextlib import suppress
+from pathlib import Path
 
 import attrs
 
 from ..._model.errors import ConfigurationError, TransportError
-from ..._model.message import Message
-from ..._model.outcome import Outcome
+from ..._model.quota import SendQuota
 from ...testing._profile import Profile
 from ...transports import KnowsQuota, Transport, transport_from_url
-from ._inference import EASY, FLOODS, Experiments, Finding, Observation, infer
-
-RECIPIENT: Final = "success+seslimit-{}@simulator.amazonses.com"
-
-FLOOD: Final = 12.0
-"""Seconds of a flood: three windows of four seconds, or the swing of a count that is a second old."""
-
-TOKENS: Final = 84.0
-"""Recipients that the rate allows in a flood at least: slow accounts are flooded for longer."""
-
-REST: Final = 8.3
-"""Seconds before each experiment, no multiple of any window that somebody would choose."""
-
-EASY_MESSAGES: Final = 200
-MOST_MESSAGES: Final = 10_000
-LOST: Final = 0.02
-"""The share of attempts that may end otherwise than accepted or throttled."""
+from .._ending import Status
+from .._signals import stop_signals
+from ._connections import connections_of
+from ._experiments import Measuring
+from ._inference import Finding
+from ._plan import MOST_MESSAGES, Letters, Plan, no_room
+from ._seen import Ended
+from ._sessions import Habits
 
 
 @attrs.frozen
-class Plan:
+class Measured:
     """
-    What will be sent.
+    How it ended.
 
     Args:
-        rate: recipients/s that the account is told to have.
+        status: the exit status.
+        profile: the text of a profile (TOML); None where not everything was measured.
+        complaint: one sentence about what stopped it; None for nothing.
     """
 
-    rate: float
-
-    @property
-    def flood(self) -> float:
-        """Seconds of one flood."""
-        return max(FLOOD, TOKENS / self.rate)
-
-    @property
-    def messages(self) -> int:
-        """Attempts in all; most of the floods' are throttled."""
-        return 1 + EASY_MESSAGES + sum(math.ceil(multiple * self.rate * self.flood) for multiple in FLOODS)
-
-    @property
-    def seconds(self) -> float:
-        """How long it takes."""
-        return REST + len(FLOODS) * (self.flood + REST) + EASY_MESSAGES / (EASY * self.rate)
-
-    def words(self) -> str:
-        """What will be done, in one sentence."""
-        return (
-            f"{self.messages:,} attempts in {self.seconds:.0f} s at up to {FLOODS[0] * self.rate:g}/s, all to "
-            "success@simulator.amazonses.com; those that are accepted are billed, and whoever else sends with this "
-            "account meanwhile is throttled"
-        )
+    status: Status
+    profile: str | None = None
+    complaint: str | None = None
 
 
-async def measure(to: str, mail_from: str, rate: float | None, *, yes: bool, tell: Callable[[str], None]) -> str | None:
+async def measure(to: str, mail_from: str, rate: float | None, *, yes: bool, tell: Callable[[str], None]) -> Measured:
     """
-    Carry the experiments out and tell what they show.
+    Carry the experiments out and tell what they show, until a signal stops it.
 
     Args:
         to: URL of the transport.
@@ -88,82 +59,91 @@ async def measure(to: str, mail_from: str, rate: float | None, *, yes: bool, tel
         yes: whether to send; else the plan is told, and nothing is done.
         tell: shows a line.
 
-    Returns:
-        the text of a profile (TOML); None where nothing was done.
-
     Raises:
-        ConfigurationError: the rate is not known, or the service says something else than accepted and throttled.
+        ConfigurationError: the URL is wrong, or the rate is not known or too high to be measured.
     """
     transport = transport_from_url(to)
+
+    def stop() -> None:
+        running.cancel()
+
     try:
-        quota = await transport.quota() if isinstance(transport, KnowsQuota) else None
-        told = rate or (quota.max_send_rate if quota else None)
-        if not told:
-            raise ConfigurationError("this service does not tell its rate: give --rate.")
-        plan = Plan(told)
-        if plan.messages > MOST_MESSAGES:
-            raise ConfigurationError(f"at {told:g}/s it would take {plan.messages:,} attempts: give a lower --rate.")
-        tell(plan.words() + ("." if yes else ": say --yes to do it."))
-        if not yes:
-            return None
-        finding = await experiment(transport, plan, mail_from)
-    except TransportError as error:
-        raise ConfigurationError(f"the service could not be measured: {error}.") from None
+        running = asyncio.ensure_future(_measured(transport, mail_from, rate, yes=yes, tell=tell))
+        with stop_signals(stop, Status.REMAINING):
+            return await running
+    except asyncio.CancelledError:
+        return Measured(
+            Status.REMAINING, complaint="interrupted: what is told above was measured, and no profile made."
+        )
+    except Ended as ended:
+        return Measured(ended.status, complaint=f"{ended.words}.")
     finally:
         await transport.aclose()
-    tell(f"rate      {finding.rate:.4g} recipients/s under load, {told:g} told")
-    tell(f"counting  {finding.counting}: {finding.words}")
+
+
+async def _measured(
+    transport: Transport, mail_from: str, rate: float | None, *, yes: bool, tell: Callable[[str], None]
+) -> Measured:
+    quota = await _quota(transport)
+    told = rate or (quota.max_send_rate if quota else None)
+    if not told:
+        raise ConfigurationError("this service does not tell its rate: give --rate.")
+    if refusal := no_room(quota):
+        raise Ended(refusal, Status.REMAINING)
+    connections = await connections_of(transport)
+    plan = Plan(told, sessions=connections is not None)
+    if plan.messages > MOST_MESSAGES:
+        raise ConfigurationError(f"at {told:g}/s it would take {plan.messages:,} attempts, which is too many to try.")
+    tell(plan.words() + ("." if yes else ": say --yes to do it."))
+    if not yes:
+        return Measured(Status.WRONG_USAGE)
+    measuring = Measuring(transport, connections, plan, Letters(mail_from), lambda name, seen: tell(seen.line(name)))
+    finding, habits = await measuring.run()
+    door = "smtp" if connections is None else connections.door
+    return Measured(Status.ALL_ACCEPTED, _profile(finding, habits, quota, told, door))
+
+
+async def _quota(transport: Transport) -> SendQuota | None:
+    if not isinstance(transport, KnowsQuota):
+        return None
+    try:
+        return await transport.quota()
+    except TransportError as error:
+        raise Ended.by(error) from None
+
+
+def _profile(finding: Finding, habits: Habits | None, quota: SendQuota | None, told: float, door: str) -> str:
     limit = quota.max_24_hour_send if quota and quota.max_24_hour_send > 0 else None
-    found = Profile(rate=round(finding.rate, 4), counting=finding.counting, max_24_hour_send=limit)
-    return found.toml({"rate": f"{told:g} told", "counting": finding.words})
+    notes = {"rate": f"{told:g} told", "counting": f"{finding.confidence}: {finding.words}"}
+    figures: dict[str, float | int | None] = {}
+    if habits is not None:
+        prefix = "api_" if door == "api" else ""
+        for name, seen in attrs.asdict(habits, recurse=False).items():
+            whole = None if seen.value is None else int(seen.value)
+            figures[prefix + name] = seen.value if name == "idle_timeout" else whole
+            notes[prefix + name] = seen.note
+    found = Profile(
+        rate=round(finding.rate, 4),
+        counting=finding.counting,
+        max_24_hour_send=limit,
+        **figures,  # type: ignore[arg-type]
+    )
+    return found.toml(notes)
 
 
-async def experiment(transport: Transport, plan: Plan, mail_from: str) -> Finding:
+def write_profile(path: Path, text: str) -> None:
     """
-    Carry a plan out.
+    Write a profile, or nothing.
 
     Raises:
-        ConfigurationError: the first message was not accepted, or too many attempts ended otherwise than accepted or
-            throttled.
+        OSError: it cannot be written; what was there is as it was.
     """
-    begun = await _attempt(transport, mail_from, 0)
-    if not isinstance(begun, Observation):
-        raise ConfigurationError(f"the first message was not accepted, so nothing was measured ({begun}).")
-    await asyncio.sleep(REST)
-    floods = []
-    for multiple in FLOODS:
-        floods.append(await _offered(transport, mail_from, multiple * plan.rate, plan.flood))
-        await asyncio.sleep(REST)
-    pace = EASY * plan.rate
-    easy = await _offered(transport, mail_from, pace, EASY_MESSAGES / pace)
-    return infer(Experiments(plan.rate, (floods[0], floods[1]), easy))
-
-
-async def _offered(transport: Transport, mail_from: str, pace: float, seconds: float) -> list[Observation]:
-    """Attempts at an even pace, whatever becomes of those before; in the order in which the service met them."""
-    loop = asyncio.get_running_loop()
-    begin, attempts = loop.time(), list[asyncio.Task[Observation | str]]()
-    async with asyncio.TaskGroup() as group:
-        for number in range(math.ceil(pace * seconds)):
-            await asyncio.sleep(max(0.0, begin + number / pace - loop.time()))
-            attempts.append(group.create_task(_attempt(transport, mail_from, number)))
-    results = [attempt.result() for attempt in attempts]
-    others = [result for result in results if isinstance(result, str)]
-    if len(others) > LOST * len(results):
-        raise ConfigurationError(
-            f"{len(others)} of {len(results)} attempts were neither accepted nor throttled, for example: {others[0]}"
-        )
-    return sorted((result for result in results if isinstance(result, Observation)), key=lambda one: one.at)
-
-
-async def _attempt(transport: Transport, mail_from: str, number: int) -> Observation | str:
-    """One attempt: its verdict, or the words of another end."""
-    content = f"From: {mail_from}\r\nSubject: seslimit doctor --measure\r\n\r\n{number}\r\n".encode()
-    begun = asyncio.get_running_loop().time()
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        receipt = await transport.send(Message(mail_from, [RECIPIENT.format(number)], content))
-    except TransportError as error:
-        if error.outcome is Outcome.THROTTLED:
-            return Observation(error.handed_over_at or begun, accepted=False)
-        return f"{error.outcome}: {error.reply}"
-    return Observation(receipt.handed_over_at or begun, accepted=True)
+        os.close(handle)
+        Path(name).write_text(text, encoding="utf-8")
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
