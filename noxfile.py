@@ -250,8 +250,8 @@ def sbom(session: nox.Session) -> None:
     session.run(*command, str(Path(session.bin) / "python"), external=True)
 
 
-@nox.session
+@nox.session(requires=["clients"])
 def bench(session: nox.Session) -> None:
-    """Seslimit beside boto3, aiolimiter + backoff + aiosmtplib and django-ses; writes the docs' table and plot."""
+    """Seslimit beside boto3, aiolimiter, django-ses, nodemailer and others; writes the docs' tables and plots."""
     _install(session, "-e", f".[{EXTRAS}]", *_group("bench"))
-    session.run("python", "-m", "benchmarks.peers", *session.posargs)
+    session.run("python", "-m", "benchmarks.peers", *session.posargs, env=CLIENTS)

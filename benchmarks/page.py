@@ -5,8 +5,9 @@ The live page left open: `python -m benchmarks.page` for an hour, `--minutes 5` 
 refused for good, and headless Chromium has its page open at ten minutes with the table unfolded, which is the most that
 it can show. Once a minute both are looked at: what JavaScript holds and how many nodes there are, after garbage was
 collected; the memory of the renderer and of the program that sends, as the kernel tells it (RSS); and how often the
-page was drawn anew. Growth is the slope of a line through all looks after the tenth minute, from when on the page holds
-as much as it ever will. At the end the page is opened afresh a few times, for its first paint.
+page was drawn anew. Growth is from the least of the first looks after the tenth minute, from when on the page holds as
+much as it ever will, to the least of as many last ones: what a drawing has just replaced is not always collected yet.
+At the end the page is opened afresh a few times, for its first paint.
 
 What it does not show: a page that somebody moves a pointer over, and other browsers.
 """
@@ -19,7 +20,6 @@ import contextlib
 import json
 import os
 import re
-import statistics
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -49,7 +49,7 @@ new MutationObserver(() => { window.drawings++; }).observe(document.getElementBy
 """
 
 ALLOWED = {"heap": 0.1, "nodes": 20.0, "renderer": 5.0, "sender": 2.0}
-"""What may be the growth of an hour and still be called flat: MiB, and nodes."""
+"""What may be the growth and still be called flat: MiB, and nodes."""
 
 
 @attrs.frozen
@@ -178,9 +178,9 @@ async def first_paint(tab: Tab) -> float:
 
 
 def growth(looks: list[Look], what: str) -> float:
-    """The slope of a line through the looks, for an hour."""
-    minutes, values = zip(*((each.minute, getattr(each, what)) for each in looks), strict=True)
-    return statistics.linear_regression(minutes, values).slope * 60
+    """From the least of the first quarter of the looks to the least of the last."""
+    some = max(1, len(looks) // 4)
+    return float(min(getattr(each, what) for each in looks[-some:]) - min(getattr(each, what) for each in looks[:some]))
 
 
 async def run(minutes: int, rate: float) -> None:
@@ -203,11 +203,11 @@ async def run(minutes: int, rate: float) -> None:
                 async with opened(url) as tab:
                     painted.append(await first_paint(tab))
     settled = [each for each in looks if each.minute >= SETTLED] or looks
-    print("\n| | at the end | growth an hour | |\n|---|---|---|---|")
+    print("\n| | at the end | growth | |\n|---|---|---|---|")
     for what, allowed in ALLOWED.items():
-        slope = growth(settled, what) if len(settled) > 1 else 0.0
-        verdict = "flat" if abs(slope) <= allowed else "grows" if slope > 0 else "shrinks"
-        print(f"| {what} | {getattr(looks[-1], what):.2f} | {slope:+.3f} | {verdict} |")
+        grown = growth(settled, what)
+        verdict = "flat" if abs(grown) <= allowed else "grows" if grown > 0 else "shrinks"
+        print(f"| {what} | {getattr(looks[-1], what):.2f} | {grown:+.3f} | {verdict} |")
     drawn = [each.drawings for each in looks]
     print(f"\nDrawn {min(drawn)} to {max(drawn)} times a minute, {sum(drawn) / len(drawn):.1f} in the mean.")
     print(f"First paint: {', '.join(f'{each:.0f}' for each in painted)} ms; the first of them in the first page.")

@@ -17,8 +17,9 @@ import pytest
 
 from seslimit import ConfigurationError, Message
 from seslimit._composing.records import without_bcc
-from seslimit.cli._inputs import BadEntry, Entry, Name, Reading, open_input
+from seslimit.cli._inputs import KEPT, BadEntry, Entry, Kept, Name, Reading, StreamedLines, open_input
 from seslimit.cli._mailfiles import mbox_messages
+from seslimit.cli._stream import LineStream
 from seslimit.cli._supply import Supply, check
 
 RECORD: dict[str, Any] = {
@@ -523,3 +524,15 @@ async def test_memory_does_not_grow_with_the_number_of_lines(tmp_path: Path) -> 
     many = _lines(tmp_path / "many.jsonl", *[RECORD] * 4000)
     await _peak(few)
     assert await _peak(many) < 1.1 * await _peak(few) + 20_000
+
+
+async def test_what_comes_as_a_stream_is_not_kept() -> None:
+    """A file is read for its check and once more to be sent; a stream is read once, for as long as it lasts."""
+    reading, writing = os.pipe()
+    os.write(writing, b'{"key": 7, "from": "a@example.com", "to": ["b@example.net"], "subject": "x", "text": "Hi"}\n')
+    os.close(writing)
+    kept = Kept()
+    lines = StreamedLines(Reading(kept=kept), "-", LineStream(lambda: reading))
+    (message,) = [entry async for entry in lines]
+    assert isinstance(message, Message)
+    assert (message.key, kept.room) == (7, KEPT)

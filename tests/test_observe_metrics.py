@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -168,6 +168,8 @@ async def test_each_attempt_is_a_span_and_a_throttle_is_no_error() -> None:
     assert [(span.attributes or {})["seslimit.outcome"] for span in spans] == ["throttled", "accepted"]
     assert [span.status.status_code for span in spans] == [StatusCode.UNSET, StatusCode.UNSET]
     assert {(span.attributes or {})["messaging.system"] for span in spans} == {"aws_ses"}
+    # "SHOULD NOT set messaging.batch.message_count on spans that operate with a single message".
+    assert not any("messaging.batch.message_count" in (span.attributes or {}) for span in spans)
     assert all(span.parent is not None and span.parent.span_id == job.get_span_context().span_id for span in spans)
     assert not any("@" in str(value) for span in spans for value in (span.attributes or {}).values())
 
@@ -201,6 +203,10 @@ async def test_the_metrics_of_opentelemetry_are_those_of_prometheus() -> None:
         for metric in scope.metrics
     }
     assert {"messaging.client.sent.messages", "messaging.client.operation.duration"} <= set(found)
+    bounds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]  # the conventions' own
+    (point,) = found["messaging.client.operation.duration"].data.data_points[:1]
+    assert isinstance(point, HistogramDataPoint)
+    assert list(point.explicit_bounds) == bounds
     assert {"seslimit.throttles", "seslimit.send_rate", "seslimit.quota_remaining"} <= set(found)
     (point,) = found["seslimit.throttles"].data.data_points
     assert point.value == 1  # type: ignore[union-attr]

@@ -257,7 +257,7 @@ class StreamedLines(AsyncIterator[Entry]):
     """JSON lines that come when they come."""
 
     def __init__(self, reading: Reading, name: str, lines: LineStream) -> None:
-        self._reading = reading
+        self._reading = attrs.evolve(reading, kept=None)  # nobody reads them again
         self._name = name
         self._lines = lines
         self._records = Records(AttachedFiles(Path()))
