@@ -180,7 +180,7 @@ def storms(seeds: int, count: int) -> None:
         rate = (100.0, 200.0, 500.0)[seed % 3]
         fleet = Fleet(account(rate, DEPTH), store=VirtualStore(seed), cap=rate, seed=seed)
         run(fleet.run(seconds, storm(seed, count)))
-        peaks.append(fleet.peak(2, seconds) / rate)
+        peaks.append(fleet.busiest(2, seconds) / rate)
         used.append(fleet.used(4, seconds - 1))
         refused.append(fleet.refused(0, seconds))
         lost += fleet.lost

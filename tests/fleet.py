@@ -226,6 +226,10 @@ class Fleet:
             for _ in range(decision.cost)
         )
 
+    def busiest(self, begin: float, end: float) -> int:
+        """The most that was sent within one second, whenever the service decided."""
+        return _most(sorted(at for service in self.services for at in service.began if begin <= at < end), 1.0)
+
     def longest_wait(self, begin: float, end: float) -> float:
         """Seconds that any limiter admitted nothing for, at most."""
         return max(
@@ -250,13 +254,16 @@ class Fleet:
 
     def peak(self, begin: float, end: float, seconds: float = 1.0) -> int:
         """The most that was accepted within one second."""
-        times = [at for at in self.times() if begin <= at < end]
-        return max((bisect_right(times, at + seconds) - index for index, at in enumerate(times)), default=0)
+        return _most([at for at in self.times() if begin <= at < end], seconds)
 
     def shares(self, begin: float, end: float) -> list[float]:
         """Each limiter's part of what was accepted."""
         counts = [within(self.times(number), begin, end) for number in range(self.count)]
         return [count / max(1, sum(counts)) for count in counts]
+
+
+def _most(times: list[float], seconds: float) -> int:
+    return max((bisect_right(times, at + seconds) - index for index, at in enumerate(times)), default=0)
 
 
 def within(times: list[float], begin: float, end: float) -> int:
