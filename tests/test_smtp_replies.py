@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from seslimit.transports.smtp._replies import MAX_REPLY, BrokenConversation, Dialogue, SMTPReplies, SMTPReply
+from seslimit.transports.smtp._replies import MAX_REPLY, SMTPReplies
+from seslimit.transports.smtp._reply import BrokenConversation, Dialogue, SMTPReply
 from tests.faults.fuzz_replies import fuzz
 from tests.faults.reader_bounds import MOST_KEPT
 from tests.faults.strict_replies import read

@@ -21,7 +21,7 @@ class WithBlock(abc.ABC):
 
     @abc.abstractmethod
     async def open(self) -> None:
-        """Begin."""
+        """Begin; what it raises, entering the block raises."""
 
     @abc.abstractmethod
     async def aclose(self) -> None:

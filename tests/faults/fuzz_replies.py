@@ -23,7 +23,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from seslimit.transports.smtp._replies import BrokenConversation, SMTPReplies, SMTPReply
+from seslimit.transports.smtp._replies import SMTPReplies
+from seslimit.transports.smtp._reply import BrokenConversation, SMTPReply
 
 from .reader_bounds import MOST_KEPT, SLOWEST, Watched
 from .strict_replies import LONGEST, read

@@ -54,7 +54,7 @@ def exchange_for(argument: str) -> Exchange:
 
 
 def challenge(words: bytes) -> str:
-    """A challenge as a reply."""
+    """The reply 334 that asks for more, in base64. Source: RFC 4954, 4."""
     return f"334 {b64encode(words).decode()}"
 
 

@@ -12,7 +12,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _share(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    """A share, from 0 to 1."""
+    """Make 0.03 of `3%` or `0.03`."""
     if value is None:
         return None
     text = value.strip()

@@ -59,7 +59,7 @@ class InFlight:
         return list(keys)
 
     def begin(self) -> None:
-        """Begin anew."""
+        """Write the file anew, with the keys of those in doubt alone."""
         fresh = self._path.with_name(self._path.name + "~")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
         try:

@@ -103,7 +103,7 @@ class Past:
 
     @classmethod
     def read(cls, path: Path) -> Past:
-        """Read a report."""
+        """What the lines of a report say; those that cannot be read are counted."""
         past = cls()
         for row in rows(path):
             if row is None:

@@ -70,7 +70,7 @@ class SendOptions(CareOptions):
     keep_daily: int = 0
 
     def retry(self) -> RetryPolicy:
-        """The retry policy."""
+        """As `--on-unknown` and `--on-quota` say; may be sent again where nothing is said."""
         return RetryPolicy(on_unknown=self.on_unknown or "resend", on_quota_exceeded=self.on_quota)
 
     def choice(self, report: ReportFile) -> Choice:

@@ -26,7 +26,7 @@ class Server(Protocol):
 
     @property
     def listening(self) -> Sequence[socket.socket]:
-        """What it listens on."""
+        """Its listening sockets, for the next process; empty before `open`."""
         ...
 
     async def open(self, listening: Sequence[socket.socket] = ()) -> None:

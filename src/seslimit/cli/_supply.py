@@ -64,7 +64,7 @@ class Check:
     keys: array[int] | None = None
 
     def take(self, entry: Entry, choice: Choice) -> None:
-        """Count one entry."""
+        """Count an entry, its recipients, and whether the run before has left it to be sent."""
         self.read += 1
         if self.keys is not None:
             self.keys.append(hash(str(entry.key)))

@@ -110,7 +110,7 @@ def plain_line(look: Snapshot) -> str:
     """One look at a run, as one line."""
     tally = look.tally
     of_total = "" if tally.total is None else f" of {tally.total:,}"
-    limit = "" if look.estimate is None else f" (limit about {per_second(look.estimate)})"
+    limit = "" if look.estimate is None else f" (limit {per_second(look.estimate)} as told or found)"
     parts = [
         f"{tally.accepted:,}{of_total} accepted",
         f"{per_second(look.rate)}{limit}",

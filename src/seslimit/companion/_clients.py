@@ -62,7 +62,7 @@ class Clients(Generic[C]):
         self._unproven.setdefault(place, {})[client] = None
 
     def proved(self, client: C) -> None:
-        """It is a client."""
+        """It has shown what no stranger can, and counts no more among those that have not."""
         if self._forget_unproven(client):
             self._proven.add(client)
 

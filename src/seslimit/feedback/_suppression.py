@@ -48,7 +48,7 @@ class SuppressedAddress:
 
     @property
     def key(self) -> str:
-        """What it is compared by."""
+        """The form in which addresses are compared: `normalised`."""
         return normalised(self.address)
 
     def as_dict(self) -> dict[str, Any]:

@@ -11,23 +11,20 @@ for the last one without its end: that is what a crash leaves of an address whos
 from __future__ import annotations
 
 import asyncio
-import csv
 import io
-import json
 import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 import attrs
 
 from .._model.clearance import SuppressionUnavailable
-from .._model.errors import printable
-from ._suppression import BY_HAND, SuppressedAddress, checked, normalised
+from ._suppression import SuppressedAddress, normalised
+from ._suppression_lines import MAX_LINE, form_of
 
 try:
     import fcntl
@@ -37,15 +34,6 @@ except ModuleNotFoundError:  # Windows: one process writes
 logger = logging.getLogger("seslimit")
 
 T = TypeVar("T")
-
-MAX_LINE = 4096
-"""Characters of a line: an address has 320 at most."""
-
-_AS_CSV = (".csv", ".txt")
-_COLUMNS = ("address", "reason", "at")
-_ADDRESS_NAMES = ("address", "email", "emailaddress", "email_address")
-
-_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @attrs.frozen
@@ -73,7 +61,7 @@ class SuppressionFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
-        self._csv = self._path.suffix.lower() in _AS_CSV
+        self._form = form_of(self._path)
         self._entries: dict[str, SuppressedAddress] = {}
         self._seen: _Seen | None = None
         self._read_to = 0
@@ -162,7 +150,7 @@ class SuppressionFile:
         for line in self._text(content).splitlines():
             self._lines += 1
             try:
-                entry = self._entry(line)
+                entry = self._form.entry(line, self._lines)
             except ValueError as error:
                 raise SuppressionUnavailable(
                     f"line {self._lines} of the suppression list {self._path} cannot be understood ({error}), so "
@@ -174,7 +162,7 @@ class SuppressionFile:
     def _take_rest(self, rest: bytes) -> None:
         """A last line without its end: one that was written by hand, or what a crash has left."""
         with suppress(ValueError, SuppressionUnavailable):
-            if (entry := self._entry(self._text(rest))) is not None:
+            if (entry := self._form.entry(self._text(rest), self._lines)) is not None:
                 self._entries[entry.key] = entry
                 return
         logger.warning("the last line of %s is not whole, and is passed over", self._path)
@@ -187,34 +175,6 @@ class SuppressionFile:
                 f"the suppression list {self._path} is no text in UTF-8, so nothing is sent: correct it"
             ) from None
 
-    def _entry(self, line: str) -> SuppressedAddress | None:
-        """
-        What a line says; None where it says nothing.
-
-        Raises:
-            ValueError: it cannot be understood.
-        """
-        if len(line) > MAX_LINE:
-            raise ValueError("it is too long")
-        if not line.strip():
-            return None
-        return self._row(line) if self._csv else _json_entry(line)
-
-    def _row(self, line: str) -> SuppressedAddress | None:
-        row = [cell.strip() for cell in next(csv.reader([line]))]
-        if row and row[0].lower() in _ADDRESS_NAMES and self._lines <= 1:
-            return None
-        reason = row[1] if len(row) > 1 and row[1] else BY_HAND
-        return SuppressedAddress(checked(row[0]), reason, _time(row[2] if len(row) > 2 else ""))
-
-    def _line(self, entry: SuppressedAddress) -> str:
-        told = entry.as_dict()
-        if not self._csv:
-            return json.dumps(told, ensure_ascii=False) + "\n"
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerow(" ".join(str(told[name]).split()) for name in _COLUMNS)
-        return out.getvalue()
-
     def _append(self, entries: list[SuppressedAddress]) -> int:
         with self._locked() as file:
             self._read_from(file)
@@ -222,11 +182,11 @@ class SuppressionFile:
             if not new:
                 return 0
             begins = os.fstat(file.fileno()).st_size
-            lines = "".join(map(self._line, new.values()))
-            if begins == 0 and self._csv:
-                lines = ",".join(_COLUMNS) + "\n" + lines
+            lines = "".join(map(self._form.line, new.values()))
+            if begins == 0:
+                lines = self._form.head + lines
             if begins > self._read_to:  # the last line has no end
-                if self._csv or self._is_whole(file):
+                if self._form.head or self._is_whole(file):
                     lines = "\n" + lines
                 else:
                     begins = self._read_to
@@ -244,7 +204,7 @@ class SuppressionFile:
     def _is_whole(self, file: io.BufferedReader) -> bool:
         file.seek(self._read_to)
         try:
-            return self._entry(file.read().decode()) is not None
+            return self._form.entry(file.read().decode(), self._lines) is not None
         except ValueError:
             return False
 
@@ -255,11 +215,10 @@ class SuppressionFile:
             gone = len(self._entries) - len(kept)
             if not gone:
                 return 0
-            head = ",".join(_COLUMNS) + "\n" if self._csv else ""
             handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
             try:
                 os.fchmod(handle, os.fstat(file.fileno()).st_mode & 0o777)
-                _write(handle, (head + "".join(map(self._line, kept))).encode())
+                _write(handle, (self._form.head + "".join(map(self._form.line, kept))).encode())
                 Path(name).replace(self._path)
             except BaseException:
                 with suppress(OSError):
@@ -285,29 +244,6 @@ class SuppressionFile:
                             _sync_folder(self._path)
                         yield file
                         return
-
-
-def _json_entry(line: str) -> SuppressedAddress:
-    try:
-        told = json.loads(line)
-    except (ValueError, RecursionError):
-        raise ValueError("it is no JSON") from None
-    if not isinstance(told, dict) or not isinstance(told.get("address"), str):
-        raise ValueError("it has no address")
-    reason = told.get("reason")
-    return SuppressedAddress(
-        checked(told["address"]),
-        printable(reason) if isinstance(reason, str) and reason else BY_HAND,
-        _time(told.get("at")),
-    )
-
-
-def _time(value: object) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else _LONG_AGO
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except ValueError:
-        return _LONG_AGO
 
 
 def _write(handle: int, content: bytes) -> None:

@@ -55,7 +55,7 @@ class Pooled(Protocol):
         ...
 
     def abort(self) -> None:
-        """Drop it."""
+        """Drop it at once, without leave."""
         ...
 
 

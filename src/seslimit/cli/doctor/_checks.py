@@ -108,7 +108,7 @@ class Diagnosis:
 
     @property
     def status(self) -> Status:
-        """The exit status."""
+        """The exit status: that of the first check that is wrong; 0 where none is."""
         return next((check.status for check in self.checks if check.state is State.WRONG), Status.ALL_ACCEPTED)
 
     def last_words(self) -> str:

@@ -12,7 +12,7 @@ import re
 from ..._model.errors import TransportError
 from ..._model.outcome import Outcome
 from ...transports.smtp import PASSWORD, USER, SMTPTransport
-from ...transports.smtp._replies import SMTPReply
+from ...transports.smtp._reply import SMTPReply
 from .._ending import Status
 from ._checks import Diagnosis
 

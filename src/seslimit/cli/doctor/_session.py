@@ -16,7 +16,7 @@ from ..._model.errors import TransportError
 from ..._model.outcome import Stage
 from ...transports.smtp import SMTPTransport
 from ...transports.smtp._opening import Step, open_connection
-from ...transports.smtp._replies import NoReply, SMTPReply
+from ...transports.smtp._reply import NoReply, SMTPReply
 from .._ending import Status
 from ._checks import Diagnosis
 from ._login import login_given, login_refused

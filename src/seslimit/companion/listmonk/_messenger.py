@@ -17,6 +17,7 @@ from email.utils import formatdate
 from seslimit import Guards, Limiter, Report, Sender, State, Suppresses, Transport
 
 from ..._with_block import WithBlock
+from .._endpoint import ask_for_service
 from .._kept import PATIENT, Kept, Outbox, told
 from .._listener import Listener
 from ._advice import Adviser
@@ -114,7 +115,7 @@ class ListmonkMessenger(WithBlock):
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The TCP port, which the system has chosen for port 0."""
         return self._door.server.port
 
     @property
@@ -238,7 +239,7 @@ class ListmonkMessenger(WithBlock):
 
     async def _watch_settings(self) -> None:
         """Say when listmonk's settings do not fit the account's rate, whenever that changes."""
-        await self._sender.open()
+        await ask_for_service(self._sender)
         adviser = Adviser(self._options.settings)
         told_late = 0
         while True:

@@ -128,7 +128,7 @@ class _Reader:
         return "\n".join([*self._lines.done, ""])
 
     def tag(self, name: str, attributes: str, *, closing: bool) -> None:
-        """A tag, from its name on."""
+        """Take a tag; what stands in an element that is not text is skipped to its end."""
         if self._skipped is not None:
             if name == self._skipped:
                 self._skip_depth += -1 if closing else 1

@@ -17,6 +17,7 @@ from seslimit import Limiter, RetryPolicy, Sender, State, Transport
 
 from ..._with_block import WithBlock
 from .._accepting import Acceptor
+from .._endpoint import ask_for_service
 from .._kept import PATIENT, Kept, Outbox, told
 from .._listener import Listener
 from .._listening import handed_over, not_listening
@@ -135,7 +136,7 @@ class Relay(WithBlock):
 
     async def open(self, listening: Sequence[socket.socket] = ()) -> None:
         """
-        Listen, and ask for the account's sending quota: what is wrong with credentials or region is then in the log.
+        Listen, and ask for the service: what is wrong with credentials or region is then in the log.
 
         Args:
             listening: sockets that listen already, and that somebody goes on with when this one stops, in the order of
@@ -156,7 +157,7 @@ class Relay(WithBlock):
         self._sessions = sessions
         if self._kept is not None:
             self._kept.open()
-        self._asking = asyncio.create_task(self._sender.open())
+        self._asking = asyncio.create_task(ask_for_service(self._sender))
         self._watching = asyncio.create_task(sessions.watch())
 
     async def _listen(self, sessions: Sessions, listening: Sequence[socket.socket]) -> None:

@@ -109,7 +109,7 @@ class TransactionResult:
 
 
 def one_line(text: str) -> str:
-    """The text as one line of a reply."""
+    """The text in ASCII, without line ends, and cut to what a reply's line may have."""
     line = _UNPRINTABLE.sub(" ", text.encode("ascii", "backslashreplace").decode())
     return line if len(line) <= MAX_LINE else line[: MAX_LINE - 3] + "..."
 

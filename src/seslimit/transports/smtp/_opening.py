@@ -23,7 +23,8 @@ from .._refusal import reason_of, refusal
 from .._secret import encoded
 from ._options import SMTPOptions, plain, untrusting_context
 from ._regions import misspelt_region
-from ._replies import BareLineFeed, BrokenConversation, SMTPReplies, SMTPReply
+from ._replies import SMTPReplies
+from ._reply import BareLineFeed, BrokenConversation, SMTPReply
 
 PROBE = 5.0
 """Seconds for a TLS handshake with a port that did not greet."""

@@ -15,19 +15,14 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Generator
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
-
-import attrs
+from typing import Any, TypeVar
 
 from .._secret import Redaction
+from ._reply import NOTHING_SECRET, BareLineFeed, BrokenConversation, Dialogue, NoReply, SMTPReply
 
 T = TypeVar("T")
-
-NOTHING_SECRET = Redaction()
-"""Where there is no login."""
 
 MAX_REPLY = 32 * 1024
 """Bytes of one reply; the longest real one, to EHLO, has under 1 KiB."""
@@ -40,46 +35,6 @@ _BARE = re.compile(_LINE.pattern.replace(rb"\r\n", rb"\n").replace(rb"\r", rb"\n
 """The same, ended by a bare LF."""
 
 _UNASKED = "The service said something that nobody asked for."
-
-
-@attrs.frozen
-class SMTPReply:
-    """
-    A reply.
-
-    Args:
-        code: its code.
-        said: the texts of its lines.
-        redaction: takes out of them what was sent as a secret.
-    """
-
-    code: int
-    _said: str = attrs.field(repr=False)
-    _redaction: Redaction = attrs.field(default=NOTHING_SECRET, eq=False, repr=False)
-
-    @property
-    def message(self) -> str:
-        """The texts of its lines; what was sent as a secret is taken out here, for few are ever looked at."""
-        return self._redaction(self._said)
-
-
-Dialogue: TypeAlias = Generator[tuple[bytes, float], SMTPReply, T]
-"""Yields a command and the seconds that its reply may take, is sent the reply, and returns what came of it all."""
-
-
-class BrokenConversation(ConnectionError):
-    """The service closed the connection, or said what is no reply or what nobody asked for."""
-
-
-class NoReply(BrokenConversation):
-    """What came is no reply: the other side may not speak SMTP at all."""
-
-
-class BareLineFeed(BrokenConversation):
-    """The service ends its lines in a way that RFC 5321, 2.3.8 forbids."""
-
-    def __init__(self) -> None:
-        super().__init__("The service ends its lines with a bare LF, so what it says is no reply.")
 
 
 class SMTPReplies(asyncio.Protocol):

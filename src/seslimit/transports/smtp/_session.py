@@ -24,7 +24,7 @@ from ..._model.report import Receipt
 from .._refusal import error_of, refusal, words_of
 from ._opening import SMTPConnection
 from ._options import SMTPOptions
-from ._replies import BrokenConversation, Dialogue, SMTPReply
+from ._reply import BrokenConversation, Dialogue, SMTPReply
 
 T = TypeVar("T")
 
