@@ -77,7 +77,10 @@ async def test_the_aws_cli_sends_over_the_older_api(simulator: Simulator) -> Non
 
 
 NODEMAILER = """
-const transporter = require("nodemailer").createTransport(process.argv[1], {pool: true, maxConnections: 5});
+const {hostname: host, port, username: user, password: pass} = new URL(process.argv[1]);
+const auth = user ? {auth: {user, pass}} : {};
+const pool = {pool: true, maxConnections: 5, ignoreTLS: true};
+const transporter = require("nodemailer").createTransport({host, port: Number(port), ...auth, ...pool});
 const send = number => transporter.sendMail({
     from: "News <news@example.org>", to: `Reader <reader${number}@example.net>`, subject: "Grüße", text: "Hi!",
 }).then(() => "accepted", error => error.message);
