@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from statistics import fmean
+from statistics import fmean, median
 from typing import Final
 
 import attrs
@@ -117,6 +117,11 @@ def explaining(rate: float, floods: Sequence[Flood]) -> list[Hypothesis]:
     return [hypothesis for _, _, hypothesis in kinds.values()]
 
 
+def nearest_bucket(rate: float, floods: Sequence[Flood]) -> Hypothesis:
+    """The bucket that is least off, however far."""
+    return min(_buckets(rate, floods), key=lambda each: each.off(floods, math.inf)[0])
+
+
 def _bound(best: float, rate: float) -> float:
     return max(CLOSE + LATE * rate, 2 * best)
 
@@ -139,7 +144,7 @@ def _all(rate: float, floods: Sequence[Flood]) -> Iterator[Hypothesis]:
         if seconds * rate >= 1:
             for number in range(PHASES):
                 yield Hypothesis(CountingSpec("two-windows", {"seconds": seconds}), rate, seconds * number / PHASES)
-    for age in sorted({*AGES, *_ages(floods)}):
+    for age in sorted({*AGES, *_ages(rate, floods)}):
         yield Hypothesis(CountingSpec("stale", {"age": age}), rate)
 
 
@@ -178,12 +183,11 @@ def _beginnings(seconds: float, rate: float, floods: Sequence[Flood]) -> Iterato
                         yield shift
 
 
-def _ages(floods: Sequence[Flood]) -> Iterator[float]:
+def _ages(rate: float, floods: Sequence[Flood]) -> Iterator[float]:
     """A run of a stale count lasts its age and k / (multiple - 1) more: two floods give both."""
     if all(len(flood.bursts) > 1 for flood in floods):
-        lengths = [fmean(last - begin for begin, last, _ in flood.bursts[1:]) for flood in floods]
-        first, second = ((flood.start, flood.step) for flood in floods)
-        share = first[1] / (second[1] - first[1]) if second[1] > first[1] else 0.0
-        age = lengths[0] - (lengths[1] - lengths[0]) * share
+        lengths = [median(last - begin for begin, last, _ in flood.bursts[1:]) for flood in floods]
+        first, second = (1 / max(0.1, 1 / (flood.step * rate) - 1) for flood in floods)
+        age = lengths[0] - (lengths[1] - lengths[0]) * first / (second - first) if second > first else 0.0
         if age > 0.02:
-            yield round(age, 3)
+            yield from (round(age + off, 3) for off in (0.0, -floods[0].step, floods[0].step))

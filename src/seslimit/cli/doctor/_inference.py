@@ -22,7 +22,7 @@ import attrs
 from ...testing import Schedule
 from ...testing._counting import CountingSpec
 from ._flood import Flood, Observation
-from ._hypotheses import Hypothesis, explaining
+from ._hypotheses import Hypothesis, explaining, nearest_bucket
 from ._seen import Confidence
 
 FLOODS: Final = (8, 4)
@@ -37,6 +37,9 @@ BRISK: Final = 0.9
 REGULAR: Final = 0.35
 """Spread of the gaps between acceptances, relative to their mean, up to which they are one bucket's; 0.23 is the most
 that a flood of four times the rate makes of a bucket, 0.39 the least that two front ends do."""
+
+STEADY_RATE: Final = 0.05
+"""Share by which a rate may seem to change that does not: some refused by chance make as much."""
 
 RUN: Final = 4.0
 """Mean refusals in a row from which they are another sender's doing, who had many recipients at once."""
@@ -117,7 +120,10 @@ def infer(seen: Experiments) -> Finding:
             return _of_hypotheses(floods, exact, taken)
         return _with_refusals(seen, floods, _of_hypotheses(floods, found, taken))
     if max(flood.spread for flood in floods) <= REGULAR:
-        return _with_refusals(seen, floods, _of_noise(floods, taken))
+        noise = _of_noise(floods, taken)
+        if noise.margins["spread"] < STEADY_RATE:
+            noise = _of_hypotheses(floods, [nearest_bucket(seen.rate, floods)], taken)
+        return _with_refusals(seen, floods, noise)
     return _of_front_ends(seen.rate, floods, taken)
 
 
