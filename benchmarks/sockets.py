@@ -39,7 +39,8 @@ class Scenario:
         latency: seconds before each reply.
         places: attempts in flight at most.
         count: messages, where they are not endless.
-        heavy: every so many-th message has 50 recipients; 0 for none.
+        heavy: every so many-th message is a large one; 0 for none.
+        large: its recipients.
         warm_up: seconds at the start that "used" leaves out.
     """
 
@@ -54,6 +55,7 @@ class Scenario:
     places: int = 100
     count: int = 10**9
     heavy: int = 0
+    large: int = 50
     warm_up: float = 0.0
 
 
@@ -67,6 +69,12 @@ def unknown(rate: float, door: str) -> Scenario:
     return Scenario(rate=((0, rate),), seconds=seconds, door=door, tells=False, warm_up=15)
 
 
+def shallow(door: str) -> Scenario:
+    """Every tenth message to 40 recipients, of which the bucket holds 20."""
+    told = None if door == "ses" else 100
+    return attrs.evolve(known(100, door), depth=0.2, told=told, max_rate=None, latency=REPLY, heavy=10, large=40)
+
+
 SCENARIOS = {
     **{f"known-{rate}-{door}": known(rate, door) for rate in (14, 200, 500) for door in ("ses", "smtp")},
     "one-token-ses": Scenario(rate=((0, 1),), seconds=80, door="ses", depth=0.0, count=60),
@@ -77,14 +85,15 @@ SCENARIOS = {
         rate=((0, 100), (12, 50), (24, 150)), seconds=44, door="smtp", told=100, latency=REPLY, places=40
     ),
     "heavy-ses": Scenario(rate=((0, 14),), seconds=120, door="ses", heavy=10),
+    **{f"heavy-shallow-{door}": shallow(door) for door in ("ses", "smtp")},
 }
 
 
 def messages(scenario: Scenario) -> Iterator[Message]:
     """The messages, each with a key that the simulator knows it by."""
-    fifty = [f"reader{n}@example.net" for n in range(50)]
+    many = [f"reader{n}@example.net" for n in range(scenario.large)]
     for number in range(scenario.count):
-        recipients = fifty if scenario.heavy and number % scenario.heavy == 0 else ["reader@example.net"]
+        recipients = many if scenario.heavy and number % scenario.heavy == 0 else ["reader@example.net"]
         content = f"X-Seslimit-Key: {number}\r\nFrom: news@example.org\r\n\r\nHi!\r\n".encode()
         yield Message("news@example.org", recipients, content, number)
 

@@ -48,6 +48,14 @@ class SteadyLaw(AdaptiveRate):
         self.waited.append(waited)
 
 
+class PrepaidLaw(SteadyLaw):
+    """A law by which a large message pays seven of its recipients before it goes."""
+
+    def ahead(self, now: float, cost: float) -> float:
+        """As is said above."""
+        return 7.0 if cost > 7.0 else 0.0
+
+
 class CountedLaw(SteadyLaw):
     """A law that counts how often it is asked."""
 
@@ -62,8 +70,8 @@ class CountedLaw(SteadyLaw):
 class Watched:
     """A line with a steady law that writes down who went when."""
 
-    def __init__(self, rate: float) -> None:
-        self.law = SteadyLaw(rate)
+    def __init__(self, rate: float, law: SteadyLaw | None = None) -> None:
+        self.law = law or SteadyLaw(rate)
         account = Account(self.law)
         account.reached()
         self.line = Line(account)
@@ -81,6 +89,25 @@ class Watched:
         """Go through once, from that moment on."""
         await asyncio.sleep(at - asyncio.get_running_loop().time())
         return await self.go(cost, name)
+
+
+@on_virtual_time
+async def test_what_a_dear_message_pays_before_it_goes_is_not_paid_after() -> None:
+    """At 14/s half a second of the wait after 50 recipients is moved before them: what went before arrives before."""
+    watched = Watched(14, PrepaidLaw(14))
+    times = await asyncio.gather(watched.go(1), watched.go(50), watched.go(1), watched.go(1))
+    assert times == pytest.approx([0.0, 8 / 14, 51 / 14, 52 / 14], abs=TURNS)
+
+
+@on_virtual_time
+async def test_a_dear_message_cancelled_while_it_pays_owes_nothing() -> None:
+    """What it has paid already counts for who went before it."""
+    watched = Watched(14, PrepaidLaw(14))
+    await watched.go(1)
+    dear = asyncio.create_task(watched.go(50))
+    await asyncio.sleep(0.25)
+    dear.cancel()
+    assert await watched.go(1) == pytest.approx(0.25, abs=TURNS)
 
 
 @pytest.mark.parametrize("rate", [1, 3, 14, 50, 100, 200, 500, 1000, 2000])

@@ -174,3 +174,17 @@ def test_a_measurement_of_a_few_delays_raises_no_limit() -> None:
     """Eighty messages in 0.3 s, where a reply takes 0.1 s: decisions are placed no better than that."""
     assert event(before=80.0, seconds=0.3).measured() == 14.0
     assert (attrs.evolve(event(), before=200.0, seconds=10.0).measured() or 0.0) > 14.0
+
+
+def test_a_large_message_among_small_ones_is_partly_paid_for_before_it_goes() -> None:
+    """Two mean deviations of the way to the service, 40 ms here, at 100/s; one as large as most pays nothing."""
+    arrivals = Arrivals(jitter=0.02)
+    paid = [arrivals.ahead(cost, 100.0) for cost in (1.0, 3.0, 40.0)]
+    assert paid == pytest.approx([0.0, 2.0, 4.0])
+
+
+def test_the_first_look_is_due_after_the_messages_of_its_budget_however_large_they_are() -> None:
+    """One throttle in 500 attempts is allowed: at five recipients a message, that is after 2,500 recipients."""
+    trust, arrivals = Trust(0.002), Arrivals(costs=5.0, squares=100.0)
+    early = trust.due, trust.ready(arrivals)
+    assert (early, trust.due, trust.ready(arrivals)) == ((500.0, False), 2500.0, True)

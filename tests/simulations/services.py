@@ -61,6 +61,7 @@ class Law(Protocol):
     @property
     def spaced_until(self) -> float: ...
     def rate(self, now: float) -> float: ...
+    def ahead(self, now: float, cost: float) -> float: ...
     def admitted(self, now: float, cost: float, *, waited: bool) -> None: ...
     def accepted(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None: ...
     def throttled(self, now: float, cost: float, *, admitted_at: float, decided_at: float) -> None: ...
@@ -76,6 +77,9 @@ class ConstantPace:
 
     def rate(self, now: float) -> float:
         return self.pace
+
+    def ahead(self, now: float, cost: float) -> float:
+        return 0.0
 
     def admitted(self, now: float, cost: float, *, waited: bool) -> None:
         pass
@@ -160,6 +164,10 @@ class Simulation:
     _again: list[int] = attrs.field(factory=list, init=False)
     _under_way: int = attrs.field(default=0, init=False)
     _owed: float = attrs.field(default=0.0, init=False)
+    _next: int = attrs.field(default=0, init=False)
+    """Recipients of the message at the head of the line; 0 for nobody."""
+    _ahead: float = attrs.field(default=0.0, init=False)
+    """Those of them that were paid for before it goes."""
     _pays: float = attrs.field(default=0.0, init=False)
     _vacant_since: float | None = attrs.field(default=None, init=False)
     _waited: bool = attrs.field(default=False, init=False)
@@ -229,6 +237,10 @@ class Simulation:
                 self._waited, self._held = True, self.law.held_until
                 self._at(self._held, None)
                 return
+            if not self._next:
+                self._next = self._message()
+                self._ahead = self.law.ahead(now, self._next)
+                self._owed += self._ahead
             if self._owed > CRUMB:
                 rate = self.law.rate(now)
                 seconds = min(self._owed / rate, self.slice)
@@ -241,12 +253,17 @@ class Simulation:
             self._admit(now)
         self._vacant_since = now
 
+    def _message(self) -> int:
+        """Recipients of the next message: one that was throttled goes first."""
+        if self._again:
+            return self._again.pop()
+        return self.heavy_cost if self.heavy and self._chance.random() < self.heavy else 1
+
     def _admit(self, now: float) -> None:
-        heavy = self.heavy and self._chance.random() < self.heavy
-        cost = self._again.pop() if self._again else self.heavy_cost if heavy else 1
+        cost, self._next = self._next, 0
         self.law.admitted(now, cost, waited=self._waited)
         self._waited = False
-        self._owed += cost
+        self._owed += cost - self._ahead
         self._under_way += 1
         handed, decided, reply = door(self.door, self._chance)
         self._at(now + decided, Attempt(cost, now, now + handed, now + reply))

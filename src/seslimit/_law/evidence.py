@@ -35,6 +35,9 @@ FAR = 2.0
 """A pace so many times the measured average had climbed away from it: the average mixes two rates."""
 CLIMBED = 1.33
 """A pace so many times the estimate is no probe of it any more: a probe stays within 30 %."""
+ORDER = 2.0
+"""Mean deviations of the delay by which a large message goes later than what was sent just before it: nearly all of
+that then arrives first, and meets no debt."""
 CLOSED = 3
 """Throttles without which a cohort says nothing of a service that takes nothing."""
 BARREN = 0.2
@@ -87,6 +90,10 @@ class Arrivals:
         if rate * self.delay < 1.0:  # one at a time: there is no order that could change
             return 2.0 * rate * self.jitter
         return 2.0 * math.sqrt(rate * self.jitter * self.quantum)
+
+    def ahead(self, cost: float, rate: float) -> float:
+        """Recipients of a message dearer than most that are paid for before it goes, at `rate`, not after."""
+        return max(0.0, min(cost - self._costs, ORDER * self.jitter * rate))
 
     def sent(self, cost: float) -> None:
         """A message with `cost` recipients is on its way."""

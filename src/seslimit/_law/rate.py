@@ -145,6 +145,10 @@ class AdaptiveRate:
             pace = min(pace, max(FLOOR, self._response.trial.pace))
         return min(pace, self._cap, self._max_rate)
 
+    def ahead(self, now: float, cost: float) -> float:
+        """Recipients of such a message to wait for before it goes, and not after: what went before arrives before."""
+        return self._arrivals.ahead(cost, self.rate(now))
+
     def steady_until(self, now: float) -> float:
         """The moment until which `rate` stays as it is at `now`, if nothing is told meanwhile; `now` where it grows."""
         if now < self._slow_until:
@@ -192,7 +196,9 @@ class AdaptiveRate:
         # One that is alone was decided, as nearly as can be said, between the service's having it and its reply.
         alone = self._pace * self._arrivals.delay < ALONE
         late = self._arrivals.decided(((decided_at + now) / 2.0 if alone else decided_at) - admitted_at)
-        self._spaced_until = max(self._spaced_until, admitted_at + late + cost / self.rate(now))
+        rate = self.rate(now)
+        after = cost - self._arrivals.ahead(cost, rate)
+        self._spaced_until = max(self._spaced_until, admitted_at + late + after / rate)
         above = self._above()
         self._trust.earned()
         self._taken.add(now, cost, decided_at)
@@ -335,7 +341,7 @@ class AdaptiveRate:
             self._taken.begin(now)
         elif self._estimate is None or self._response.trial is not None:
             return
-        elif before < self._trust.due <= self._since and self._reached():
+        elif before < self._trust.due <= self._since and self._reached() and self._trust.ready(self._arrivals):
             self._begin_probe(now)
 
     def _return(self, limit: float) -> None:

@@ -172,6 +172,10 @@ class Share:
         """See `Allowance`."""
         return 0.0 if self._alone is None else self._alone.law.spaced_until
 
+    def ahead(self, now: float, cost: float) -> float:
+        """See `Allowance`; nothing where slots are given away: who has the next one is another process."""
+        return 0.0 if self._alone is None else self._alone.law.ahead(now, cost)
+
     @property
     def alone(self) -> bool:
         """Whether the ledger is out of reach."""

@@ -90,6 +90,8 @@ class Trust:
     """Recipients from the last event before which nobody looks for the next."""
     _plan: float = attrs.field(init=False)
     _throttles: float = attrs.field(default=1.0, init=False)
+    _first: bool = attrs.field(default=True, init=False)
+    """Whether nothing has been planned since the beginning."""
     _failed: int = attrs.field(default=0, init=False)
     _former: float = attrs.field(default=0.0, init=False)
     _credit: float = attrs.field(default=CREDIT[0], init=False)
@@ -165,6 +167,7 @@ class Trust:
             overdue: seconds that the probe takes.
         """
         shortest = self.shortest(limit, arrivals)
+        self._first = False
         self._plan = min(max(self._plan, shortest), max(self._throttles * arrivals.cost / self.budget, shortest))
         owed = max(0.0, -self._credit)
         cycle = max(self._plan, owed * arrivals.cost / self.budget)
@@ -179,6 +182,14 @@ class Trust:
     def returned(self) -> None:
         """The limit was reached again."""
         self._failed = 0
+
+    def ready(self, arrivals: Arrivals) -> bool:
+        """Whether the plan is over; the very first was made in recipients, before it was known what a message has."""
+        first = arrivals.cost / self.budget
+        if not self._first or first <= self.due:
+            return True
+        self.due = self.sudden = self._plan = first
+        return False
 
     def look_soon(self, arrivals: Arrivals) -> None:
         """Look as soon as a few messages have passed: next to nothing is known."""

@@ -45,6 +45,10 @@ class Allowance(Protocol):
         """Recipients/s to pace at."""
         ...
 
+    def ahead(self, now: float, cost: float) -> float:
+        """Recipients of a message of this cost that are paid for before it goes, and not after."""
+        ...
+
     def steady_until(self, now: float) -> float:
         """The moment until which `rate` stays as it is, if nothing is told meanwhile."""
         ...

@@ -7,8 +7,10 @@ why the rate is what it is, what is sent, or why somebody goes before somebody e
 How it is paid. The bucket of aiolimiter leaks one second of sending every second, whatever the rate, so it never has to
 be told of a change. Each admission is paid for afterwards: whoever is at the head first pays what earlier ones owe, the
 most of it asleep, until the line is told of a change, and the last slice through the bucket, which makes up for timers
-that come late. What the bucket leaks meanwhile is taken away from it: the gaps between messages that are further apart
-than it is deep are never shorter than they should be, and a service that saves up nothing sees none come early.
+that come late. A message dearer than most pays a little of its own cost before it goes, so that what went just before
+it does not arrive after it, and meet its debt. What the bucket leaks meanwhile is taken away from it: the gaps between
+messages that are further apart than it is deep are never shorter than they should be, and a service that saves up
+nothing sees none come early.
 
 Invariants: at most one caller is inside the bucket; a cancellation loses nothing that was paid and strands nobody; no
 more than `DEPTH` seconds' worth ever go at once, after a blocked event loop included.
@@ -124,7 +126,7 @@ class Line:
         if queue.head is None and not queue.waiting and places.free > 0 and not self._account.identities:
             now = asyncio.get_running_loop().time()
             seconds = self._payable(now)
-            if seconds is not None:
+            if seconds is not None and not self._ahead(now, cost):
                 await self._bucket.acquire(seconds)  # which has the room, and does not wait
                 self._owed, self._paid_at = 0.0, now
                 self._went(now, cost, identity, lane, places)
@@ -132,11 +134,16 @@ class Line:
         seat = Seat(next(queue.numbers), lane, front, places)
         if queue.head is not None or ((places.free <= 0 or queue.waiting) and not queue.goes_first(seat)):
             await self._stand(seat)
+        ahead = 0.0
         while True:
             queue.head = seat
+            if not ahead:  # before it stood aside, it has paid
+                ahead = self._ahead(asyncio.get_running_loop().time(), cost)
+                self._owed += ahead
             try:
                 now = await self._pay(refuse)
             except BaseException:
+                self._owed = max(0.0, self._owed - ahead)
                 self.queue.pass_on()
                 raise
             if self._account.identities and self._account.blocks(identity, now):
@@ -146,7 +153,7 @@ class Line:
                 break
             # Somebody who goes before came meanwhile, or its place is not free any more; what is paid stays paid.
             await self._stand(seat, aside=True)
-        self._went(now, cost, identity, lane, places)
+        self._went(now, cost, identity, lane, places, ahead)
         queue.head = None
         if queue.waiting:
             queue.pass_on()
@@ -168,10 +175,14 @@ class Line:
             return None
         return None if self._waited and self._account.law.spaced_until > now else seconds
 
-    def _went(self, now: float, cost: float, identity: str, lane: Lane, places: Places) -> None:
+    def _ahead(self, now: float, cost: float) -> float:
+        """Recipients that are paid for before such a message goes, and not after."""
+        return self._account.law.ahead(now, cost) if cost > 1.0 else 0.0
+
+    def _went(self, now: float, cost: float, identity: str, lane: Lane, places: Places, ahead: float = 0.0) -> None:
         self._account.admitted(now, cost, waited=self._waited, identity=identity)
         self._waited = False
-        self._owed += cost
+        self._owed += cost - ahead
         places.free -= 1
         if len(self.queue.lanes) > 1:
             self.queue.went(lane, cost)
