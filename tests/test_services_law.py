@@ -8,7 +8,7 @@ from seslimit._law.rate import AdaptiveRate
 from seslimit.testing import Schedule
 from seslimit.testing.services import DebtBucket
 
-from .simulations.services import Cell, Simulation, measure
+from .simulations.services import Cell, Row, Simulation, measure
 
 pytestmark = pytest.mark.once
 
@@ -64,3 +64,21 @@ def test_large_messages_among_small_ones_keep_the_rate_of_a_shallow_bucket(door:
     figures = Simulation(law, bucket, door, 5, heavy=0.1, heavy_cost=40, begin=5.0).run(65.0)
     assert figures.accepted >= least * 100.0 * figures.seconds
     assert figures.share <= 0.005
+
+
+@pytest.mark.parametrize(
+    ("service", "used", "refused", "verdict"),
+    [
+        ("front-ends-4", 0.7, 0.018, "not met: floor"),
+        ("bucket", 0.97, 0.02, "not met"),
+        ("bucket", 0.8, 0.0, "not met"),
+        ("bucket", 0.99, 0.002, "met"),
+    ],
+)
+def test_a_cell_says_whether_a_constant_pace_would_do_better(
+    service: str, used: float, refused: float, verdict: str
+) -> None:
+    """Four machines with 3.5/s each throttle 2 % of any 10/s by chance; one bucket of 14/s throttles nothing of it."""
+    row = Row(Cell(service, 14.0, "told", "near"), used, refused, oracle=0.5 if used < 0.75 else 1.0, unavoidable=0.0)
+    assert row.verdict((1,)).startswith(verdict)
+    assert ("floor" in row.verdict((1,))) == ("floor" in verdict)

@@ -33,6 +33,9 @@ PLACES = 200
 ALLOWED = 0.005
 """Share of the attempts that the oracle may have throttled beyond what no pace avoids."""
 
+NEAR_FLOOR = 1.1
+"""A throttled share up to so many times the floor is the floor's."""
+
 PACES = (1.0, 0.995, 0.99, 0.98, 0.97, 0.96, 0.95, 0.93, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 """Constant paces that the oracle tries, as shares of the rate."""
 
@@ -322,8 +325,28 @@ class Row:
     @property
     def kept(self) -> bool:
         """Whether it is what is aimed at."""
+        return self.enough and self.excess <= self.cell.most_refused
+
+    @property
+    def enough(self) -> bool:
+        """Whether as much is used as is aimed at."""
         least = 0.93 if self.cell.service.startswith("rival-heavy") else 0.95
-        return self.used >= least * self.oracle and self.excess <= self.cell.most_refused
+        return self.used >= least * self.oracle
+
+    def verdict(self, seeds: tuple[int, ...]) -> str:
+        """Whether it is met; where it is not, the floor that is in the way, if the oracle shows one."""
+        if self.kept:
+            return "met"
+        if self.enough and self.refused <= NEAR_FLOOR * (floor := self.floor(seeds)):
+            return f"not met: floor {floor:.2%}"
+        return "not met"
+
+    def floor(self, seeds: tuple[int, ...]) -> float:
+        """Share of the attempts throttled of whoever uses as much and cannot see what comes: at a constant pace."""
+        if self.cell.service.startswith("rival"):
+            return self.unavoidable
+        pace = self.used / (1.0 - self.unavoidable)
+        return sum(_paced(self.cell, pace, seed, self.cell.seconds).share for seed in seeds) / len(seeds)
 
     @property
     def excess(self) -> float:
