@@ -93,6 +93,8 @@ class Arrivals:
 
     def ahead(self, cost: float, rate: float) -> float:
         """Recipients of a message dearer than most that are paid for before it goes, at `rate`, not after."""
+        if rate * self.delay < 1.0:  # one at a time: there is no order that could change
+            return 0.0
         return max(0.0, min(cost - self._costs, ORDER * self.jitter * rate))
 
     def sent(self, cost: float) -> None:
