@@ -190,4 +190,5 @@ def _ages(rate: float, floods: Sequence[Flood]) -> Iterator[float]:
         first, second = (1 / max(0.1, 1 / (flood.step * rate) - 1) for flood in floods)
         age = lengths[0] - (lengths[1] - lengths[0]) * first / (second - first) if second > first else 0.0
         if age > 0.02:
-            yield from (round(age + off, 3) for off in (0.0, -floods[0].step, floods[0].step))
+            near = (age, age - floods[0].step, age + floods[0].step)
+            yield from (round(each, 3) for each in near if each > 0.0)
