@@ -226,6 +226,13 @@ class TestHolding:
         accept(law, 3.0, took=0.3)  # decided 0.15 s later than the first, so the next is spaced so much more
         assert law.spaced_until == pytest.approx(3.0 + (0.225 - 0.075) * 0.95 + 0.5)
 
+    def test_a_gap_of_less_than_a_fortieth_of_a_second_is_left_to_the_mean(self) -> None:
+        """A late timer would cost more of it than a service that counts over several messages refuses."""
+        for pace, spaced in ((40.0, 1.0 + 1.0 / 40.0), (41.0, 0.0)):
+            law = AdaptiveRate(pace)
+            accept(law, 1.0)
+            assert law.spaced_until == pytest.approx(spaced)
+
     def test_slowed_it_stays_so_until_the_cushion_is_gained(self) -> None:
         """Half of the estimate; the moment is told."""
         law = AdaptiveRate(100.0)

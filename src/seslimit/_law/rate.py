@@ -47,6 +47,10 @@ OFTEN = 4.0
 ALONE = 0.5
 """Messages under way on average below which each goes alone, and the service sees the gaps between them."""
 
+SPACED = 0.025
+"""Seconds: the shortest gap that the service has to see whole. Timers are late by a millisecond now and then; what that
+costs of a shorter gap is more of the rate than a service that counts over less than a few messages would refuse."""
+
 
 @attrs.frozen
 class RateOptions:
@@ -198,7 +202,8 @@ class AdaptiveRate:
         late = self._arrivals.decided(((decided_at + now) / 2.0 if alone else decided_at) - admitted_at)
         rate = self.rate(now)
         after = cost - self._arrivals.ahead(cost, rate)
-        self._spaced_until = max(self._spaced_until, admitted_at + late + after / rate)
+        if after >= SPACED * rate:
+            self._spaced_until = max(self._spaced_until, admitted_at + late + after / rate)
         above = self._above()
         self._trust.earned()
         self._taken.add(now, cost, decided_at)

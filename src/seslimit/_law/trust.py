@@ -123,6 +123,7 @@ class Trust:
     def rested(self, limit: float, arrivals: Arrivals) -> None:
         """Nothing was sent for so long that the limit, recipients/s, may well be another: look soon."""
         self._credit = CREDIT[0]
+        self._first = False
         self._plan = 0.0
         self.due = self.sudden = self.shortest(limit, arrivals)
 
@@ -194,6 +195,7 @@ class Trust:
     def look_soon(self, arrivals: Arrivals) -> None:
         """Look as soon as a few messages have passed: next to nothing is known."""
         if self._credit > 0.0:
+            self._first = False
             self.due = LEAN * arrivals.quantum
 
     def return_soon(self, pace: float, arrivals: Arrivals) -> None:

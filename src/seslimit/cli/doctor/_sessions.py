@@ -118,6 +118,7 @@ async def session_cap(connections: Connections, letter: Callable[[], Message], p
         return Seen(None, Confidence.OPEN, f"not looked at: at {pace:g}/s a connection is closed for being idle before")
     deadline = asyncio.get_running_loop().time() + SESSION_SECONDS
     counts = list[int]()
+    words: str | None = None
     while len(counts) < 2:
         room = MOST_IN_SESSION - sum(counts)
         try:
