@@ -292,6 +292,18 @@ async def test_messages_are_there_if_the_callers_transaction_is_committed(path: 
         assert await outbox.queued() == (2 if commits else 0)
 
 
+@pytest.mark.parametrize("commits", [True, False])
+async def test_the_callers_transaction_begins_with_the_addition_where_it_has_not(path: Path, commits: bool) -> None:
+    """As SQLAlchemy's "begin as you go" has it: whatever is executed first begins what `commit` commits."""
+    async with Outbox(path) as outbox:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+        async with engine.connect() as connection:
+            assert await outbox.add([message("a")], connection=connection) == 1
+            await (connection.commit() if commits else connection.rollback())
+        await engine.dispose()
+        assert await outbox.queued() == (1 if commits else 0)
+
+
 async def test_messages_are_added_on_a_synchronous_connection(path: Path) -> None:
     """For callers whose other tables are written without asyncio."""
     async with Outbox(path) as outbox:

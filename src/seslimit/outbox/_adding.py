@@ -242,7 +242,9 @@ _STORED = sa.select(contents.c.digest, contents.c.id).where(
 
 
 def add_within(connection: sa.Connection, addition: Addition) -> int:
-    """Add messages inside the connection's transaction; see `Outbox.add`."""
+    """Add messages inside the connection's transaction, which begins where there is none; see `Outbox.add`."""
+    if not connection.in_transaction():
+        connection.begin()  # what goes to the driver as it is begins none by itself
     while True:
         try:
             if connection.dialect.name == "postgresql":

@@ -86,8 +86,12 @@ def with_ids(connection: sa.Connection, statement: Callable[[int], Any], ids: Co
 
 
 def _driver(connection: sa.Connection) -> sqlite3.Connection:
-    """What runs the statements of every message on SQLite, inside the connection's transaction."""
-    return cast("sqlite3.Connection", connection.connection.driver_connection)
+    """
+    What runs the statements of every message on SQLite, inside the connection's transaction.
+
+    It is what SQLAlchemy itself works on: a connection of aiosqlite's is not to be spoken to without its adapter.
+    """
+    return cast("sqlite3.Connection", connection.connection.dbapi_connection)
 
 
 def each(connection: sa.Connection, statement: Any, rows: Sequence[Fields]) -> None:
@@ -101,7 +105,7 @@ def each(connection: sa.Connection, statement: Any, rows: Sequence[Fields]) -> N
     """
     ready = _ready(statement, 1, tuple(rows[0]), connection.dialect)
     if connection.dialect.name == "sqlite":
-        _driver(connection).executemany(ready.text, map(ready.values, rows))
+        _driver(connection).cursor().executemany(ready.text, list(map(ready.values, rows)))
         return
     for begin in range(0, len(rows), MOST_AT_ONCE):
         connection.exec_driver_sql(ready.text, list(map(ready.values, rows[begin : begin + MOST_AT_ONCE])))
