@@ -125,7 +125,8 @@ def run(door: str, minutes: float) -> Result:
     outcomes = Counter(str(names[each - 1]) if each else "no report" for each in said)
     accepted = {number for number, each in enumerate(said) if each and names[each - 1] is Outcome.ACCEPTED}
     unknown = {number for number, each in enumerate(said) if each and names[each - 1] is Outcome.UNKNOWN}
-    return Result(door, seconds, looks, dict(outcomes), len(accepted - taken), len(taken - accepted - unknown), doubled)
+    unsaid = len(taken - accepted - unknown - doubtful)
+    return Result(door, seconds, looks, dict(outcomes), len(accepted - taken), unsaid, doubled)
 
 
 async def _send(url: str, said: bytearray, doubtful: set[int], count: int) -> list[Look]:
