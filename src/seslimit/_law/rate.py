@@ -201,8 +201,8 @@ class AdaptiveRate:
         alone = self._pace * self._arrivals.delay < ALONE
         late = self._arrivals.decided(((decided_at + now) / 2.0 if alone else decided_at) - admitted_at)
         rate = self.rate(now)
-        after = cost - self._arrivals.ahead(cost, rate)
-        if after >= SPACED * rate:
+        if cost >= SPACED * rate:
+            after = cost - self._arrivals.ahead(cost, rate)
             self._spaced_until = max(self._spaced_until, admitted_at + late + after / rate)
         above = self._above()
         self._trust.earned()

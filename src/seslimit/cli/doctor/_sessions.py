@@ -8,7 +8,6 @@ know which door they look at: a `421` that names the reason counts once, an end 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import Final
 
@@ -39,8 +38,6 @@ MOST_IN_SESSION: Final = 400
 SESSION_SECONDS: Final = 120.0
 """Seconds for them: at 1/s there are fewer."""
 
-_CAP = re.compile(r"(messages?|count).*session", re.IGNORECASE)
-_TOO_MANY = re.compile(r"too many.*connections", re.IGNORECASE)
 _STOPPING = frozenset({Outcome.QUOTA_EXCEEDED, Outcome.ACCOUNT_BLOCKED})
 _BROKEN = frozenset({Outcome.NOT_SENT, Outcome.UNKNOWN})
 
@@ -50,7 +47,7 @@ async def most_connections(connections: Connections) -> Seen:
     first, words = await _held(connections)
     if words is None:
         return Seen(None, Confidence.OPEN, f"{first} at once were let in: the cap, if there is one, is above")
-    if _TOO_MANY.search(words):
+    if _names(words, "too many", "connections"):
         return Seen(first, Confidence.SURE, f"{first} at once: the service said so to one more")
     again, _ = await _held(connections)
     if again == first:
@@ -129,7 +126,7 @@ async def session_cap(connections: Connections, letter: Callable[[], Message], p
             return Seen(*_once(counts[0], count))
         if words is None:
             return Seen(None, Confidence.OPEN, f"{count} on one connection: the cap, if there is one, is above")
-        if _CAP.search(words):
+        if _names(words, "message", "session") or _names(words, "count", "session"):
             return Seen(count, Confidence.SURE, f"{count} on one connection: the service said so")
         counts.append(count)
     if counts[0] == counts[1]:
@@ -202,3 +199,7 @@ class Habits:
     max_connections: Seen
     idle_timeout: Seen
     session_cap: Seen
+
+
+def _names(words: str, *things: str) -> bool:
+    return all(thing in words.lower() for thing in things)
