@@ -74,7 +74,7 @@ async def test_small_and_large_contents_are_put_in_together(tmp_path: Path) -> N
 def fresh(number: int, size: int = 0) -> Fresh:
     """One that was added."""
     content = b"\r\n" + b"x" * (size - 2)
-    return Fresh(number, str(number), Message("s@example.org", ["r@example.com"], content), BEGIN, 0.0)
+    return Fresh(number, str(number), Message("s@example.org", ["r@example.com"], content), BEGIN, 0.0, len(content))
 
 
 def test_memory_is_bounded() -> None:

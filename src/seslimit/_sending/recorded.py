@@ -96,7 +96,7 @@ class Recorded(Checked):
         return result
 
     async def _begins(self) -> bool:
-        if not await super()._begins():
+        if self.setup.reserve is not None and not await super()._begins():
             return False
         is_on_record = False
         try:
@@ -123,7 +123,11 @@ class Recorded(Checked):
     async def _settle(self, result: Receipt | Exception) -> None:
         self._report = super().report(result)
         self._leaves()  # before it is on record: whoever is cancelled now does not give it back
-        await self._on_record(self.recording.ends(self._now_queued(), self._report))
+        self.attempting = True  # as in `_on_record`
+        try:
+            await self.recording.ends(self._now_queued(), self._report)
+        finally:
+            self.attempting = False
 
     async def _postponed(self, later: Postponed) -> Receipt | Postponed:
         wait = later.not_before - asyncio.get_running_loop().time()

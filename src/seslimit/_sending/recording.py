@@ -118,9 +118,13 @@ class Recording:
     async def ends(self, queued: Queued, report: Report) -> None:
         """Record a result, also where the caller is cancelled in the meantime."""
         try:
-            await self._ends(queued, report)
+            await self.journal.ends(queued, report)  # for every message: not by way of what is there for others
+        except JournalUnavailable as error:
+            await self._ends_later(queued, report, error)
+        except LeaseLost as lost:
+            _warn_of(lost)
         except asyncio.CancelledError:
-            self.beside(self.done(partial(self.journal.ends, queued, report)))  # once more, which does nothing twice
+            self._ends_once_more(queued, report)
             raise
 
     async def postpones(self, queued: Queued, history: History, not_before: float, *, keep: bool) -> None:
@@ -177,11 +181,19 @@ class Recording:
     async def _stir(self) -> None:
         await self.stirred.wait()
 
-    async def _ends(self, queued: Queued, report: Report) -> None:
+    async def _ends_later(self, queued: Queued, report: Report, error: JournalUnavailable) -> None:
         try:
+            await self.back(error)
             await self.done(partial(self.journal.ends, queued, report))
         except LeaseLost as lost:
-            logger.warning("a message that was handed over is not this sender's any more, and may go twice: %s", lost)
+            _warn_of(lost)
+        except asyncio.CancelledError:
+            self._ends_once_more(queued, report)
+            raise
+
+    def _ends_once_more(self, queued: Queued, report: Report) -> None:
+        """Record a result whose caller is gone; where it is on record already, this does nothing."""
+        self.beside(self.done(partial(self.journal.ends, queued, report)))
 
     async def _quietly(self, leaving: Coroutine[object, object, None]) -> None:
         try:
@@ -209,6 +221,10 @@ class Recording:
         finally:
             self._outage = None
             self._limiter.release(HELD)
+
+
+def _warn_of(lost: LeaseLost) -> None:
+    logger.warning("a message that was handed over is not this sender's any more, and may go twice: %s", lost)
 
 
 async def _cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:

@@ -65,6 +65,7 @@ class Fresh:
         message: the message.
         at: when it was added, seconds since the epoch.
         priority: of two that are due, the one with the higher priority goes first.
+        size: bytes of its content.
     """
 
     id: int
@@ -72,6 +73,7 @@ class Fresh:
     message: Message = attrs.field(repr=False)
     at: float
     priority: float
+    size: int
 
 
 @attrs.frozen
@@ -166,7 +168,7 @@ def _insert_messages(connection: sa.Connection, chosen: list[tuple[Addition, Pre
         ids = chain.from_iterable(map(_ids, together(connection, _messages_together, rows, counted=True)))
         for id_, (addition, new, added) in zip(ids, chosen, strict=True):
             if addition.not_before == 0.0 and isinstance(new.message.content, bytes):
-                added.fresh.append(Fresh(id_, new.name, new.message, addition.at, addition.priority))
+                added.fresh.append(_fresh(id_, new, addition))
         return
     each(connection, _insert_content(), found)
     stored = {}
@@ -178,6 +180,10 @@ def _insert_messages(connection: sa.Connection, chosen: list[tuple[Addition, Pre
         some = rows[begin : begin + MOST_AT_ONCE]
         if len(connection.execute(insert, some).all()) != len(some):
             raise Overtaken
+
+
+def _fresh(id_: int, new: Prepared, addition: Addition) -> Fresh:
+    return Fresh(id_, new.name, new.message, addition.at, addition.priority, len(new.content))
 
 
 # SQLite: all in one statement, and the content's id is looked up there

@@ -237,6 +237,9 @@ NOTHING_YET = {"ended_at": None, "message_id": None, "refused": None, "reply": N
 
 def end_columns(report: Report, unknowns: int) -> dict[str, Any]:
     """What is kept of a report, and the state that it leaves the message in."""
+    if report.outcome is Outcome.ACCEPTED and report.attempts == 1 == len(report.history) and report.error is None:
+        at_once = {"throttles": report.throttles, "unknowns": unknowns, "ended_at": report.at}
+        return _AT_ONCE | at_once | receipt_columns(report.receipt)
     state = _ENDS.get(report.outcome, State.FAILED)
     history = History(0.0, report.attempts, report.throttles, report.outcome, unknowns, report.history)
     return {
@@ -248,6 +251,18 @@ def end_columns(report: Report, unknowns: int) -> dict[str, Any]:
         "reply": None if report.error is None else printable(words_of(report.error)),
     }
 
+
+_AT_ONCE = {
+    "state": State.ACCEPTED.value,
+    "not_before": 0.0,
+    "attempts": 1,
+    "throttles": 0,
+    "unknowns": 0,
+    "outcome": Outcome.ACCEPTED.value,
+    "recent": None,
+    **NOTHING_YET,
+}
+"""What is kept of a message that was accepted by its first attempt, as almost all are."""
 
 _ENDS = {Outcome.ACCEPTED: State.ACCEPTED, Outcome.UNKNOWN: State.UNKNOWN}
 

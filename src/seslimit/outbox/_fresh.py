@@ -42,13 +42,9 @@ class FreshMessages(Mapping[int, Fresh]):
             if self._bytes >= MOST_BYTES:
                 return
             self._kept[each.id] = each
-            self._bytes += _size(each)
+            self._bytes += each.size + BESIDE
 
     def forget(self, last: int) -> None:
         """Forget the messages up to an id: they were taken out, by whomever, or come in another order than most."""
         while self._kept and (first := next(iter(self._kept))) <= last:
-            self._bytes -= _size(self._kept.pop(first))
-
-
-def _size(fresh: Fresh) -> int:
-    return fresh.message.size_hint + BESIDE
+            self._bytes -= self._kept.pop(first).size + BESIDE

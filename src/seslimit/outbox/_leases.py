@@ -58,6 +58,9 @@ class Held:
 FIRST = Held(0, 0.0)
 """A message that was added to be sent at once, and not handed over yet."""
 
+ONCE = Held(1, 0.0)
+"""It, when it was."""
+
 
 @attrs.frozen
 class _Wanted:
@@ -221,7 +224,7 @@ class Leases:
             LeaseLost: it is not leased here any more.
         """
         held, id_ = self.of(queued), int(queued.id)
-        begun = Held(held.begun + 1, held.not_before)
+        begun = ONCE if held is FIRST else Held(held.begun + 1, held.not_before)
         await self.writer.write(self._begin, id_, committed=lambda _: self._held.__setitem__(id_, begun))
 
     async def settle(self, queued: Queued, columns: dict[str, Any], accepted: int = 0, *, keep: bool = False) -> None:
@@ -238,7 +241,7 @@ class Leases:
             LeaseLost: it is not leased here any more.
         """
         held, id_ = self.of(queued), int(queued.id)
-        columns = {"owner": self._owner if keep else None, **columns}
+        changed = {"row": id_, "owner": self._owner if keep else None, **columns}
 
         def settled(_: object) -> None:
             if keep:
@@ -249,7 +252,7 @@ class Leases:
                 self.news.set()
 
         try:
-            change = Change(id_, held.begun, columns, accepted)
+            change = Change(id_, held.begun, changed, accepted)
             await self.writer.write(self._settle, change, is_result=True, committed=settled)
         except LeaseLost:
             self._held.pop(id_, None)

@@ -60,7 +60,7 @@ class Change:
     Args:
         id: the message's.
         begun: how often it was handed over, as its holder knows.
-        columns: what changes.
+        columns: what changes; the first one is `row`, its id.
         accepted: recipients that have it now.
     """
 
@@ -96,7 +96,7 @@ def settle(connection: sa.Connection, me: str, now: float, changes: Sequence[Cha
     held = sum(count for result in with_ids(connection, _held, sorted(applied), me=me) for (count,) in result)
     if held < len(changes):  # some are another's, or on record already
         results = _looked_at(connection, me, changes, applied)
-    change(connection, [{"row": one.id, **one.columns} for one in applied.values()])
+    change(connection, [one.columns for one in applied.values()])
     if accepted := sum(one.accepted for one in applied.values()):
         _count(connection, me, now, accepted)
     return results

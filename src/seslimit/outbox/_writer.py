@@ -37,9 +37,10 @@ the item's owner alone; one that is raised undoes the transaction."""
 MOST = 1000
 """Items of one transaction: a tenth of a second at most."""
 
-WINDOW = 0.002
-"""Seconds that a transaction waits for more to write where the one before had several items: a disk that is fast would
-otherwise be given one for each. A service takes ten times as long for a message at least."""
+WINDOW, LONGEST_WINDOW = 0.002, 0.008
+"""Seconds that a transaction waits for more to write where the one before had several items: as long as that one took,
+so that half of the time at most goes into writing, and within these. A disk that is fast would otherwise be given one
+for each. A service takes ten times as long for a message at least."""
 
 SEVERAL = 5
 """Items of a transaction at which others are to be expected. Source: PostgreSQL's `commit_siblings`."""
@@ -91,16 +92,16 @@ class Writer:
             except JournalUnavailable as error:
                 await pause(error)
 
-    async def write(
+    def write(
         self,
         batch: Batch[I, R],
         item: I,
         *,
         is_result: bool = False,
         committed: Callable[[R], object] | None = None,
-    ) -> R:
+    ) -> asyncio.Future[R]:
         """
-        Write one item, together with others that have the same `batch`.
+        Write one item, together with others that have the same `batch`; what comes of it is to be awaited.
 
         Args:
             batch: writes some.
@@ -118,8 +119,9 @@ class Writer:
             raise JournalError("the outbox is closed.")
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._pending.append(_Work(batch, item, is_result, committed, done))
-        self._some.set()
-        return await done
+        if not self._some.is_set():
+            self._some.set()
+        return done
 
     async def aclose(self) -> None:
         """Write what is pending, and end."""
@@ -130,6 +132,8 @@ class Writer:
 
     async def _run(self) -> None:
         works: list[_Work[Any, Any]] = []
+        loop = asyncio.get_running_loop()
+        took = 0.0
         while True:
             while not self._pending:
                 if self._closing:
@@ -137,12 +141,14 @@ class Writer:
                 self._some.clear()
                 await self._some.wait()
             if len(works) >= SEVERAL and not self._closing:
-                await asyncio.sleep(WINDOW)
+                await asyncio.sleep(min(max(WINDOW, took), LONGEST_WINDOW))
             works = [self._pending.popleft() for _ in range(min(MOST, len(self._pending)))]
+            began_at = loop.time()
             try:
                 await self._write(works)
             except Exception as error:  # noqa: BLE001  # whatever it is, those who wait hear of it
                 _fail(works, error)
+            took = loop.time() - began_at
 
     async def _write(self, works: list[_Work[Any, Any]]) -> None:
         pause = self._pause()
