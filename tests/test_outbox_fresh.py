@@ -71,6 +71,43 @@ async def test_small_and_large_contents_are_put_in_together(tmp_path: Path) -> N
         assert [each.message for each in await there.claim(10)] == given
 
 
+async def test_what_another_has_added_is_as_it_was(tmp_path: Path) -> None:
+    """To the last digit of its moment, in the order of priorities, with its lane and key; read from the file."""
+    moments, priorities = [BEGIN + 1 / 3, 1.1e9 + 1e-6, 1764280000.1234567], [0.1, 1 / 3, 0.1 + 2**-55]
+    given = [
+        Message("s@example.org", ["r@example.com", "q@example.com"], b"\r\nx", ("a\u2028'\",", number), lane=lane)
+        for number, lane in enumerate([None, "campaign", "x"])
+    ]
+    moment = iter(moments)
+    async with (
+        Outbox(tmp_path / "mail.db", clock=lambda: at) as here,
+        Outbox(tmp_path / "mail.db") as there,
+    ):
+        for each, priority in zip(given, priorities, strict=True):
+            at = next(moment)
+            await here.add([each], priority=priority)
+        claimed = await there.claim(10)
+    order = sorted(range(3), key=lambda number: -priorities[number])
+    assert [each.message for each in claimed] == [given[number] for number in order]
+    assert [each.message.lane for each in claimed] == [given[number].lane for number in order]
+    assert [each.history.first_at for each in claimed] == [moments[number] for number in order]
+
+
+async def test_one_that_was_tried_is_read_with_all_that_is_known_of_it(tmp_path: Path) -> None:
+    """Also where those beside it are as they were added."""
+    async with Outbox(tmp_path / "mail.db") as here:
+        await here.add([message(number) for number in range(3)])
+        claimed = await here.claim(3)
+        history = claimed[1].history.after(Outcome.TRANSIENT, BEGIN, "450 later")
+        await here.begins(claimed[1])
+        await here.postpones(claimed[1], history, 0.0)
+    async with Outbox(tmp_path / "mail.db") as there:
+        again = await there.claim(3)
+    assert [each.message for each in again] == [message(number) for number in range(3)]
+    assert [each.history.attempts for each in again] == [0, 1, 0]
+    assert again[1].history.recent == history.recent
+
+
 def fresh(number: int, size: int = 0) -> Fresh:
     """One that was added."""
     content = b"\r\n" + b"x" * (size - 2)

@@ -82,7 +82,7 @@ class Claimed:
     Messages that were leased.
 
     Args:
-        rows: in order; of those that this process has added, what it knows of them.
+        rows: in order; of those that are as they were added, no more than that.
         contents: those that the rows have, by id.
     """
 
@@ -313,7 +313,7 @@ class Leases:
             ids = {row["content"] for row in rows if not isinstance(row, Fresh)}
             found = {id_: each.contents[id_] for id_ in ids & each.contents.keys()}
             found.update(_leasing.contents_of(connection, ids - found.keys()))
-            claimed.append(Claimed(rows, found))
+            claimed.append(Claimed([_leasing.first_of(row, found) for row in rows], found))
         return claimed
 
     def _begin(self, connection: sa.Connection, ids: Sequence[int]) -> Sequence[LeaseLost | None]:

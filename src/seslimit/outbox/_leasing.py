@@ -7,6 +7,7 @@ attempt whose outcome is unknown, everything else as if nothing had happened.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 
@@ -71,6 +72,38 @@ The ids of what is due, in one value, each with the name of one that is as it wa
 that reads them would wait for the loop as often. No name has a line end in it.
 """
 
+_FIRST_NAMES = ("id", "name", "mail_from", "recipients", "lane", "content", "size", "priority", "added_at")
+
+
+def _exact(column: sa.ColumnElement[float]) -> sa.ColumnElement[str]:
+    """In as many digits as bring it back as it was: JSON would shorten it."""
+    return sa.cast(sa.func.printf(sa.literal_column("'%!.17g'"), column), sa.Text)
+
+
+_FIRST_ROW = (
+    sa.select(
+        sa.case(
+            (
+                _UNTOUCHED,
+                sa.func.json_array(
+                    *(_m[name] for name in _FIRST_NAMES[:6]), contents.c.size, _exact(_m.priority), _exact(_m.added_at)
+                ),
+            ),
+            else_=sa.literal_column("'null'"),
+        ).label("one")
+    )
+    .join_from(messages, contents, contents.c.id == _m.content)
+    .where(state_is(State.QUEUED))
+    .order_by(_m.priority.desc(), _m.id)
+    .limit(sa.bindparam("most"))
+    .subquery()
+)
+_DUE_FIRST = sa.select(sa.func.group_concat(_FIRST_ROW.c.one, sa.literal_column("','")))
+"""
+What is due, in one value as `_DUE_NAMES`: of a message that is as it was added what is not the same of all such, and of
+another nothing.
+"""
+
 
 def _lease(count: int) -> sa.Update:
     state: sa.ColumnElement[str] = sa.literal_column(f"'{State.CLAIMED.value}'")
@@ -88,6 +121,26 @@ def _fresh_due(connection: sa.Connection, most: int, fresh: Mapping[int, Fresh])
             return []
         due.append(known)
     return sorted(due, key=lambda each: (-each.priority, each.id))
+
+
+def _due(connection: sa.Connection, most: int) -> list[Fields]:
+    """What is due, in order; where all of it is as it was added, with less, see `first_of`."""
+    if connection.dialect.name == "sqlite":
+        listed = connection.execute(_DUE_FIRST, {"most": most}).scalar_one() or ""
+        found = json.loads(f"[{listed}]")
+        if None not in found:
+            rows = [dict(zip(_FIRST_NAMES, values, strict=True)) for values in found]
+            return sorted(rows, key=lambda row: (-float(row["priority"]), row["id"]))
+    return [dict(zip(_NAMES, values, strict=True)) for values in connection.execute(_DUE, {"most": most}).all()]
+
+
+def first_of(row: Fields | Fresh, contents: Mapping[int, bytes]) -> Fields | Fresh:
+    """What was claimed; with its message, where it is as it was added and so has no more in its row."""
+    if isinstance(row, Fresh) or "state" in row:
+        return row
+    message = _forms.message_of(row, contents[row["content"]])
+    at, priority = float(row["added_at"]), float(row["priority"])
+    return Fresh(row["id"], row["name"], message, at, priority, row["size"])
 
 
 def claim(
@@ -110,8 +163,7 @@ def claim(
         with_ids(connection, _lease, [each.id for each in due], me=me)
         return due
     taken: list[Fields] = []
-    for values in connection.execute(_DUE, {"most": most}).all():
-        row = dict(zip(_NAMES, values, strict=True))
+    for row in _due(connection, most):
         if taken and size < row["size"]:
             break
         size -= row["size"]
