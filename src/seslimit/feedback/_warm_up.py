@@ -161,7 +161,7 @@ class WarmUp:
             before, bounces=before.bounces + bounces, complaints=before.complaints + complaints
         )
         if self._progress.level is Level.HOLD and before.level is not Level.HOLD:
-            logger.warning("the warm-up is paused until tomorrow, and then steps back: %s", _words(self._progress.today))
+            logger.warning("warm-up paused until tomorrow; it then steps back: %s", _words(self._progress.today))
         self._write(always=True)
 
     def _turn(self, now: float) -> None:
