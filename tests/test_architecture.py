@@ -30,6 +30,7 @@ LAYERS = (
         (
             "_bridging",
             "_inbox",
+            "_replacing",
             "_with_block",
             "_portal",
             "_sqs",

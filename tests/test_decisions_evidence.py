@@ -19,25 +19,12 @@ from seslimit._law.probe import probe
 from seslimit._law.search import Search
 from seslimit._law.taken import ASSUMED_DEPTH, Taken
 
+from . import law_events
+
 
 def emptied(**told: Any) -> Event:
-    """An event of one throttle at 10 s, at a limit of 100/s that is well known, of single recipients, 0.125 s away."""
-    known: dict[str, Any] = {
-        "opened": 10.1,
-        "first": 10.0,
-        "last": 10.0,
-        "pace": 100.0,
-        "prior": 100.0,
-        "strong": True,
-        "seconds": None,
-        "before": 0.0,
-        "drawn": 0.0,
-        "after": [],
-        "arrivals": Arrivals(delay=0.125),
-        "throttles": 1,
-        "refused": 1.0,
-    }
-    return Event(**{**known, **told})
+    """The event of single recipients, 0.125 s away."""
+    return law_events.emptied(**{"arrivals": Arrivals(delay=0.125), "refused": 1.0, **told})
 
 
 class TestGrown:

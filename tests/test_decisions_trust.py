@@ -11,31 +11,14 @@ from typing import Any
 
 import pytest
 
-from seslimit._law.evidence import Arrivals, Event
+from seslimit._law.evidence import Arrivals
 from seslimit._law.response import ALARM, GREATER, LOWERED, Response, Trial
 from seslimit._law.trust import CREDIT, FADING, Trust, step_from
 
+from .law_events import emptied
+
 BUDGET = 0.002
 """Throttles per attempt: one in five hundred."""
-
-
-def emptied(**told: Any) -> Event:
-    """An event of one throttle at a limit of 100/s."""
-    known: dict[str, Any] = {
-        "opened": 10.1,
-        "first": 10.0,
-        "last": 10.0,
-        "pace": 100.0,
-        "prior": 100.0,
-        "strong": True,
-        "seconds": None,
-        "before": 0.0,
-        "drawn": 0.0,
-        "after": [],
-        "arrivals": Arrivals(),
-        "throttles": 1,
-    }
-    return Event(**{**known, **told})
 
 
 def planned(trust: Trust, limit: float = 100.0, overdue: float = 0.0, arrivals: Arrivals | None = None) -> float:

@@ -8,13 +8,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from functools import cache
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.loaders import JSONFileLoader
 
 from seslimit import ConfigurationError, Message, Outcome, SendQuota
 from seslimit.cli._commands import run
@@ -34,14 +32,6 @@ from .simulator_clients import server_context
 pytestmark = pytest.mark.once
 
 SENDER = "news@example.org"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def models_read_once() -> Iterator[None]:
-    """Every client reads the same service model from disk, most of the time that these tests take: keep it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
-        yield
 
 
 @pytest.fixture(autouse=True)
@@ -417,7 +407,7 @@ def test_a_profile_is_written_whole_or_not(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space"):
         write_profile(path, "rate = 15\n")
     assert path.read_text() == "rate = 14\n"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import cache
 
 import pytest
-from botocore.loaders import JSONFileLoader
 
 from seslimit import transport_from_url
 from seslimit.cli.doctor import _sessions
@@ -24,14 +22,6 @@ pytestmark = pytest.mark.once
 FAST = 10_000.0
 LETTERS = Letters("sender@example.org")
 DOORS = ["smtp", "api"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def models_read_once() -> Iterator[None]:
-    """Every client reads the same service model from disk, most of the time that these tests take: keep it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
-        yield
 
 
 @pytest.fixture(autouse=True)

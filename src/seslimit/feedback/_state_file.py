@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from .._model.errors import ConfigurationError
+from .._replacing import replacing
 
 try:
     import fcntl
@@ -77,17 +76,10 @@ class StateFile:
             OSError: it cannot be written; the file is as it was.
         """
         values = self._values | {name: value}
-        handle, written = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(values, file)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(written).replace(self._path)
-        except BaseException:
-            with suppress(OSError):
-                Path(written).unlink()
-            raise
+        with replacing(self._path) as file:
+            file.write(json.dumps(values).encode())
+            file.flush()
+            os.fsync(file.fileno())
         self._values = values
 
     def close(self) -> None:

@@ -14,7 +14,6 @@ import asyncio
 import io
 import logging
 import os
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import TypeVar
 import attrs
 
 from .._model.clearance import SuppressionUnavailable
+from .._replacing import replacing
 from ._suppression import SuppressedAddress, normalised
 from ._suppression_lines import MAX_LINE, form_of
 
@@ -215,17 +215,9 @@ class SuppressionFile:
             gone = len(self._entries) - len(kept)
             if not gone:
                 return 0
-            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-            try:
-                os.fchmod(handle, os.fstat(file.fileno()).st_mode & 0o777)
-                _write(handle, (self._form.head + "".join(map(self._form.line, kept))).encode())
-                Path(name).replace(self._path)
-            except BaseException:
-                with suppress(OSError):
-                    Path(name).unlink()
-                raise
-            finally:
-                os.close(handle)
+            with replacing(self._path) as new:
+                os.fchmod(new.fileno(), os.fstat(file.fileno()).st_mode & 0o777)
+                _write(new.fileno(), (self._form.head + "".join(map(self._form.line, kept))).encode())
             _sync_folder(self._path)
             return gone
 

@@ -22,7 +22,7 @@ from ._connections import Connections
 from ._flood import Flood, Observation
 from ._inference import BRISK, EASY, FLOODS, Experiments, Finding, exhausted, infer
 from ._plan import FLOOD, REST, Letters, Plan
-from ._seen import Confidence, Ended, Seen
+from ._seen import STOPPING, Confidence, Ended, Seen
 from ._sessions import SETTLE, Habits, idle_timeout, most_connections, session_cap
 
 LOST: Final = 0.02
@@ -39,8 +39,6 @@ RECOVERY: Final = 150.0
 
 NOW_AND_THEN: Final = 2.0
 """How often, times a second, at most."""
-
-_STOPPING = frozenset({Outcome.QUOTA_EXCEEDED, Outcome.ACCOUNT_BLOCKED})
 
 
 @attrs.define(eq=False)
@@ -216,7 +214,7 @@ class Offer:
             if error.outcome is Outcome.THROTTLED:
                 self._refused += 1
                 self._seen.append(Observation(error.handed_over_at or begun, accepted=False))
-            elif error.outcome in _STOPPING:
+            elif error.outcome in STOPPING:
                 self._ended = self._ended or Ended.by(error)
             else:
                 self._others.append(f"{error.outcome}: {error.reply.rstrip('.')}")

@@ -10,16 +10,14 @@ Invariant: there is a profile only where every experiment came to its end.
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
 from ..._model.errors import ConfigurationError, TransportError
 from ..._model.quota import SendQuota
+from ..._replacing import replacing
 from ...testing._profile import Profile
 from ...transports import KnowsQuota, Transport, transport_from_url
 from .._ending import Status
@@ -138,12 +136,5 @@ def write_profile(path: Path, text: str) -> None:
     Raises:
         OSError: it cannot be written; what was there is as it was.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        os.close(handle)
-        Path(name).write_text(text, encoding="utf-8")
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
+    with replacing(path) as file:
+        file.write(text.encode())

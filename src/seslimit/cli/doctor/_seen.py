@@ -14,6 +14,9 @@ from ..._model.errors import TransportError, printable
 from ..._model.outcome import Outcome
 from .._ending import Status
 
+STOPPING = frozenset({Outcome.QUOTA_EXCEEDED, Outcome.ACCOUNT_BLOCKED})
+"""What no other message would escape either."""
+
 
 class Confidence(enum.StrEnum):
     """How sure a figure is."""

@@ -18,7 +18,7 @@ from ..._model.message import Message
 from ..._model.outcome import Outcome
 from ...transports._pool import OPENINGS, Pooled
 from ._connections import Connections, Line
-from ._seen import Confidence, Ended, Seen
+from ._seen import STOPPING, Confidence, Ended, Seen
 
 MOST_CONNECTIONS: Final = 100
 """Connections that are held at once: what clients of SES are known to use."""
@@ -38,7 +38,6 @@ MOST_IN_SESSION: Final = 400
 SESSION_SECONDS: Final = 120.0
 """Seconds for them: at 1/s there are fewer."""
 
-_STOPPING = frozenset({Outcome.QUOTA_EXCEEDED, Outcome.ACCOUNT_BLOCKED})
 _BROKEN = frozenset({Outcome.NOT_SENT, Outcome.UNKNOWN})
 
 
@@ -179,7 +178,7 @@ async def _answered(line: Line, message: Message) -> str | None:
     try:
         await line.send(message)
     except TransportError as error:
-        if error.outcome in _STOPPING:
+        if error.outcome in STOPPING:
             raise Ended.by(error) from None
         return error.reply if error.outcome in _BROKEN else None
     return None
